@@ -1,0 +1,199 @@
+//! Every limit and choice, with its default and the reason for it.
+
+use crate::time::Duration;
+
+/// Settings of an endpoint as a whole.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// Most connections at once; further SYNs are dropped and `connect` refuses. Default 65 536.
+    pub max_connections: usize,
+    /// Most stateless replies (RST) waiting to be sent. Default 64: a flood must not grow memory.
+    pub max_stateless_replies: usize,
+    /// First port of the range connections draw from. Default 32 768, as Linux.
+    pub ephemeral_ports: (u16, u16),
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 65_536,
+            max_stateless_replies: 64,
+            ephemeral_ports: (32_768, 60_999),
+        }
+    }
+}
+
+/// Congestion control of each subflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionAlgorithm {
+    /// RFC 5681 and 6582.
+    NewReno,
+    /// RFC 9438.
+    #[default]
+    Cubic,
+}
+
+impl CongestionAlgorithm {
+    /// The algorithm of this name (`reno`, `newreno`, `cubic`).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "reno" | "newreno" => Some(Self::NewReno),
+            "cubic" => Some(Self::Cubic),
+            _ => None,
+        }
+    }
+
+    /// Its name, as the kernel spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NewReno => "reno",
+            Self::Cubic => "cubic",
+        }
+    }
+
+    /// Every name [`Self::from_name`] takes.
+    pub const NAMES: &'static [&'static str] = &["cubic", "reno"];
+}
+
+/// Which subflow carries the next bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SchedulerKind {
+    /// The one with the lowest smoothed RTT whose window is open.
+    #[default]
+    MinRtt,
+    /// One after the other.
+    RoundRobin,
+}
+
+impl SchedulerKind {
+    /// The scheduler of this name (`minrtt`, `rr`).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "minrtt" | "default" => Some(Self::MinRtt),
+            "rr" | "roundrobin" => Some(Self::RoundRobin),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MinRtt => "minrtt",
+            Self::RoundRobin => "rr",
+        }
+    }
+
+    /// Every name [`Self::from_name`] takes.
+    pub const NAMES: &'static [&'static str] = &["minrtt", "rr"];
+}
+
+/// Keepalive probes of a subflow (RFC 9293 3.8.4). Off unless set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Unanswered probes before the subflow is given up.
+    pub probes: u32,
+}
+
+/// Settings of one subflow's TCP.
+#[derive(Clone, Debug)]
+pub struct TcpConfig {
+    /// Offer timestamps (RFC 7323). Default true.
+    pub timestamps: bool,
+    /// Offer selective acknowledgements (RFC 2018). Default true.
+    pub sack: bool,
+    /// Congestion control. Default CUBIC.
+    pub congestion: CongestionAlgorithm,
+    /// Longest delay of an acknowledgement. Default 40 ms; RFC 9293 allows up to 500.
+    pub delayed_ack: Duration,
+    /// Smallest retransmission timeout. Default 200 ms, as Linux; RFC 6298 would have 1 s.
+    pub min_rto: Duration,
+    /// Largest retransmission timeout. Default 120 s (RFC 6298 asks for at least 60).
+    pub max_rto: Duration,
+    /// SYN retransmissions before the attempt is given up. Default 6, as Linux.
+    pub max_syn_retransmits: u32,
+    /// Retransmissions of one segment before the subflow is given up. Default 15, as Linux.
+    pub max_retransmits: u32,
+    /// How long TIME-WAIT lasts. Default 60 s, as Linux; RFC 9293 has 2 MSL.
+    pub time_wait: Duration,
+    /// Keepalive. Default none (RFC 9293 3.8.4: off unless asked for).
+    pub keepalive: Option<Keepalive>,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            timestamps: true,
+            sack: true,
+            congestion: CongestionAlgorithm::default(),
+            delayed_ack: Duration::from_millis(40),
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(120),
+            max_syn_retransmits: 6,
+            max_retransmits: 15,
+            time_wait: Duration::from_secs(60),
+            keepalive: None,
+        }
+    }
+}
+
+/// Settings of one connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// Each subflow's TCP.
+    pub tcp: TcpConfig,
+    /// Offer MPTCP at all. Default true; false is plain TCP.
+    pub mptcp: bool,
+    /// Ask for DSS checksums (flag A). Default false, as Linux; RFC 8684 3.1 [INI-17] would have true, which costs
+    /// a pass over every byte and is worth it only where middleboxes rewrite payload.
+    pub checksum: bool,
+    /// Scheduler. Default lowest RTT.
+    pub scheduler: SchedulerKind,
+    /// Bytes the application may have written and the peer not yet acknowledged. Default 4 MiB.
+    pub send_buffer: usize,
+    /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
+    /// Default 4 MiB.
+    pub receive_buffer: usize,
+    /// Most subflows beside the first. Default 8, the largest value of the kernel's limit.
+    pub max_extra_subflows: usize,
+    /// Open a subflow from every further local address. Default true.
+    pub join_from_local: bool,
+    /// Open subflows to addresses the peer announces. Default true.
+    pub join_announced: bool,
+    /// Coalesce small writes (Nagle). Default true.
+    pub nagle: bool,
+    /// SYNs with MP_CAPABLE before one without is tried. Default 3: the first and two retransmissions, as Linux.
+    pub mp_capable_syns: u32,
+    /// How long a connection without subflows can be resumed, and how long closing may take. Default 60 s, as
+    /// Linux (RFC 8684 3.3.3 [FIN-9]).
+    pub close_timeout: Duration,
+    /// Data-level retransmission intervals without progress before a subflow is stale. Default 4, as Linux.
+    pub stale_loss_count: u32,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            tcp: TcpConfig::default(),
+            mptcp: true,
+            checksum: false,
+            scheduler: SchedulerKind::default(),
+            send_buffer: 4 << 20,
+            receive_buffer: 4 << 20,
+            max_extra_subflows: 8,
+            join_from_local: true,
+            join_announced: true,
+            nagle: true,
+            mp_capable_syns: 3,
+            close_timeout: Duration::from_secs(60),
+            stale_loss_count: 4,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What can be asked of a connection: plain values, safe to keep and to print.
+
+use crate::addr::{AddressId, FourTuple, SubflowId};
+use crate::error::{ConnectionError, FallbackReason};
+use crate::time::Duration;
+use alloc::vec::Vec;
+
+/// A connection at one moment. Field names follow `struct mptcp_info` where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// MPTCP is in use (false: plain TCP).
+    pub mptcp: bool,
+    /// Why it is not.
+    pub fallback: Option<FallbackReason>,
+    /// How it ended, if it failed.
+    pub error: Option<ConnectionError>,
+    /// This end opened it.
+    pub client: bool,
+    /// Local and remote token; 0 where unknown.
+    pub token: (u32, u32),
+    /// DSS checksums are in use.
+    pub csum_enabled: bool,
+    /// Data-level state as a word: `ESTABLISHED`, `FIN-WAIT-1`, ... (RFC 8684 Appendix D).
+    pub state: &'static str,
+    /// Next data sequence number to be written.
+    pub write_seq: u64,
+    /// Oldest data sequence number not acknowledged.
+    pub snd_una: u64,
+    /// Next data sequence number expected.
+    pub rcv_nxt: u64,
+    /// Application bytes handed to subflows for the first time.
+    pub bytes_sent: u64,
+    /// Application bytes received in order.
+    pub bytes_received: u64,
+    /// Application bytes acknowledged at data level.
+    pub bytes_acked: u64,
+    /// Bytes sent again on another mapping (reinjected).
+    pub bytes_retrans: u64,
+    /// Every subflow there has been, in order of opening, dead ones included.
+    pub subflows: Vec<SubflowInfo>,
+}
+
+/// A subflow at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubflowInfo {
+    /// Which one.
+    pub id: SubflowId,
+    /// Its addresses.
+    pub tuple: FourTuple,
+    /// Local and remote address identifiers.
+    pub ids: (AddressId, AddressId),
+    /// TCP state in `ss` spelling: `SYN-SENT`, `ESTAB`, `FIN-WAIT-1`, ..., `CLOSED`.
+    pub state: &'static str,
+    /// It was opened by MP_JOIN.
+    pub join: bool,
+    /// Either side asked for it to be a backup.
+    pub backup: bool,
+    /// It makes no progress and gets no new data.
+    pub stale: bool,
+    /// Payload bytes sent, retransmissions not counted.
+    pub bytes_sent: u64,
+    /// Payload bytes received in order at subflow level.
+    pub bytes_received: u64,
+    /// Payload bytes sent again by this subflow's TCP.
+    pub bytes_retrans: u64,
+    /// Smoothed round-trip time; zero before the first sample.
+    pub srtt: Duration,
+    /// Retransmission timeout now.
+    pub rto: Duration,
+    /// Congestion window, bytes.
+    pub cwnd: u64,
+    /// Slow-start threshold, bytes; `u64::MAX` before the first loss.
+    pub ssthresh: u64,
+    /// Bytes in flight.
+    pub in_flight: u64,
+    /// Largest payload of one segment, bytes.
+    pub mss: u32,
+}

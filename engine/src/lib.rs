@@ -1,0 +1,25 @@
+//! A complete Multipath TCP (RFC 8684) endpoint as a pure state machine.
+//!
+//! No sockets, no clock, no threads, no unsafe code: packets and the time go in, packets and events come out.
+//! The same [`Endpoint`] runs behind TUN devices, in the simulator, under the fuzzer and in replay.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod addr;
+pub mod config;
+pub mod counters;
+mod endpoint;
+pub mod error;
+mod event;
+pub mod rng;
+pub mod seq;
+pub mod tcp;
+pub mod time;
+pub mod window;
+
+pub use endpoint::{ConnectionInfo, Endpoint, LocalAddress, SubflowInfo, Transmit};
+pub use event::{Event, SubflowEnd};

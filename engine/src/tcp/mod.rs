@@ -1,0 +1,5 @@
+//! The TCP of one subflow (RFC 9293). It knows nothing of MPTCP.
+
+mod segment;
+
+pub use segment::{Flags, Segment, SegmentOptions, SackBlocks, Timestamps};

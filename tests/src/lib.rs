@@ -1,0 +1,1 @@
+//! Oracles and helpers shared by the scenarios in `tests/`.
