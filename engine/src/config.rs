@@ -174,8 +174,9 @@ pub struct ConnectionConfig {
     /// How long a connection without subflows can be resumed, and how long closing may take. Default 60 s, as
     /// Linux (RFC 8684 3.3.3 [FIN-9]).
     pub close_timeout: Duration,
-    /// Data-level retransmission intervals without progress before a subflow is stale. Default 4, as Linux.
-    pub stale_loss_count: u32,
+    /// Send data sequence numbers and Data ACKs in 32 bits while the low half is far from wrapping (RFC 8684
+    /// 3.3.1 [DSS-16]). Default false, as Linux.
+    pub short_data_seq: bool,
 }
 
 impl Default for ConnectionConfig {
@@ -193,7 +194,7 @@ impl Default for ConnectionConfig {
             nagle: true,
             mp_capable_syns: 3,
             close_timeout: Duration::from_secs(60),
-            stale_loss_count: 4,
+            short_data_seq: false,
         }
     }
 }

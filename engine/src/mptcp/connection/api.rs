@@ -1,0 +1,107 @@
+//! The application's side.
+
+use super::{Connection, Mode};
+use crate::endpoint::ConnectionInfo;
+use crate::error::{ConnectionError, ReadError, ResetReason, WriteError};
+use crate::mptcp::subflow::Subflow;
+use crate::time::Instant;
+use bytes::Bytes;
+
+impl Connection {
+    /// Reads in-order data; `Ok(0)` is the end.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
+        self.readable()?;
+        Ok(self.recv.read(buf))
+    }
+
+    /// Reads in-order data as one piece; empty is the end.
+    pub(crate) fn read_chunk(&mut self, max: usize) -> Result<Bytes, ReadError> {
+        self.readable()?;
+        Ok(self.recv.read_chunk(max))
+    }
+
+    fn readable(&self) -> Result<(), ReadError> {
+        if self.recv.is_readable() || self.recv.is_at_end() {
+            return Ok(());
+        }
+        match self.error {
+            Some(error) => Err(ReadError::Closed(error)),
+            None if self.finished => Ok(()),
+            None => Err(ReadError::WouldBlock),
+        }
+    }
+
+    /// Queues data; returns how much was taken.
+    pub(crate) fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+        if let Some(error) = self.error {
+            return Err(WriteError::Closed(error));
+        }
+        if self.finished {
+            return Err(WriteError::Closed(ConnectionError::Reset));
+        }
+        if self.close.is_requested() {
+            return Err(WriteError::Shutdown);
+        }
+        if data.is_empty() {
+            return Ok(0);
+        }
+        match self.send.write(data) {
+            0 => {
+                self.write_blocked = true;
+                Err(WriteError::WouldBlock)
+            }
+            taken => Ok(taken),
+        }
+    }
+
+    /// Ends the sending direction after everything written (DATA_FIN, or FIN in plain TCP).
+    pub(crate) fn shutdown(&mut self) {
+        self.close.request();
+    }
+
+    /// The application lets go: both directions are closed, for as long as `close_timeout` allows.
+    pub(crate) fn release(&mut self, now: Instant) {
+        self.released = true;
+        if self.finished {
+            return;
+        }
+        if !self.established || self.recv.is_readable() {
+            // Nobody will read what is there, or there is no connection yet.
+            return self.abort();
+        }
+        self.close.request();
+        self.timers.give_up = Some(now + self.config.close_timeout);
+    }
+
+    /// Ends the connection at once [FC-3].
+    pub(crate) fn abort(&mut self) {
+        self.fail(ConnectionError::Aborted, ResetReason::Unspecified, true);
+    }
+
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        let fallback = match self.mode {
+            Mode::Tcp(reason) => Some(reason),
+            Mode::Offered | Mode::Mptcp => None,
+        };
+        let mut subflows = self.ended.clone();
+        subflows.extend(self.subflows.iter().map(Subflow::info));
+        subflows.sort_by_key(|s| s.id);
+        ConnectionInfo {
+            mptcp: self.is_mptcp(),
+            fallback,
+            error: self.error,
+            client: self.client,
+            token: (self.own.token.0, self.peer.map_or(0, |p| p.facts.token.0)),
+            csum_enabled: self.is_mptcp() && self.checksum,
+            state: if self.finished { "CLOSED" } else { self.close.state().as_str() },
+            write_seq: (self.send_base() + self.send.end()).0,
+            snd_una: (self.send_base() + self.send.una()).0,
+            rcv_nxt: (self.recv_base() + self.recv.ack_offset()).0,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.recv.received(),
+            bytes_acked: self.send.una(),
+            bytes_retrans: self.bytes_retrans,
+            subflows,
+        }
+    }
+}

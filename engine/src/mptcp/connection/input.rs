@@ -1,0 +1,307 @@
+//! A segment comes in: TCP first, then its options, then its data.
+
+use super::{Connection, Mode};
+use crate::counters::Counters;
+use crate::error::{FallbackReason, ResetReason};
+use crate::event::Event;
+use crate::mptcp::handshake;
+use crate::mptcp::mapping::Mapped;
+use crate::mptcp::recv_queue::Received;
+use crate::mptcp::subflow::Phase;
+use crate::tcp::{Disposition, Segment, State};
+use crate::time::Instant;
+use crate::wire::tcp_option::TcpOptions;
+use bytes::Bytes;
+
+impl Connection {
+    /// Takes in a segment of the subflow at `index`.
+    pub(crate) fn on_segment(
+        &mut self,
+        now: Instant,
+        index: usize,
+        segment: &Segment,
+        options: &TcpOptions,
+        counters: &mut Counters,
+    ) {
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        let before = subflow.tcp.state();
+        // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
+        let disposition = subflow.tcp.on_segment(now, segment);
+        subflow.on_progress(now, disposition.newly_acked);
+        let recovered = subflow.stale && disposition.newly_acked > 0;
+        if recovered {
+            self.on_recovered(index, counters);
+        }
+        self.on_handshake(now, index, before, &disposition, segment, options, counters);
+        if self.is_mptcp() && (disposition.acceptable || disposition.reset) {
+            self.on_options(now, index, &disposition, segment, options, counters);
+        }
+        if matches!(self.mode, Mode::Tcp(_)) {
+            self.on_plain_progress();
+        }
+        self.drain(index, counters);
+        if disposition.peer_fin {
+            self.on_subflow_fin(index);
+        }
+        self.settle(now, counters);
+    }
+
+    fn on_handshake(
+        &mut self,
+        now: Instant,
+        index: usize,
+        before: State,
+        disposition: &Disposition,
+        segment: &Segment,
+        options: &TcpOptions,
+        counters: &mut Counters,
+    ) {
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        if before == State::SynSent && subflow.tcp.state() == State::SynReceived {
+            // Simultaneous open: roles are undefined, so a first subflow falls back and a join is given up (K10).
+            if subflow.join.is_some() {
+                subflow.reset(ResetReason::MptcpError);
+            } else {
+                counters.simult_connect_fallback += 1;
+                self.fall_back(FallbackReason::SimultaneousOpen);
+            }
+            return;
+        }
+        if !disposition.established {
+            return;
+        }
+        let joining = subflow.join.is_some();
+        match (before, joining) {
+            (State::SynSent, false) => self.on_syn_ack(now, segment, options, counters),
+            (State::SynSent, true) => self.on_join_syn_ack(index, options, counters),
+            (_, false) => self.on_third_packet(now, segment, options, counters),
+            (_, true) => self.on_join_ack(index, options, counters),
+        }
+    }
+
+    fn on_syn_ack(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        options: &TcpOptions,
+        counters: &mut Counters,
+    ) {
+        if self.mode == Mode::Offered {
+            match handshake::on_syn_ack(&options.signals, self.config.checksum) {
+                Ok(agreement) => {
+                    counters.mp_capable_syn_ack_rx += 1;
+                    return self.adopt(agreement, now, u32::from(segment.window));
+                }
+                Err(reason) => self.on_plain_syn_ack(reason, counters),
+            }
+        }
+        self.establish_plain();
+    }
+
+    /// [INI-33]: the SYN/ACK has no usable MP_CAPABLE.
+    fn on_plain_syn_ack(&mut self, reason: FallbackReason, counters: &mut Counters) {
+        counters.mp_capable_fallback_syn_ack += 1;
+        let sent = self.subflows.first().map_or(0, |s| s.tcp.syn_transmissions());
+        let gave_up = sent > self.config.mp_capable_syns;
+        self.fall_back(if gave_up { FallbackReason::SynTimeout } else { reason });
+    }
+
+    fn on_third_packet(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        options: &TcpOptions,
+        counters: &mut Counters,
+    ) {
+        let (Mode::Offered, Some(offer)) = (self.mode, self.offer) else {
+            return self.establish_plain();
+        };
+        let (key, checksum) = (self.own_key, self.checksum);
+        match handshake::on_third_packet(&options.signals, key, offer, checksum) {
+            Ok(agreement) => {
+                counters.mp_capable_ack_rx += 1;
+                let window = self.subflows.first().map_or(0, |s| s.scale_window(segment.window));
+                self.adopt(agreement, now, window);
+                // A kernel client adds subflows only after a DSS from the server (K11).
+                if let Some(first) = self.subflows.first_mut() {
+                    first.tcp.request_ack();
+                }
+            }
+            Err(reason) => {
+                counters.mp_capable_fallback_ack += 1;
+                self.fall_back(reason);
+                self.establish_plain();
+            }
+        }
+    }
+
+    fn establish_plain(&mut self) {
+        if let Some(first) = self.subflows.first_mut() {
+            first.phase = Phase::Active;
+        }
+        if !self.established {
+            self.established = true;
+            self.emit(Event::Established { mptcp: false, token: 0 });
+        }
+    }
+
+    /// RFC 8684 3.2 [JOIN-12] [JOIN-15] [JOIN-16]: a wrong or missing answer resets the subflow.
+    fn on_join_syn_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
+        let peer_key = self.peer.map(|p| p.key);
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        let (Some(join), Some(peer_key)) = (subflow.join.as_mut(), peer_key) else { return };
+        let signals = &options.signals;
+        match handshake::on_join_syn_ack(signals, self.own_key, peer_key, join.own_nonce) {
+            Ok((nonce, remote_id, backup)) => {
+                counters.mp_join_syn_ack_rx += 1;
+                join.peer_nonce = Some(nonce);
+                subflow.remote_id = remote_id;
+                subflow.backup_remote = backup;
+                subflow.phase = Phase::PreEstablished;
+            }
+            Err(failure) => {
+                let bad_hmac = failure == handshake::JoinFailure::BadHmac;
+                counters.mp_join_syn_ack_hmac_failure += u64::from(bad_hmac);
+                subflow.reset(ResetReason::MptcpError);
+            }
+        }
+    }
+
+    /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
+    fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
+        let peer_key = self.peer.map(|p| p.key);
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        let (Some(join), Some(peer)) = (subflow.join, peer_key) else { return };
+        let Some(peer_nonce) = join.peer_nonce else { return };
+        let signals = &options.signals;
+        match handshake::on_join_ack(signals, self.own_key, peer, join.own_nonce, peer_nonce) {
+            Ok(()) => {
+                counters.mp_join_ack_rx += 1;
+                subflow.tcp.request_ack();
+                self.on_joined(index);
+            }
+            Err(failure) => {
+                let bad_hmac = failure == handshake::JoinFailure::BadHmac;
+                counters.mp_join_ack_hmac_failure += u64::from(bad_hmac);
+                subflow.reset(ResetReason::MptcpError);
+            }
+        }
+    }
+
+    /// A join is complete: the subflow may carry data.
+    pub(super) fn on_joined(&mut self, index: usize) {
+        self.joined = true;
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        subflow.phase = Phase::Active;
+        self.timers.give_up = if self.released { self.timers.give_up } else { None };
+        self.timers.resume = None;
+        let (id, tuple, ids) = (subflow.id, subflow.tuple, (subflow.local_id, subflow.remote_id));
+        let backup = subflow.backup_local || subflow.backup_remote;
+        self.emit(Event::SubflowEstablished { subflow: id, tuple, ids, backup });
+    }
+
+    /// Plain TCP: what the one subflow's peer acknowledged is acknowledged [FB-18].
+    fn on_plain_progress(&mut self) {
+        let Some(first) = self.subflows.first() else { return };
+        let acked = first.tcp.una().min(self.send.nxt());
+        if self.send.on_data_ack(acked, u64::MAX) > 0 {
+            self.on_room();
+        }
+    }
+
+    /// The send queue has room again.
+    pub(super) fn on_room(&mut self) {
+        if self.write_blocked && self.send.room() > 0 {
+            self.write_blocked = false;
+            self.emit(Event::Writable);
+        }
+    }
+
+    /// Moves what the subflow received in order to the data level.
+    pub(super) fn drain(&mut self, index: usize, counters: &mut Counters) {
+        let plain = matches!(self.mode, Mode::Tcp(_));
+        while let Some(subflow) = self.subflows.get_mut(index) {
+            let Some((offset, data)) = subflow.tcp.read() else { break };
+            if plain {
+                self.receive(offset, data, counters);
+                continue;
+            }
+            subflow.received.push(offset, data);
+            while let Some(piece) = self.subflows.get_mut(index).and_then(|s| s.received.pop()) {
+                self.on_mapped(index, piece, counters);
+            }
+            if matches!(self.mode, Mode::Tcp(_)) {
+                return self.drain(index, counters);
+            }
+        }
+    }
+
+    fn on_mapped(&mut self, index: usize, piece: Mapped, counters: &mut Counters) {
+        match piece {
+            Mapped::Data(offset, data) => self.receive(offset, data, counters),
+            Mapped::Unmapped(offset, data) => self.on_unmapped(index, offset, data, counters),
+            Mapped::ChecksumFailed(offset) => {
+                counters.data_csum_err += 1;
+                counters.mp_fail_tx += 1;
+                let data_seq = self.recv_base() + offset;
+                if let Some(subflow) = self.subflows.get_mut(index) {
+                    // [FB-9] [FB-14]: the octets are withheld and the subflow goes.
+                    subflow.fail = Some(data_seq);
+                    subflow.reset(ResetReason::MiddleboxInterference);
+                }
+            }
+        }
+    }
+
+    /// Octets without a mapping (K24): plain TCP while that is possible, else the subflow goes [FB-7].
+    fn on_unmapped(&mut self, index: usize, offset: u64, data: Bytes, counters: &mut Counters) {
+        let alone = !self.joined && index == 0 && self.subflows.len() == 1;
+        if alone && offset == self.recv.received() {
+            counters.dss_fallback += 1;
+            self.fall_back(FallbackReason::BrokenMapping);
+            self.receive(offset, data, counters);
+            return;
+        }
+        counters.dss_no_match_tcp += 1;
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.reset(ResetReason::MiddleboxInterference);
+        }
+    }
+
+    fn receive(&mut self, offset: u64, data: Bytes, counters: &mut Counters) {
+        match self.recv.insert(offset, data) {
+            Received::InOrder => self.emit(Event::Readable),
+            Received::OutOfOrder => counters.ofo_queue += 1,
+            Received::Duplicate => counters.duplicate_data += 1,
+            Received::OutOfWindow => counters.no_dss_in_window += 1,
+        }
+        self.on_data_fin_progress();
+    }
+
+    /// The peer's DATA_FIN may have become in-order.
+    pub(super) fn on_data_fin_progress(&mut self) {
+        if self.recv.fin_reached() && !self.close.is_received() {
+            self.close.on_received();
+            self.emit(Event::Readable);
+            // Told on every subflow: one of them may be dead without knowing it.
+            for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
+                subflow.tcp.request_ack();
+            }
+        }
+    }
+
+    /// The peer closed one subflow. Without DATA_FIN that ends this subflow only [FIN-8] (K36).
+    fn on_subflow_fin(&mut self, index: usize) {
+        let plain = matches!(self.mode, Mode::Tcp(_));
+        if plain {
+            let end = self.subflows.get(index).map_or(0, |s| s.tcp.bytes_received());
+            self.recv.set_fin(end);
+            return self.on_data_fin_progress();
+        }
+        if !self.close.is_received()
+            && let Some(subflow) = self.subflows.get_mut(index)
+        {
+            subflow.close();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Subflows and the connection come to their ends.
+
+use super::{Connection, MAX_ENDED, Mode};
+use crate::counters::Counters;
+use crate::error::{ConnectionError, ResetReason};
+use crate::event::{Event, SubflowEnd};
+use crate::mptcp::subflow::{Phase, Subflow};
+use crate::tcp::{SocketEnd, State};
+use crate::time::{Duration, Instant};
+
+/// First wait before a connection without subflows is resumed by a new join; doubled each time.
+const RESUME_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Connection {
+    /// Brings the connection in line with what its subflows have become. Called after every event.
+    pub(super) fn settle(&mut self, now: Instant, counters: &mut Counters) {
+        self.report_ended();
+        self.close_subflows_when_complete();
+        self.remove_closed();
+        match self.mode {
+            _ if self.finished => {}
+            Mode::Tcp(_) | Mode::Offered => self.settle_plain(),
+            Mode::Mptcp => self.settle_mptcp(now, counters),
+        }
+    }
+
+    /// Tells the application about subflows that ended, and takes over what they carried.
+    fn report_ended(&mut self) {
+        for index in 0..self.subflows.len() {
+            let Some(subflow) = self.subflows.get_mut(index) else { break };
+            if subflow.is_alive() || subflow.reported {
+                continue;
+            }
+            subflow.reported = true;
+            self.last_end = subflow.tcp.end();
+            let was_established = subflow.phase != Phase::Handshake || subflow.join.is_none();
+            let (id, tuple, cause) = (subflow.id, subflow.tuple, subflow.ending());
+            let una = self.send.una();
+            for range in subflow.sent.take_unacknowledged(una) {
+                self.send.reinject(range, id);
+            }
+            if was_established || cause != SubflowEnd::Finished {
+                self.emit(Event::SubflowClosed { subflow: id, tuple, cause });
+            }
+        }
+    }
+
+    /// Data carried by subflows that are closing has to go another way.
+    pub(super) fn reinject_closing(&mut self) {
+        let una = self.send.una();
+        for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Closing) {
+            for range in subflow.sent.take_unacknowledged(una) {
+                self.send.reinject(range, subflow.id);
+            }
+        }
+    }
+
+    /// [FIN-5] [FIN-6]: FINs on every subflow once both DATA_FINs are acknowledged.
+    fn close_subflows_when_complete(&mut self) {
+        if !self.is_mptcp() || !self.close.is_complete() || !self.send.is_drained() {
+            return;
+        }
+        for subflow in self.subflows.iter_mut().filter(|s| s.phase != Phase::Closing) {
+            match subflow.phase {
+                Phase::Handshake => subflow.reset(ResetReason::Unspecified),
+                _ => subflow.close(),
+            }
+        }
+    }
+
+    fn remove_closed(&mut self) {
+        let (ended, removed) = (&mut self.ended, &mut self.removed);
+        self.subflows.retain(|subflow| {
+            let keep = !subflow.tcp.is_closed();
+            if !keep {
+                if ended.len() >= MAX_ENDED {
+                    ended.remove(0);
+                }
+                ended.push(subflow.info());
+                removed.push(subflow.tuple);
+            }
+            keep
+        });
+    }
+
+    fn settle_plain(&mut self) {
+        if self.subflows.iter().any(Subflow::is_alive) {
+            return;
+        }
+        let error = match self.last_end {
+            _ if self.error.is_some() => self.error,
+            Some(SocketEnd::Refused) => Some(ConnectionError::Refused),
+            Some(SocketEnd::Reset) if !self.established => Some(ConnectionError::Refused),
+            Some(SocketEnd::Reset) => Some(ConnectionError::Reset),
+            Some(SocketEnd::Timeout) if !self.established => Some(ConnectionError::ConnectTimeout),
+            Some(SocketEnd::Timeout) => Some(ConnectionError::Timeout),
+            Some(SocketEnd::Aborted) => Some(ConnectionError::Aborted),
+            Some(SocketEnd::Finished) | None => None,
+        };
+        self.finish(error);
+    }
+
+    fn settle_mptcp(&mut self, now: Instant, counters: &mut Counters) {
+        if self.subflows.iter().any(Subflow::is_alive) {
+            return;
+        }
+        if self.close.is_complete() || self.error.is_some() {
+            return self.finish(self.error);
+        }
+        let refused = self.last_end == Some(SocketEnd::Refused);
+        if !self.confirmed || (refused && self.timers.give_up.is_some()) {
+            // Nobody could join, or nobody at the other end knows the connection any more.
+            let timed_out = self.last_end == Some(SocketEnd::Timeout);
+            let error = if timed_out { ConnectionError::Timeout } else { ConnectionError::Reset };
+            return self.finish(Some(error));
+        }
+        if self.timers.give_up.is_none() {
+            // [FIN-9]: break before make; a join within this time resumes the connection.
+            self.timers.give_up = Some(now + self.config.close_timeout);
+            self.timers.resume = self.client.then_some(now);
+            counters.subflow_stale += 1;
+        }
+    }
+
+    /// Ends the connection at data level; subflows may linger in TIME-WAIT.
+    fn finish(&mut self, error: Option<ConnectionError>) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        self.error = error;
+        self.timers = super::Timers::default();
+        self.emit(Event::Readable);
+        self.emit(Event::Writable);
+        self.emit(Event::Closed(error));
+    }
+
+    /// Ends the connection at once: every subflow is reset, with MP_FASTCLOSE if `fast_close` [FC-3].
+    pub(super) fn fail(&mut self, error: ConnectionError, reason: ResetReason, fast_close: bool) {
+        if self.finished {
+            return;
+        }
+        self.error = Some(error);
+        for subflow in self.subflows.iter_mut().filter(|s| s.is_alive()) {
+            subflow.fast_close = fast_close && subflow.phase != Phase::Handshake;
+            subflow.reset(reason);
+        }
+        self.finish(Some(error));
+    }
+
+    /// The subflow at `index` makes progress again.
+    pub(super) fn on_recovered(&mut self, index: usize, counters: &mut Counters) {
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        subflow.stale = false;
+        subflow.sent.forget_reinjections();
+        counters.subflow_recover += 1;
+        let subflow = subflow.id;
+        self.emit(Event::SubflowStale { subflow, stale: false });
+    }
+
+    /// The subflow at `index` has been silent for too long: others carry its data from now on ([DACK-9]: its own
+    /// retransmissions go on).
+    pub(super) fn on_suspect(&mut self, index: usize, counters: &mut Counters) {
+        let una = self.send.una();
+        let others = self.subflows.iter().enumerate().any(|(i, s)| i != index && s.is_usable());
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        if !others {
+            return;
+        }
+        subflow.stale = true;
+        counters.subflow_stale += 1;
+        let id = subflow.id;
+        for range in subflow.sent.take_unacknowledged(una) {
+            self.send.reinject(range, id);
+        }
+        self.emit(Event::SubflowStale { subflow: id, stale: true });
+    }
+
+    /// Time to try again to resume a connection that has no subflow left.
+    pub(super) fn on_resume(&mut self, now: Instant) {
+        self.paths.retry();
+        let doubled = self.timers.resume_interval.max(RESUME_INTERVAL) * 2;
+        self.timers.resume_interval = doubled;
+        self.timers.resume = Some(now + doubled);
+    }
+
+    /// Nothing is left but sockets in TIME-WAIT.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.finished && self.subflows.iter().all(|s| s.tcp.state() == State::TimeWait)
+    }
+
+    /// It can be forgotten.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.finished && self.released && self.subflows.is_empty()
+    }
+}

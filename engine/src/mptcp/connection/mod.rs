@@ -1,0 +1,316 @@
+//! The coordinator: it owns the parts, moves values among them and decides nothing itself.
+//!
+//! `input` takes segments in, `options` acts on their MPTCP options, `output` fills subflows and drains them,
+//! `timeout` lets time pass, `api` is the application's side.
+
+mod api;
+mod input;
+mod lifecycle;
+mod options;
+mod output;
+mod timeout;
+
+use super::close::Close;
+use super::decorate::MetaView;
+use super::handshake::{Agreement, Offer};
+use super::path_manager::PathManager;
+use super::recv_queue::RecvQueue;
+use super::scheduler::{self, Scheduler, SubflowSnapshot};
+use super::send_queue::SendQueue;
+use super::subflow::{Phase, Subflow};
+use crate::addr::{ConnectionId, FourTuple, SubflowId};
+use crate::config::ConnectionConfig;
+use crate::crypto::{Key, KeyFacts};
+use crate::endpoint::SubflowInfo;
+use crate::error::{ConnectionError, FallbackReason};
+use crate::event::Event;
+use crate::seq::DataSeq;
+use crate::tcp::SocketEnd;
+use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// Most events kept for an application that does not fetch them; the oldest are dropped.
+const MAX_EVENTS: usize = 128;
+/// Most ended subflows remembered for `info`.
+const MAX_ENDED: usize = 64;
+
+/// MPTCP or not (RFC 8684 3.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Offered, not yet answered.
+    Offered,
+    /// In use.
+    Mptcp,
+    /// Plain TCP; there is no way back [FB-21].
+    Tcp(FallbackReason),
+}
+
+/// The peer's half of the keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerKeys {
+    pub(crate) key: Key,
+    pub(crate) facts: KeyFacts,
+}
+
+/// One MPTCP connection (or one that fell back to plain TCP).
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) config: ConnectionConfig,
+    /// This end opened it.
+    pub(crate) client: bool,
+    pub(crate) mode: Mode,
+    pub(crate) own_key: Key,
+    pub(crate) own: KeyFacts,
+    pub(crate) peer: Option<PeerKeys>,
+    /// What the client's SYN asked for; server only.
+    offer: Option<Offer>,
+    /// DSS checksums are in use.
+    checksum: bool,
+    /// The peer has proved that it took MPTCP up: subflows may be added [INI-16].
+    pub(crate) confirmed: bool,
+    /// A subflow was joined at some time; fallback is no longer possible [FB-6].
+    joined: bool,
+    pub(crate) subflows: Vec<Subflow>,
+    ended: Vec<SubflowInfo>,
+    next_subflow: u32,
+    /// The subflow to ask first for a packet.
+    cursor: usize,
+    send: SendQueue,
+    recv: RecvQueue,
+    close: Close,
+    pub(crate) paths: PathManager,
+    scheduler: Box<dyn Scheduler>,
+    snapshots: Vec<SubflowSnapshot>,
+    timers: Timers,
+    events: VecDeque<Event>,
+    /// The application waits for room to write.
+    write_blocked: bool,
+    pub(crate) established: bool,
+    /// Nothing more will happen at data level.
+    pub(crate) finished: bool,
+    /// The application let go of it.
+    pub(crate) released: bool,
+    error: Option<ConnectionError>,
+    /// How the subflow that ended last came to its end.
+    last_end: Option<SocketEnd>,
+    bytes_sent: u64,
+    bytes_retrans: u64,
+    /// Four-tuples the endpoint should forget.
+    pub(crate) removed: Vec<FourTuple>,
+}
+
+/// The connection's own deadlines; the subflows have theirs.
+#[derive(Debug, Default)]
+struct Timers {
+    /// Data-level retransmission [DACK-14].
+    retransmit: Option<Instant>,
+    retransmit_backoff: u32,
+    /// Data-level zero-window probe (K32).
+    probe: Option<Instant>,
+    probe_backoff: u32,
+    /// DATA_FIN retransmission (K34).
+    fin: Option<Instant>,
+    fin_backoff: u32,
+    /// End of patience: closing takes too long, or there is no subflow left [FIN-9].
+    give_up: Option<Instant>,
+    /// Next attempt to resume a connection without subflows.
+    resume: Option<Instant>,
+    resume_interval: Duration,
+}
+
+impl Connection {
+    /// A connection about to be opened, or just asked for by a SYN; its first subflow is added next.
+    pub(crate) fn new(
+        id: ConnectionId,
+        config: ConnectionConfig,
+        client: bool,
+        own_key: Key,
+        first: FourTuple,
+    ) -> Self {
+        let mode = if config.mptcp { Mode::Offered } else { Mode::Tcp(FallbackReason::Requested) };
+        let mut connection = Self {
+            id,
+            client,
+            mode,
+            own_key,
+            own: own_key.facts(),
+            peer: None,
+            offer: None,
+            checksum: config.checksum,
+            confirmed: false,
+            joined: false,
+            subflows: Vec::new(),
+            ended: Vec::new(),
+            next_subflow: 0,
+            cursor: 0,
+            send: SendQueue::new(config.send_buffer),
+            recv: RecvQueue::new(config.receive_buffer),
+            close: Close::default(),
+            paths: PathManager::new(first),
+            scheduler: scheduler::new(config.scheduler),
+            snapshots: Vec::new(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            write_blocked: false,
+            established: false,
+            finished: false,
+            released: false,
+            error: None,
+            last_end: None,
+            bytes_sent: 0,
+            bytes_retrans: 0,
+            removed: Vec::new(),
+            config,
+        };
+        if matches!(connection.mode, Mode::Tcp(_)) {
+            connection.send.open_window();
+        }
+        connection
+    }
+
+    /// Notes what the client's SYN said; server only.
+    pub(crate) fn set_offer(&mut self, offer: Result<Offer, FallbackReason>) {
+        match offer {
+            Ok(offer) if self.config.mptcp => {
+                self.checksum |= offer.checksum;
+                self.offer = Some(offer);
+            }
+            Ok(_) => self.set_plain(FallbackReason::Requested),
+            Err(reason) => self.set_plain(reason),
+        }
+    }
+
+    fn set_plain(&mut self, reason: FallbackReason) {
+        self.mode = Mode::Tcp(reason);
+        self.send.open_window();
+    }
+
+    /// MPTCP is in use.
+    pub(crate) fn is_mptcp(&self) -> bool {
+        self.mode == Mode::Mptcp
+    }
+
+    /// DSN of data offset 0 in the sending direction [INI-38].
+    fn send_base(&self) -> DataSeq {
+        self.own.idsn + 1
+    }
+
+    /// DSN of data offset 0 in the receiving direction.
+    fn recv_base(&self) -> DataSeq {
+        self.peer.map_or(DataSeq(0), |p| p.facts.idsn + 1)
+    }
+
+    /// The subflow with this identifier.
+    pub(crate) fn subflow_index(&self, id: SubflowId) -> Option<usize> {
+        self.subflows.iter().position(|s| s.id == id)
+    }
+
+    /// An identifier never used before in this connection.
+    pub(crate) fn next_subflow_id(&mut self) -> SubflowId {
+        let id = SubflowId(self.next_subflow);
+        self.next_subflow += 1;
+        id
+    }
+
+    /// What segments say about the connection as a whole.
+    fn meta_view(&self) -> MetaView {
+        let fin_due = self.is_mptcp()
+            && self.close.is_requested()
+            && !self.close.is_acked()
+            && self.send.unsent() == 0;
+        MetaView {
+            mptcp: !matches!(self.mode, Mode::Tcp(_)),
+            client: self.client,
+            confirmed: self.confirmed,
+            own_key: self.own_key,
+            peer_key: self.peer.map(|p| p.key),
+            peer_token: self.peer.map_or(0, |p| p.facts.token.0),
+            checksum: self.checksum,
+            data_base: self.send_base(),
+            data_ack: self.recv_base() + self.recv.ack_offset(),
+            short: self.config.short_data_seq,
+            data_fin: fin_due.then(|| self.send_base() + self.send.end()),
+        }
+    }
+
+    /// Keys, checksums and the C flag are agreed: MPTCP is in use.
+    fn adopt(&mut self, agreement: Agreement, now: Instant, window: u32) {
+        self.mode = Mode::Mptcp;
+        self.checksum = agreement.checksum;
+        self.peer = Some(PeerKeys { key: agreement.remote_key, facts: agreement.remote_key.facts() });
+        self.paths.set_deny_join_initial(agreement.deny_join_initial);
+        // The SYN counts as the Data ACK of the IDSN, so its window opens the data level.
+        self.send.on_data_ack(0, u64::from(window));
+        self.established = true;
+        if let Some(first) = self.subflows.first_mut() {
+            first.phase = Phase::Active;
+            let (subflow, tuple, ids) = (first.id, first.tuple, (first.local_id, first.remote_id));
+            self.emit(Event::Established { mptcp: true, token: self.own.token.0 });
+            self.emit(Event::SubflowEstablished { subflow, tuple, ids, backup: false });
+        }
+        if !self.client {
+            self.confirm(now);
+        }
+    }
+
+    /// The peer has shown that it speaks MPTCP on this connection.
+    fn confirm(&mut self, now: Instant) {
+        if self.confirmed {
+            return;
+        }
+        self.confirmed = true;
+        let srtt = self.subflows.first().and_then(|s| s.tcp.srtt());
+        if self.client {
+            self.paths.start(now, srtt);
+        }
+        self.emit(Event::FullyEstablished);
+    }
+
+    /// Goes on as plain TCP (RFC 8684 3.7). Only ever called while the first subflow is alone.
+    fn fall_back(&mut self, reason: FallbackReason) {
+        if matches!(self.mode, Mode::Tcp(_)) {
+            return;
+        }
+        let plain_client = reason == FallbackReason::SynWithoutCapable;
+        self.set_plain(reason);
+        self.send.clear_reinjections();
+        if let Some(first) = self.subflows.first_mut() {
+            first.signals.clear();
+            first.stale = false;
+            if first.phase == Phase::Handshake && first.tcp.is_established_or_later() {
+                first.phase = Phase::Active;
+            }
+        }
+        if !plain_client {
+            self.emit(Event::Fallback(reason));
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        if matches!(event, Event::Readable | Event::Writable) && self.events.contains(&event) {
+            return;
+        }
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// The next thing to tell the application.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What must hold after every event.
+    pub(crate) fn check_invariants(&self) -> Result<(), &'static str> {
+        self.send.check_invariants()?;
+        self.recv.check_invariants()?;
+        for subflow in &self.subflows {
+            subflow.tcp.check_invariants()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! What the MPTCP options of an accepted segment do.
+
+use super::Connection;
+use crate::addr::AddressId;
+use crate::counters::Counters;
+use crate::crypto::{add_addr_hmac, verify};
+use crate::error::{ConnectionError, FallbackReason, ResetReason};
+use crate::event::Event;
+use crate::mptcp::mapping::{Mapping, MappingChecksum, MappingVerdict};
+use crate::mptcp::subflow::Phase;
+use crate::seq::{DataSeq, SubflowSeq};
+use crate::tcp::{Disposition, Segment};
+use crate::time::Instant;
+use crate::wire::checksum::{Checksum, dss_checksum};
+use crate::wire::mptcp::{AddAddr, Dss, DssMapping, MpCapable, MptcpOption};
+use crate::wire::tcp_option::TcpOptions;
+
+impl Connection {
+    pub(super) fn on_options(
+        &mut self,
+        now: Instant,
+        index: usize,
+        disposition: &Disposition,
+        segment: &Segment,
+        options: &TcpOptions,
+        counters: &mut Counters,
+    ) {
+        if let Some(dss) = &options.dss {
+            self.on_dss(now, index, dss, segment, counters);
+        } else {
+            self.on_no_dss(index, disposition, counters);
+        }
+        for option in options.signals.iter() {
+            self.on_signal(now, index, option, segment, counters);
+        }
+        let Some(subflow) = self.subflows.get(index) else { return };
+        // The answer to the third ACK: any acceptable segment shows that the peer took the join [JOIN-9].
+        if subflow.phase == Phase::PreEstablished
+            && disposition.acceptable
+            && !disposition.reset
+            && !segment.flags.syn
+        {
+            self.on_joined(index);
+        }
+    }
+
+    /// [FB-6] (K12): the first data was acknowledged without a DSS; the options do not get through.
+    fn on_no_dss(&mut self, index: usize, disposition: &Disposition, counters: &mut Counters) {
+        if self.client && !self.confirmed && index == 0 && disposition.newly_acked > 0 {
+            counters.mp_capable_data_fallback += 1;
+            self.fall_back(FallbackReason::NoDssInAck);
+        }
+    }
+
+    fn on_dss(
+        &mut self,
+        now: Instant,
+        index: usize,
+        dss: &Dss,
+        segment: &Segment,
+        counters: &mut Counters,
+    ) {
+        self.confirm(now);
+        if let Some(ack) = dss.data_ack {
+            let near = self.send_base() + self.send.una();
+            self.on_data_ack(now, index, ack.expand(near), segment.window);
+        }
+        let Some(mapping) = dss.mapping else { return };
+        if mapping.is_infinite() {
+            counters.infinite_map_rx += 1;
+            return self.on_infinite_mapping(counters);
+        }
+        self.on_mapping(index, &mapping, dss.data_fin, counters);
+    }
+
+    /// [SND-1]: the window counts only together with a Data ACK, and only forwards.
+    fn on_data_ack(&mut self, now: Instant, index: usize, ack: DataSeq, window: u16) {
+        let Some(subflow) = self.subflows.get(index) else { return };
+        let window = u64::from(subflow.scale_window(window));
+        let Ok(mut offset) = u64::try_from(ack.since(self.send_base())) else { return };
+        if self.close.is_sent() && offset == self.send.end() + 1 {
+            self.close.on_acked();
+            self.timers.fin = None;
+            offset = self.send.end();
+        }
+        let newly = self.send.on_data_ack(offset, offset.saturating_add(window));
+        if self.send.window() > 0 {
+            self.timers.probe = None;
+            self.timers.probe_backoff = 0;
+        }
+        if newly > 0 {
+            self.timers.retransmit_backoff = 0;
+            self.restart_retransmit(now);
+            self.on_room();
+        }
+        let una = self.send.una();
+        for subflow in &mut self.subflows {
+            subflow.sent.on_ack(subflow.tcp.una(), una);
+        }
+    }
+
+    fn on_mapping(
+        &mut self,
+        index: usize,
+        mapping: &DssMapping,
+        fin: bool,
+        counters: &mut Counters,
+    ) {
+        let near = self.recv_base() + self.recv.received();
+        let data_seq = mapping.data_seq.expand(near);
+        let data = data_seq.since(self.recv_base()) as u64;
+        if mapping.checksum.is_some() != self.checksum {
+            // [DSS-1] [DSS-2] [DSS-3]
+            counters.dss_corruption_reset += 1;
+            return self.reset_subflow(index, ResetReason::MptcpError);
+        }
+        let len = u32::from(mapping.data_len) - u32::from(fin);
+        if fin {
+            self.on_data_fin(mapping, data_seq, data.wrapping_add(u64::from(len)), counters);
+        }
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        let near = subflow.tcp.bytes_received();
+        let Some(start) = mapping.subflow_seq.to_offset(near) else { return };
+        let checksum = mapping.checksum.map(|value| MappingChecksum {
+            value,
+            data_seq,
+            subflow_seq: mapping.subflow_seq,
+            data_len: mapping.data_len,
+        });
+        match subflow.received.insert(Mapping { start, len, data, checksum }) {
+            MappingVerdict::Accepted => {}
+            MappingVerdict::Conflict => {
+                counters.dss_not_matching += 1;
+                self.reset_subflow(index, ResetReason::MptcpError);
+            }
+            MappingVerdict::Overflow => {
+                self.reset_subflow(index, ResetReason::LackOfResources);
+            }
+        }
+    }
+
+    /// A DATA_FIN at data offset `at` [FIN-1]. Alone it carries SSN 0 and, if agreed, a checksum over nothing but
+    /// the pseudo-header [FIN-2].
+    fn on_data_fin(
+        &mut self,
+        mapping: &DssMapping,
+        data_seq: DataSeq,
+        at: u64,
+        counters: &mut Counters,
+    ) {
+        if mapping.data_len == 1
+            && let Some(checksum) = mapping.checksum
+            && dss_checksum(data_seq, mapping.subflow_seq, 1, Checksum::new()) != checksum
+        {
+            counters.data_csum_err += 1;
+            return;
+        }
+        if self.recv.set_fin(at) {
+            self.on_data_fin_progress();
+        }
+        // A repeated DATA_FIN means that its acknowledgement was lost.
+        if self.close.is_received() {
+            for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
+                subflow.tcp.request_ack();
+            }
+        }
+    }
+
+    /// [FB-20]: an infinite mapping makes sense on the only subflow; elsewhere it is an error.
+    fn on_infinite_mapping(&mut self, counters: &mut Counters) {
+        if self.joined || self.subflows.len() > 1 {
+            return;
+        }
+        counters.dss_fallback += 1;
+        self.fall_back(FallbackReason::InfiniteMapping);
+    }
+
+    fn on_signal(
+        &mut self,
+        now: Instant,
+        index: usize,
+        option: &MptcpOption,
+        segment: &Segment,
+        counters: &mut Counters,
+    ) {
+        match option {
+            MptcpOption::Capable(MpCapable::AckData { data_len, checksum, .. }) => {
+                self.on_capable_data(index, *data_len, *checksum, segment, counters);
+            }
+            MptcpOption::AddAddr(add) => self.on_add_addr(now, index, add, counters),
+            MptcpOption::RemoveAddr(remove) => {
+                for id in remove.ids() {
+                    counters.rm_addr += 1;
+                    self.on_remove_addr(*id, counters);
+                }
+            }
+            MptcpOption::Prio(prio) => {
+                counters.mp_prio_rx += 1;
+                if let Some(subflow) = self.subflows.get_mut(index) {
+                    subflow.backup_remote = prio.backup;
+                    let (subflow, backup) = (subflow.id, prio.backup);
+                    self.emit(Event::SubflowPriority { subflow, backup });
+                }
+            }
+            MptcpOption::FastClose(close) => {
+                counters.mp_fastclose_rx += 1;
+                // [FC-1]: a wrong key is ignored.
+                if close.receiver_key == self.own_key {
+                    self.fail(ConnectionError::FastClosed, ResetReason::Unspecified, false);
+                }
+            }
+            MptcpOption::TcpRst(rst) if segment.flags.rst => {
+                counters.mp_rst_rx += 1;
+                if let Some(subflow) = self.subflows.get_mut(index) {
+                    subflow.peer_reset = Some(rst.reason);
+                }
+            }
+            MptcpOption::Fail(_) => counters.mp_fail_rx += 1,
+            _ => {}
+        }
+    }
+
+    /// First data under MP_CAPABLE: it maps to the first octet of both spaces [INI-13] [INI-14].
+    fn on_capable_data(
+        &mut self,
+        index: usize,
+        data_len: u16,
+        checksum: Option<u16>,
+        segment: &Segment,
+        counters: &mut Counters,
+    ) {
+        if index != 0 || segment.payload.is_empty() {
+            return;
+        }
+        let mapping = DssMapping {
+            data_seq: crate::wire::mptcp::WireDataSeq::Long(self.recv_base().0),
+            subflow_seq: SubflowSeq(1),
+            data_len,
+            checksum,
+        };
+        self.on_mapping(index, &mapping, false, counters);
+    }
+
+    /// RFC 8684 3.4.1: the HMAC is checked, the address echoed and handed to the path manager.
+    fn on_add_addr(
+        &mut self,
+        now: Instant,
+        index: usize,
+        add: &AddAddr,
+        counters: &mut Counters,
+    ) {
+        if add.echo {
+            counters.echo_add += 1;
+            return;
+        }
+        counters.add_addr += 1;
+        let (Some(peer), Some(hmac)) = (self.peer, add.hmac) else { return };
+        let expected = add_addr_hmac(peer.key, self.own_key, add.id, add.address, add.port);
+        if !verify(&hmac, &expected) {
+            // [ADDR-10]: silently.
+            counters.add_addr_drop += 1;
+            return;
+        }
+        // Only the holder of both keys can make this HMAC: as good a confirmation as a DSS (K11).
+        self.confirm(now);
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            // [ADDR-11]
+            subflow.signal(MptcpOption::AddAddr(add.echo()));
+        }
+        if self.paths.on_announced(add.id, add.address, add.port) {
+            let port = add.port.unwrap_or(self.paths.remote_port());
+            let address = core::net::SocketAddr::new(add.address, port);
+            self.emit(Event::AddressAnnounced { id: add.id, address });
+        }
+    }
+
+    /// RFC 8684 3.4.2: the subflows to that address end; unknown identifiers are ignored [ADDR-29].
+    fn on_remove_addr(&mut self, id: AddressId, counters: &mut Counters) {
+        let mut known = self.paths.on_removed(id);
+        for subflow in self.subflows.iter_mut().filter(|s| s.remote_id == id && s.is_alive()) {
+            known = true;
+            counters.rm_subflow += 1;
+            subflow.address_removed = true;
+            subflow.close();
+        }
+        if known {
+            self.reinject_closing();
+            self.emit(Event::AddressRemoved { id });
+        }
+    }
+
+    pub(super) fn reset_subflow(&mut self, index: usize, reason: ResetReason) {
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.reset(reason);
+        }
+    }
+}

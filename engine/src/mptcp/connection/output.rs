@@ -1,0 +1,243 @@
+//! Segments go out: subflows are asked in turn, and when none has anything left, they are given more.
+//!
+//! Order: control intents and retransmissions of each subflow, then reinjections, then new data, then the
+//! DATA_FIN.
+
+use super::{Connection, Mode};
+use crate::addr::{ConnectionId, SubflowId};
+use crate::counters::Counters;
+use crate::endpoint::Transmit;
+use crate::mptcp::scheduler::{Pick, SchedulerView};
+use crate::mptcp::subflow::{Phase, Subflow};
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+use core::mem;
+
+/// Most segments one mapping covers: long enough to save work, short enough to spread over subflows.
+const MAX_SEGMENTS: u64 = 16;
+/// The length field of a mapping is 16 bits wide.
+const MAX_MAPPING: u64 = 0xffff;
+/// Shortest data-level retransmission and probe interval.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+
+impl Connection {
+    /// The next packet, headers in `headers`.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+        headers: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        loop {
+            if let Some(transmit) = self.transmit_from_subflows(now, counters, headers) {
+                return Some(transmit);
+            }
+            if !self.fill(now, counters) {
+                return None;
+            }
+        }
+    }
+
+    fn transmit_from_subflows(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+        headers: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let meta = self.meta_view();
+        let window = self.recv.window();
+        let count = self.subflows.len();
+        for step in 0..count {
+            let index = (self.cursor + step) % count;
+            let Some(subflow) = self.subflows.get_mut(index) else { continue };
+            let sent = subflow.poll_transmit(now, window, &meta, &self.config, counters, headers);
+            if let Some((payload, segment_size)) = sent {
+                self.cursor = index;
+                let interface = subflow.egress.interface;
+                let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
+                return Some(Transmit { interface, payload, segment_size, subflow: Some(subflow) });
+            }
+        }
+        None
+    }
+
+    /// Gives some subflow something to send; false when there is nothing to give.
+    fn fill(&mut self, now: Instant, counters: &mut Counters) -> bool {
+        match self.mode {
+            Mode::Offered => false,
+            Mode::Tcp(_) => self.fill_plain(),
+            Mode::Mptcp => {
+                self.fill_reinjection(counters) || self.fill_new(now) || self.fill_data_fin(now)
+            }
+        }
+    }
+
+    fn fill_plain(&mut self) -> bool {
+        let meta = self.meta_view();
+        let Some(first) = self.subflows.first_mut() else { return false };
+        if first.phase != Phase::Active {
+            return false;
+        }
+        let mss = u64::from(first.tcp.effective_mss(0));
+        let unsent = self.send.unsent();
+        if unsent == 0 {
+            if self.close.is_requested() && !self.close.is_sent() {
+                self.close.on_sent();
+                first.close();
+                return true;
+            }
+            return false;
+        }
+        // With nothing in flight something has to be staged, or TCP would have nothing to probe a closed window with.
+        let idle = first.tcp.in_flight() == 0 && first.tcp.unsent() == 0;
+        let available = if idle { first.tcp.available().max(mss) } else { first.tcp.available() };
+        let hold = self.config.nagle && unsent < mss && !idle && !self.close.is_requested();
+        if available < mss.min(unsent) || hold {
+            return false;
+        }
+        let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
+        let Some((offset, payload)) = self.send.take_new(len) else { return false };
+        self.bytes_sent += payload.len() as u64;
+        first.stage(offset, payload, &meta);
+        true
+    }
+
+    /// [DACK-9]: what one subflow carries without success goes on another as well.
+    fn fill_reinjection(&mut self, counters: &mut Counters) -> bool {
+        let meta = self.meta_view();
+        let Some(next) = self.send.next_reinjection() else { return false };
+        let (range, origin) = (next.range.clone(), next.origin);
+        let reserved = meta.reserved_options();
+        let other = |s: &&mut Subflow| s.is_usable() && s.id != origin;
+        let rank = |s: &&mut Subflow| (s.tcp.srtt().unwrap_or(Duration::MAX), s.id);
+        let alone = !self.subflows.iter().any(|s| s.is_usable() && s.id != origin);
+        let target = if alone {
+            // Lost at data level only: the one subflow there is has to carry it again (K30).
+            self.subflows.iter_mut().find(|s| s.id == origin && s.is_usable())
+        } else {
+            self.subflows
+                .iter_mut()
+                .filter(other)
+                .filter(|s| s.snapshot(reserved).is_open(range.end - range.start))
+                .min_by_key(rank)
+        };
+        let Some(target) = target else { return false };
+        let mss = u64::from(target.tcp.effective_mss(reserved));
+        let room = target.tcp.available().min(MAX_MAPPING).min(mss * MAX_SEGMENTS);
+        let len = (range.end - range.start).min(room);
+        let len = usize::try_from(len).unwrap_or(0);
+        let Some(payload) = self.send.sent_at(range.start, len) else { return false };
+        counters.mptcp_retrans += 1;
+        self.bytes_retrans += payload.len() as u64;
+        self.send.reinjected(payload.len() as u64);
+        target.stage(range.start, payload, &meta);
+        true
+    }
+
+    fn fill_new(&mut self, now: Instant) -> bool {
+        let unsent = self.send.unsent();
+        // Until the peer confirms, one mapping may be out: were a second to overtake the first packet, the server
+        // would take the connection for plain TCP (K4).
+        if unsent == 0 || (self.client && !self.confirmed && self.send.nxt() > 0) {
+            return false;
+        }
+        if self.send.window() == 0 {
+            self.arm_probe(now);
+            return false;
+        }
+        let meta = self.meta_view();
+        let Some((subflow, allowed)) = self.pick(now, unsent) else { return false };
+        let Some(target) = self.subflows.iter_mut().find(|s| s.id == subflow) else { return false };
+        let mss = u64::from(target.tcp.effective_mss(meta.reserved_options()));
+        let outstanding = self.send.nxt() > self.send.una();
+        if self.config.nagle && unsent < mss && outstanding && !self.close.is_requested() {
+            return false;
+        }
+        let most = if meta.client && !meta.confirmed { mss } else { mss * MAX_SEGMENTS };
+        let len = allowed.min(most).min(self.send.window()).min(MAX_MAPPING);
+        let Some((offset, payload)) = self.send.take_new(whole_segments(len, mss)) else {
+            return false;
+        };
+        self.bytes_sent += payload.len() as u64;
+        target.stage(offset, payload, &meta);
+        if self.timers.retransmit.is_none() {
+            self.restart_retransmit(now);
+        }
+        true
+    }
+
+    /// Asks the scheduler, and checks its answer.
+    fn pick(&mut self, now: Instant, unsent: u64) -> Option<(SubflowId, u64)> {
+        let reserved = self.meta_view().reserved_options();
+        let mut snapshots = mem::take(&mut self.snapshots);
+        snapshots.clear();
+        snapshots.extend(self.subflows.iter().filter(|s| s.is_usable()).map(|s| s.snapshot(reserved)));
+        if snapshots.is_empty() {
+            // Every subflow is suspect: better one of them than none.
+            let active = self.subflows.iter().filter(|s| s.phase == Phase::Active && s.tcp.can_send());
+            snapshots.extend(active.map(|s| s.snapshot(reserved)));
+        }
+        let view =
+            SchedulerView { now, subflows: &snapshots, unsent, window: self.send.window() };
+        let answer = match self.scheduler.pick(&view) {
+            Pick::Send { subflow, len } => snapshots
+                .iter()
+                .find(|s| s.id == subflow)
+                .map(|s| (subflow, len.min(s.available)))
+                .filter(|(_, len)| *len > 0),
+            Pick::Wait => None,
+        };
+        self.snapshots = snapshots;
+        answer
+    }
+
+    /// The DATA_FIN leaves on every subflow (K34): whichever arrives first ends the data.
+    fn fill_data_fin(&mut self, now: Instant) -> bool {
+        if !self.close.is_requested() || self.close.is_sent() || self.send.unsent() > 0 {
+            return false;
+        }
+        if !self.request_ack_everywhere() {
+            return false;
+        }
+        self.close.on_sent();
+        self.timers.fin = Some(now + self.interval());
+        true
+    }
+
+    /// Asks for a pure ACK on every active subflow; false when there is none.
+    pub(super) fn request_ack_everywhere(&mut self) -> bool {
+        let mut any = false;
+        for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
+            subflow.tcp.request_ack();
+            any = true;
+        }
+        any
+    }
+
+    /// A data-level interval: the longest RTO of the subflows, so that TCP goes first.
+    pub(super) fn interval(&self) -> Duration {
+        let active = self.subflows.iter().filter(|s| s.phase == Phase::Active && !s.stale);
+        active.map(|s| s.tcp.rto()).max().unwrap_or(MIN_INTERVAL).max(MIN_INTERVAL)
+    }
+
+    /// (Re)starts or stops the data-level retransmission timer [DACK-14].
+    pub(super) fn restart_retransmit(&mut self, now: Instant) {
+        let outstanding = self.send.una() < self.send.nxt();
+        let factor = 1 << self.timers.retransmit_backoff.min(8);
+        self.timers.retransmit = outstanding.then(|| now + self.interval() * factor);
+    }
+
+    fn arm_probe(&mut self, now: Instant) {
+        let idle = self.send.una() == self.send.nxt();
+        if idle && self.timers.probe.is_none() {
+            let factor = 1 << self.timers.probe_backoff.min(8);
+            self.timers.probe = Some(now + self.interval() * factor);
+        }
+    }
+}
+
+/// `len` cut to whole segments, unless it is less than one.
+fn whole_segments(len: u64, mss: u64) -> usize {
+    let whole = if len > mss { len - len % mss.max(1) } else { len };
+    usize::try_from(whole).unwrap_or(usize::MAX)
+}

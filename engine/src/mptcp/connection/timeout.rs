@@ -1,0 +1,102 @@
+//! Time passes.
+
+use super::Connection;
+use crate::counters::Counters;
+use crate::error::{ConnectionError, ResetReason};
+use crate::mptcp::subflow::{Phase, Subflow};
+use crate::time::Instant;
+
+impl Connection {
+    /// The earliest moment something is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let timers = &self.timers;
+        [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume]
+            .into_iter()
+            .chain([self.paths.poll_timeout()])
+            .chain(self.subflows.iter().map(Subflow::poll_timeout))
+            .flatten()
+            .min()
+    }
+
+    /// Lets everything that is due happen.
+    pub(crate) fn on_timeout(&mut self, now: Instant, counters: &mut Counters) {
+        for index in 0..self.subflows.len() {
+            self.on_subflow_timeout(now, index, counters);
+        }
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.timers.retransmit) {
+            self.on_retransmit(now);
+        }
+        if due(self.timers.probe) {
+            self.on_probe(now);
+        }
+        if due(self.timers.fin) {
+            self.timers.fin_backoff += 1;
+            self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
+            self.request_ack_everywhere();
+        }
+        if due(self.timers.give_up) {
+            self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
+        }
+        if due(self.timers.resume) {
+            self.on_resume(now);
+        }
+        self.paths.on_timeout(now);
+        self.settle(now, counters);
+    }
+
+    fn on_subflow_timeout(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        if subflow.tcp.poll_timeout().is_some_and(|at| at <= now) {
+            subflow.tcp.on_timeout(now);
+        }
+        if subflow.join_ack_at().is_some_and(|at| at <= now) {
+            subflow.tcp.request_ack();
+            subflow.postpone_join_ack(now);
+        }
+        if subflow.suspect_at().is_some_and(|at| at <= now) {
+            subflow.postpone_suspicion(now);
+            if self.is_mptcp() {
+                self.on_suspect(index, counters);
+            }
+        }
+    }
+
+    /// [DACK-14]: delivered at subflow level, never acknowledged at data level.
+    fn on_retransmit(&mut self, now: Instant) {
+        let una = self.send.una();
+        for subflow in &mut self.subflows {
+            let delivered = subflow.tcp.una();
+            for range in subflow.sent.take_delivered_unacknowledged(delivered, una) {
+                self.send.reinject(range, subflow.id);
+            }
+        }
+        self.timers.retransmit_backoff += 1;
+        self.restart_retransmit(now);
+    }
+
+    /// The peer's data-level window is closed and nothing is in flight that could bring news: an octet it has
+    /// already is sent in a fresh mapping (K32).
+    fn on_probe(&mut self, now: Instant) {
+        self.timers.probe = None;
+        if self.send.window() > 0 || self.send.unsent() == 0 {
+            return;
+        }
+        self.timers.probe_backoff += 1;
+        let meta = self.meta_view();
+        if let Some((offset, octet)) = self.send.probe_octet()
+            && let Some(target) = self.subflows.iter_mut().find(|s| s.is_usable())
+            && target.tcp.unsent() == 0
+        {
+            target.stage(offset, octet, &meta);
+        }
+        let factor = 1 << self.timers.probe_backoff.min(8);
+        self.timers.probe = Some(now + self.interval() * factor);
+    }
+
+    /// Some subflow can carry signals.
+    #[must_use]
+    pub(crate) fn has_active_subflow(&self) -> bool {
+        self.subflows.iter().any(|s| s.phase == Phase::Active)
+    }
+}

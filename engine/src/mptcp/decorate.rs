@@ -1,0 +1,246 @@
+//! Which MPTCP options a planned segment carries (plan, *decorate*, emit).
+//!
+//! Linux' table of what may share a segment is followed: DSS alone on data; MP_CAPABLE, MP_JOIN or ADD_ADDR alone
+//! on a pure ACK; MP_TCPRST, with MP_FASTCLOSE or MP_FAIL where there is cause, on a RST.
+
+use super::handshake;
+use super::subflow::{Phase, Subflow};
+use crate::config::ConnectionConfig;
+use crate::crypto::{Key, join_hmac};
+use crate::seq::{DataSeq, SubflowSeq};
+use crate::tcp::{PlanKind, SegmentPlan};
+use crate::wire::checksum::{Checksum, dss_checksum};
+use crate::wire::mptcp::{
+    Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption, WireDataSeq,
+};
+use crate::wire::tcp_option::OptionBuffer;
+
+/// What the options of a segment depend on beyond the subflow itself: values of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MetaView {
+    /// MPTCP is offered or in use; false means plain TCP and no option at all [FB-21].
+    pub(crate) mptcp: bool,
+    /// This end opened the connection.
+    pub(crate) client: bool,
+    /// The peer has proved that it took MPTCP up [INI-16].
+    pub(crate) confirmed: bool,
+    pub(crate) own_key: Key,
+    pub(crate) peer_key: Option<Key>,
+    pub(crate) peer_token: u32,
+    /// DSS checksums are in use.
+    pub(crate) checksum: bool,
+    /// DSN of data offset 0 in the sending direction (IDSN + 1).
+    pub(crate) data_base: DataSeq,
+    /// Data ACK to send.
+    pub(crate) data_ack: DataSeq,
+    /// Send short DSNs and Data ACKs [DSS-16].
+    pub(crate) short: bool,
+    /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
+    pub(crate) data_fin: Option<DataSeq>,
+}
+
+impl MetaView {
+    /// [DSS-18]: the long form where the low half could wrap within one MSL.
+    fn width(&self, seq: DataSeq) -> WireDataSeq {
+        if self.short && seq.low32() < 1 << 31 { 
+            WireDataSeq::Short(seq.low32())
+        } else {
+            WireDataSeq::Long(seq.0)
+        }
+    }
+
+    /// Option octets data segments need: a DSS with the longest mapping, or MP_CAPABLE with both keys.
+    pub(crate) const fn reserved_options(&self) -> u8 {
+        if self.mptcp { 28 } else { 0 }
+    }
+}
+
+/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15).
+pub(crate) fn decorate(
+    subflow: &Subflow,
+    plan: &SegmentPlan,
+    meta: &MetaView,
+    config: &ConnectionConfig,
+) -> OptionBuffer {
+    let mut options = OptionBuffer::new();
+    if let Some(mss) = plan.options.mss {
+        options.push_mss(mss);
+    }
+    if plan.options.sack_permitted {
+        options.push_sack_permitted();
+    }
+    if let Some(timestamps) = plan.options.timestamps {
+        options.push_timestamps(timestamps);
+    }
+    if let Some(shift) = plan.options.window_scale {
+        options.push_window_scale(shift);
+    }
+    if meta.mptcp {
+        push_mptcp(&mut options, subflow, plan, meta, config);
+    }
+    if !plan.options.sack.is_empty() {
+        options.push_sack(&plan.options.sack);
+    }
+    options
+}
+
+fn push_mptcp(
+    options: &mut OptionBuffer,
+    subflow: &Subflow,
+    plan: &SegmentPlan,
+    meta: &MetaView,
+    config: &ConnectionConfig,
+) {
+    match plan.kind {
+        PlanKind::Syn => {
+            if let Some(option) = syn(subflow, plan, meta, config) {
+                options.push_mptcp(&option);
+            }
+        }
+        PlanKind::SynAck => {
+            if let Some(option) = syn_ack(subflow, meta) {
+                options.push_mptcp(&option);
+            }
+        }
+        PlanKind::Reset => reset(options, subflow, meta),
+        PlanKind::ResetReply => {}
+        _ if !plan.payload.is_empty() => data(options, subflow, plan, meta),
+        _ => acknowledgement(options, subflow, plan, meta),
+    }
+}
+
+fn syn(
+    subflow: &Subflow,
+    plan: &SegmentPlan,
+    meta: &MetaView,
+    config: &ConnectionConfig,
+) -> Option<MptcpOption> {
+    let Some(join) = &subflow.join else {
+        // [HEU-8]: a middlebox may drop SYNs with unknown options; after some tries the option is left out.
+        return (plan.transmissions < config.mp_capable_syns).then(|| {
+            let flags = handshake::own_flags(config.checksum);
+            MptcpOption::Capable(MpCapable::Syn { version: handshake::VERSION, flags })
+        });
+    };
+    Some(MptcpOption::Join(MpJoin::Syn {
+        backup: subflow.backup_local,
+        address_id: subflow.local_id,
+        token: crate::crypto::Token(meta.peer_token),
+        nonce: join.own_nonce,
+    }))
+}
+
+fn syn_ack(subflow: &Subflow, meta: &MetaView) -> Option<MptcpOption> {
+    let Some(join) = &subflow.join else {
+        let flags = handshake::own_flags(meta.checksum);
+        return Some(MptcpOption::Capable(MpCapable::SynAck {
+            version: handshake::VERSION,
+            flags,
+            sender_key: meta.own_key,
+        }));
+    };
+    let hmac = join_hmac(meta.own_key, meta.peer_key?, join.own_nonce, join.peer_nonce?);
+    Some(MptcpOption::Join(MpJoin::SynAck {
+        backup: subflow.backup_local,
+        address_id: subflow.local_id,
+        hmac: hmac.leftmost64(),
+        nonce: join.own_nonce,
+    }))
+}
+
+fn reset(options: &mut OptionBuffer, subflow: &Subflow, meta: &MetaView) {
+    if subflow.phase == Phase::Handshake && subflow.join.is_none() {
+        return;
+    }
+    if let (true, Some(receiver_key)) = (subflow.fast_close, meta.peer_key) {
+        options.push_mptcp(&MptcpOption::FastClose(FastClose { receiver_key }));
+    }
+    if let Some(data_seq) = subflow.fail {
+        options.push_mptcp(&MptcpOption::Fail(MpFail { data_seq }));
+    }
+    let rst = MpTcpRst { transient: false, reason: subflow.reset_reason };
+    options.push_mptcp(&MptcpOption::TcpRst(rst));
+}
+
+/// MP_CAPABLE with both keys stands in for a DSS until the server has confirmed [INI-12] [INI-13].
+fn capable_ack(meta: &MetaView) -> Option<(Key, Key)> {
+    (meta.client && !meta.confirmed).then_some(())?;
+    Some((meta.own_key, meta.peer_key?))
+}
+
+fn acknowledgement(
+    options: &mut OptionBuffer,
+    subflow: &Subflow,
+    plan: &SegmentPlan,
+    meta: &MetaView,
+) {
+    if let Some(join) = &subflow.join
+        && subflow.phase == Phase::PreEstablished
+    {
+        if let (Some(peer_key), Some(peer_nonce)) = (meta.peer_key, join.peer_nonce) {
+            let hmac = join_hmac(meta.own_key, peer_key, join.own_nonce, peer_nonce);
+            options.push_mptcp(&MptcpOption::Join(MpJoin::Ack { hmac: hmac.leftmost160() }));
+        }
+        return;
+    }
+    // A DATA_FIN cannot wait for the server to confirm: it may be all there is to say.
+    if subflow.join.is_none()
+        && meta.data_fin.is_none()
+        && let Some((sender_key, receiver_key)) = capable_ack(meta)
+    {
+        let (version, flags) = (handshake::VERSION, handshake::own_flags(meta.checksum));
+        let option = MpCapable::Ack { version, flags, sender_key, receiver_key };
+        options.push_mptcp(&MptcpOption::Capable(option));
+        return;
+    }
+    if plan.kind.is_pure_ack()
+        && let Some(signal) = subflow.signals.front()
+    {
+        options.push_mptcp(signal);
+        if matches!(signal, MptcpOption::AddAddr(_)) {
+            return;
+        }
+    }
+    let fin = meta.data_fin.filter(|_| subflow.phase == Phase::Active);
+    let dss = Dss {
+        data_ack: Some(meta.width(meta.data_ack)),
+        mapping: fin.map(|seq| fin_mapping(seq, meta)),
+        data_fin: fin.is_some(),
+    };
+    options.push_dss(&dss);
+}
+
+/// A DATA_FIN without payload: SSN 0, length 1, its own DSN [FIN-2].
+fn fin_mapping(seq: DataSeq, meta: &MetaView) -> DssMapping {
+    let subflow_seq = SubflowSeq(0);
+    let checksum = meta.checksum.then(|| dss_checksum(seq, subflow_seq, 1, Checksum::new()));
+    DssMapping { data_seq: WireDataSeq::Long(seq.0), subflow_seq, data_len: 1, checksum }
+}
+
+fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta: &MetaView) {
+    let Some(mapping) = subflow.sent.at(plan.offset) else { return };
+    let data_len = u16::try_from(mapping.len).unwrap_or(u16::MAX);
+    if subflow.join.is_none()
+        && mapping.start == 0
+        && mapping.len as usize == plan.payload.len()
+        && let Some((sender_key, receiver_key)) = capable_ack(meta)
+    {
+        let (version, flags) = (handshake::VERSION, handshake::own_flags(meta.checksum));
+        let checksum = mapping.checksum;
+        let option =
+            MpCapable::AckData { version, flags, sender_key, receiver_key, data_len, checksum };
+        options.push_mptcp(&MptcpOption::Capable(option));
+        return;
+    }
+    // Every segment repeats its mapping: stronger than [FB-3] asks, and robust against split and loss [OPT-17].
+    options.push_dss(&Dss {
+        data_ack: Some(meta.width(meta.data_ack)),
+        mapping: Some(DssMapping {
+            data_seq: meta.width(meta.data_base + mapping.data),
+            subflow_seq: SubflowSeq::from_offset(mapping.start),
+            data_len,
+            checksum: mapping.checksum,
+        }),
+        data_fin: false,
+    });
+}

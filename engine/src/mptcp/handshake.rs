@@ -1,0 +1,142 @@
+//! MP_CAPABLE and MP_JOIN: what an option of the peer means for the handshake (RFC 8684 3.1, 3.2).
+//!
+//! Functions from values to verdicts; the connection acts on them.
+
+use crate::crypto::{Key, Nonce, join_hmac, verify};
+use crate::error::FallbackReason;
+use crate::wire::mptcp::{CapableFlags, MpCapable, MpJoin, MptcpOption};
+use crate::wire::tcp_option::SignalList;
+
+/// The MPTCP version spoken (RFC 8684).
+pub(crate) const VERSION: u8 = 1;
+
+/// What both ends agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agreement {
+    /// The peer's key.
+    pub(crate) remote_key: Key,
+    /// DSS checksums in both directions [INI-29].
+    pub(crate) checksum: bool,
+    /// The peer takes no joins to the address of the first subflow [INI-20].
+    pub(crate) deny_join_initial: bool,
+}
+
+/// A client's offer, as the server heard it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) checksum: bool,
+    pub(crate) deny_join_initial: bool,
+}
+
+/// The flags this end sends: HMAC-SHA256 alone [INI-21] (K2), and A where checksums are wanted.
+pub(crate) const fn own_flags(checksum: bool) -> CapableFlags {
+    CapableFlags(CapableFlags::HMAC_SHA256 | if checksum { CapableFlags::CHECKSUM_REQUIRED } else { 0 })
+}
+
+fn capable(signals: &SignalList) -> Option<MpCapable> {
+    signals.iter().find_map(|option| match option {
+        MptcpOption::Capable(capable) => Some(*capable),
+        _ => None,
+    })
+}
+
+fn join(signals: &SignalList) -> Option<MpJoin> {
+    signals.iter().find_map(|option| match option {
+        MptcpOption::Join(join) => Some(*join),
+        _ => None,
+    })
+}
+
+/// The server's reading of a SYN.
+pub(crate) fn on_syn(signals: &SignalList) -> Result<Offer, FallbackReason> {
+    let Some(MpCapable::Syn { version, flags }) = capable(signals) else {
+        return Err(FallbackReason::SynWithoutCapable);
+    };
+    // [INI-2]: a higher version is answered with ours; v0 is not spoken. [INI-19] B, [INI-23] no algorithm,
+    // [INI-32] no common one.
+    if version < VERSION || flags.extensibility() || !flags.hmac_sha256() {
+        return Err(FallbackReason::NotUnderstood);
+    }
+    Ok(Offer { checksum: flags.checksum_required(), deny_join_initial: flags.deny_join_initial() })
+}
+
+/// The client's reading of the SYN/ACK; `checksum` is what its own SYN asked for.
+pub(crate) fn on_syn_ack(signals: &SignalList, checksum: bool) -> Result<Agreement, FallbackReason> {
+    let Some(MpCapable::SynAck { version, flags, sender_key }) = capable(signals) else {
+        return Err(FallbackReason::SynAckWithoutCapable);
+    };
+    // [INI-24]: the answer names exactly one algorithm.
+    let one_algorithm = flags.algorithms() == CapableFlags::HMAC_SHA256;
+    if version != VERSION || flags.extensibility() || !one_algorithm {
+        return Err(FallbackReason::NotUnderstood);
+    }
+    Ok(Agreement {
+        remote_key: sender_key,
+        checksum: checksum || flags.checksum_required(),
+        deny_join_initial: flags.deny_join_initial(),
+    })
+}
+
+/// The server's reading of the third packet [INI-6] [INI-35]; `checksum` is what SYN and SYN/ACK asked for.
+pub(crate) fn on_third_packet(
+    signals: &SignalList,
+    own_key: Key,
+    offer: Offer,
+    checksum: bool,
+) -> Result<Agreement, FallbackReason> {
+    let (flags, sender_key, receiver_key, with_checksum) = match capable(signals) {
+        Some(MpCapable::Ack { flags, sender_key, receiver_key, .. }) => {
+            (flags, sender_key, receiver_key, false)
+        }
+        Some(MpCapable::AckData { flags, sender_key, receiver_key, checksum, .. }) => {
+            (flags, sender_key, receiver_key, checksum.is_some())
+        }
+        _ => return Err(FallbackReason::AckWithoutCapable),
+    };
+    if receiver_key != own_key {
+        return Err(FallbackReason::NotUnderstood);
+    }
+    Ok(Agreement {
+        remote_key: sender_key,
+        // A on any of the three packets: a peer that sets it late still means it (K8) [INI-30].
+        checksum: checksum || flags.checksum_required() || with_checksum,
+        deny_join_initial: offer.deny_join_initial,
+    })
+}
+
+/// The joining side's reading of the SYN/ACK: the peer's nonce and address identifier when its HMAC is right
+/// [JOIN-12] [JOIN-15].
+pub(crate) fn on_join_syn_ack(
+    signals: &SignalList,
+    own: Key,
+    peer: Key,
+    own_nonce: Nonce,
+) -> Result<(Nonce, crate::addr::AddressId, bool), JoinFailure> {
+    let Some(MpJoin::SynAck { backup, address_id, hmac, nonce }) = join(signals) else {
+        return Err(JoinFailure::NoOption);
+    };
+    let expected = join_hmac(peer, own, nonce, own_nonce).leftmost64();
+    if verify(&hmac, &expected) { Ok((nonce, address_id, backup)) } else { Err(JoinFailure::BadHmac) }
+}
+
+/// The joined side's reading of the third packet [JOIN-14].
+pub(crate) fn on_join_ack(
+    signals: &SignalList,
+    own: Key,
+    peer: Key,
+    own_nonce: Nonce,
+    peer_nonce: Nonce,
+) -> Result<(), JoinFailure> {
+    let Some(MpJoin::Ack { hmac }) = join(signals) else {
+        return Err(JoinFailure::NoOption);
+    };
+    let expected = join_hmac(peer, own, peer_nonce, own_nonce).leftmost160();
+    if verify(&hmac, &expected) { Ok(()) } else { Err(JoinFailure::BadHmac) }
+}
+
+/// Why a join is refused; the answer is a RST either way (RFC 8684 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinFailure {
+    NoOption,
+    BadHmac,
+}

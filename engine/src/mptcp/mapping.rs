@@ -1,0 +1,209 @@
+//! DSS mappings a subflow's peer announced: which data-level octets its stream octets are (RFC 8684 3.3.1).
+//!
+//! Everything is kept as offsets: stream offsets of the subflow, data offsets of the connection. A queue and not a
+//! single slot, because segments arrive out of order and mappings with them.
+
+use crate::wire::checksum::{Checksum, dss_checksum};
+use crate::seq::{DataSeq, SubflowSeq};
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+
+/// Most mappings one subflow may have open; a window full of one-segment mappings stays below it.
+const MAX_MAPPINGS: usize = 8_192;
+
+/// A mapping as announced, in offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// First octet, as an offset of the subflow's stream.
+    pub(crate) start: u64,
+    /// Payload octets covered; a DATA_FIN is not counted here.
+    pub(crate) len: u32,
+    /// Data offset of the first octet.
+    pub(crate) data: u64,
+    /// Checksum and the fields it was computed over, when checksums are in use.
+    pub(crate) checksum: Option<MappingChecksum>,
+}
+
+/// What is needed to verify a DSS checksum: the fields as they stood on the wire (RFC 8684 3.3.1 [DSS-9]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MappingChecksum {
+    pub(crate) value: u16,
+    pub(crate) data_seq: DataSeq,
+    pub(crate) subflow_seq: SubflowSeq,
+    pub(crate) data_len: u16,
+}
+
+impl Mapping {
+    const fn end(&self) -> u64 {
+        self.start + self.len as u64
+    }
+
+    /// Same octets, wherever both reach: no contradiction between the two.
+    const fn agrees_with(&self, other: &Self) -> bool {
+        self.data.wrapping_sub(self.start) == other.data.wrapping_sub(other.start)
+    }
+}
+
+/// What became of an announced mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MappingVerdict {
+    /// Stored, or already known.
+    Accepted,
+    /// It contradicts a mapping that is in force [DSS-4].
+    Conflict,
+    /// Too many mappings are open.
+    Overflow,
+}
+
+/// A piece of the subflow's stream, as the queue understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    /// Data for the connection, at this data offset.
+    Data(u64, Bytes),
+    /// The checksum of the mapping at this data offset is wrong; its octets are withheld [FB-11].
+    ChecksumFailed(u64),
+    /// Octets no mapping covers, at this stream offset.
+    Unmapped(u64, Bytes),
+}
+
+#[derive(Debug)]
+struct Entry {
+    mapping: Mapping,
+    /// Octets held back until the checksum can be verified, and their sum so far.
+    held: VecDeque<Bytes>,
+    sum: Checksum,
+}
+
+/// The mappings of one subflow, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct MappingQueue {
+    entries: VecDeque<Entry>,
+    /// Stream octets before this offset have been mapped and handed on.
+    consumed: u64,
+    /// Pieces ready to be taken.
+    ready: VecDeque<Mapped>,
+}
+
+impl MappingQueue {
+    /// Notes a mapping. Repeats, in full or in part, are harmless [INI-14] [DSS-22].
+    pub(crate) fn insert(&mut self, mapping: Mapping) -> MappingVerdict {
+        if mapping.len == 0 || mapping.end() <= self.consumed {
+            return MappingVerdict::Accepted;
+        }
+        let at = self.entries.partition_point(|e| e.mapping.end() <= mapping.start);
+        let mut next = at;
+        while let Some(entry) = self.entries.get(next) {
+            if entry.mapping.start >= mapping.end() {
+                break;
+            }
+            if entry.mapping == mapping {
+                return MappingVerdict::Accepted;
+            }
+            // A checksum covers one exact range, so a partial overlap cannot be reconciled with it.
+            let exact = mapping.checksum.is_some() || entry.mapping.checksum.is_some();
+            if exact || !entry.mapping.agrees_with(&mapping) {
+                return MappingVerdict::Conflict;
+            }
+            next += 1;
+        }
+        if next > at {
+            self.extend_over(at, next, mapping);
+            return MappingVerdict::Accepted;
+        }
+        if self.entries.len() >= MAX_MAPPINGS {
+            return MappingVerdict::Overflow;
+        }
+        let entry = Entry { mapping, held: VecDeque::new(), sum: Checksum::new() };
+        self.entries.insert(at, entry);
+        MappingVerdict::Accepted
+    }
+
+    /// Replaces entries `at..next`, which all agree with `mapping`, by one that covers them all.
+    fn extend_over(&mut self, at: usize, next: usize, mapping: Mapping) {
+        let (mut start, mut end) = (mapping.start, mapping.end());
+        for entry in self.entries.range(at..next) {
+            start = start.min(entry.mapping.start);
+            end = end.max(entry.mapping.end());
+        }
+        self.entries.drain(at + 1..next);
+        if let Some(entry) = self.entries.get_mut(at) {
+            let before = mapping.start - start;
+            entry.mapping.start = start;
+            entry.mapping.data = mapping.data.wrapping_sub(before);
+            entry.mapping.len = u32::try_from(end - start).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// Takes in the next in-order piece of the subflow's stream; results are fetched with [`Self::pop`].
+    pub(crate) fn push(&mut self, offset: u64, mut data: Bytes) {
+        let mut offset = offset;
+        while !data.is_empty() {
+            while self.entries.front().is_some_and(|e| e.mapping.end() <= offset) {
+                self.entries.pop_front();
+            }
+            let Some(entry) = self.entries.front_mut() else {
+                self.consumed = offset + data.len() as u64;
+                self.ready.push_back(Mapped::Unmapped(offset, data));
+                return;
+            };
+            if entry.mapping.start > offset {
+                let gap = usize::try_from(entry.mapping.start - offset).unwrap_or(usize::MAX);
+                let unmapped = data.split_to(gap.min(data.len()));
+                let at = offset;
+                offset += unmapped.len() as u64;
+                self.ready.push_back(Mapped::Unmapped(at, unmapped));
+                continue;
+            }
+            let room = usize::try_from(entry.mapping.end() - offset).unwrap_or(usize::MAX);
+            let piece = data.split_to(room.min(data.len()));
+            let at = entry.mapping.data.wrapping_add(offset - entry.mapping.start);
+            offset += piece.len() as u64;
+            if entry.mapping.checksum.is_none() {
+                self.ready.push_back(Mapped::Data(at, piece));
+            } else {
+                entry.hold(piece);
+                if offset == entry.mapping.end() {
+                    entry.release(&mut self.ready);
+                }
+            }
+        }
+        self.consumed = offset;
+        // Without this the last mapping would stay until the next piece arrives.
+        while self.entries.front().is_some_and(|e| e.mapping.end() <= offset) {
+            self.entries.pop_front();
+        }
+    }
+
+    /// The next piece, mapped.
+    pub(crate) fn pop(&mut self) -> Option<Mapped> {
+        self.ready.pop_front()
+    }
+}
+
+impl Entry {
+    fn hold(&mut self, piece: Bytes) {
+        self.sum.add_bytes(&piece);
+        self.held.push_back(piece);
+    }
+
+    fn release(&mut self, ready: &mut VecDeque<Mapped>) {
+        let Some(expected) = self.mapping.checksum else { return };
+        let sum = dss_checksum(
+            expected.data_seq,
+            expected.subflow_seq,
+            expected.data_len,
+            self.sum,
+        );
+        if sum != expected.value {
+            self.held.clear();
+            ready.push_back(Mapped::ChecksumFailed(self.mapping.data));
+            return;
+        }
+        let mut at = self.mapping.data;
+        for piece in self.held.drain(..) {
+            let len = piece.len() as u64;
+            ready.push_back(Mapped::Data(at, piece));
+            at = at.wrapping_add(len);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The connection: MPTCP over a set of subflows (RFC 8684).
+//!
+//! [`connection`] coordinates; every decision stands in a part that can be tested alone: handshakes, mappings, the
+//! two data-level queues, addresses, closing, schedulers, the options of a segment.
+
+mod close;
+pub(crate) mod connection;
+mod decorate;
+pub(crate) mod handshake;
+mod mapping;
+mod path_manager;
+mod recv_queue;
+pub mod scheduler;
+mod send_queue;
+mod sent_mappings;
+pub(crate) mod subflow;

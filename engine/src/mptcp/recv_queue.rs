@@ -1,0 +1,168 @@
+//! Data-level reassembly and the one receive window all subflows share (RFC 8684 3.3.4 [RCV-1]).
+
+use crate::buffer::Assembler;
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+
+/// Most pieces that may wait for a hole to be filled.
+const MAX_PIECES: usize = 16_384;
+
+/// What became of a piece of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// New data became readable.
+    InOrder,
+    /// Kept until the hole before it is filled.
+    OutOfOrder,
+    /// Had arrived before [DSS-6].
+    Duplicate,
+    /// Beyond the window: dropped and not acknowledged [DACK-15].
+    OutOfWindow,
+}
+
+/// The receive queue of a connection, by data offset (0 = first octet of the peer).
+#[derive(Debug)]
+pub(crate) struct RecvQueue {
+    /// Everything before has arrived.
+    nxt: u64,
+    /// Right edge promised; never moves back [RCV-2].
+    edge: u64,
+    capacity: usize,
+    ready: VecDeque<Bytes>,
+    ready_len: usize,
+    out_of_order: Assembler,
+    /// Offset of the peer's DATA_FIN, once announced.
+    fin: Option<u64>,
+}
+
+impl RecvQueue {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            nxt: 0,
+            edge: capacity as u64,
+            capacity,
+            ready: VecDeque::new(),
+            ready_len: 0,
+            out_of_order: Assembler::new(MAX_PIECES),
+            fin: None,
+        }
+    }
+
+    /// The offset expected next; the DATA_FIN counts as one octet once everything before it is here [FIN-3].
+    pub(crate) fn ack_offset(&self) -> u64 {
+        self.nxt + u64::from(self.fin_reached())
+    }
+
+    /// In-order octets received.
+    pub(crate) const fn received(&self) -> u64 {
+        self.nxt
+    }
+
+    /// Octets of window to announce now; the edge it promises is remembered.
+    pub(crate) fn window(&mut self) -> u32 {
+        let free = self.capacity.saturating_sub(self.ready_len) as u64;
+        self.edge = self.edge.max(self.nxt + free);
+        u32::try_from(self.edge - self.nxt).unwrap_or(u32::MAX)
+    }
+
+    /// Takes in a piece. The first copy of an octet wins [DSS-5].
+    pub(crate) fn insert(&mut self, offset: u64, mut data: Bytes) -> Received {
+        let end = offset.saturating_add(data.len() as u64);
+        if end <= self.nxt {
+            return Received::Duplicate;
+        }
+        if offset >= self.edge {
+            return Received::OutOfWindow;
+        }
+        if end > self.edge {
+            data.truncate(usize::try_from(self.edge - offset).unwrap_or(0));
+        }
+        if offset > self.nxt {
+            return match self.out_of_order.insert(offset, data) {
+                0 => Received::Duplicate,
+                _ => Received::OutOfOrder,
+            };
+        }
+        let skip = usize::try_from(self.nxt - offset).unwrap_or(usize::MAX);
+        self.append(data.split_off(skip.min(data.len())));
+        while !self.out_of_order.is_empty() {
+            let Some(piece) = self.out_of_order.pop(self.nxt) else { break };
+            self.append(piece);
+        }
+        Received::InOrder
+    }
+
+    fn append(&mut self, piece: Bytes) {
+        if piece.is_empty() {
+            return;
+        }
+        self.nxt += piece.len() as u64;
+        self.ready_len += piece.len();
+        self.ready.push_back(piece);
+    }
+
+    /// The peer's DATA_FIN stands at `offset`; false when it contradicts an earlier one or data already here.
+    pub(crate) fn set_fin(&mut self, offset: u64) -> bool {
+        match self.fin {
+            Some(known) => known == offset,
+            None if offset < self.nxt => false,
+            None => {
+                self.fin = Some(offset);
+                true
+            }
+        }
+    }
+
+    /// Everything up to and including the DATA_FIN is here.
+    pub(crate) fn fin_reached(&self) -> bool {
+        self.fin == Some(self.nxt)
+    }
+
+    /// There is data to read.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.ready_len > 0
+    }
+
+    /// Nothing more will come out: the end was reached and everything read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.ready_len == 0 && self.fin_reached()
+    }
+
+    /// Copies readable octets into `buf`.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
+        let mut copied = 0;
+        while copied < buf.len() {
+            let piece = self.read_chunk(buf.len() - copied);
+            if piece.is_empty() {
+                break;
+            }
+            if let Some(target) = buf.get_mut(copied..copied + piece.len()) {
+                target.copy_from_slice(&piece);
+            }
+            copied += piece.len();
+        }
+        copied
+    }
+
+    /// The next readable piece, at most `max` octets; empty when there is none.
+    pub(crate) fn read_chunk(&mut self, max: usize) -> Bytes {
+        let Some(front) = self.ready.front_mut() else { return Bytes::new() };
+        let piece = front.split_to(max.min(front.len()));
+        if front.is_empty() {
+            self.ready.pop_front();
+        }
+        self.ready_len -= piece.len();
+        piece
+    }
+
+    /// What must hold after every event.
+    pub(crate) fn check_invariants(&self) -> Result<(), &'static str> {
+        if self.nxt > self.edge {
+            return Err("data beyond the promised window was accepted");
+        }
+        if self.out_of_order.end().is_some_and(|end| end > self.edge) {
+            return Err("out-of-order data beyond the promised window");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! Data-level sending: what the application wrote, by data offset, until the peer acknowledged it.
+//!
+//! Offset 0 is the first octet the application writes; its DSN is IDSN + 1 (RFC 8684 3.1 [INI-38]).
+
+use alloc::collections::VecDeque;
+use bytes::{Bytes, BytesMut};
+use core::ops::Range;
+
+/// Octets the application's small writes are gathered into before they get a mapping.
+const BLOCK: usize = 256 << 10;
+
+/// A range to be sent again on another subflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reinjection {
+    /// Data offsets.
+    pub(crate) range: Range<u64>,
+    /// The subflow that carries it without success.
+    pub(crate) origin: crate::addr::SubflowId,
+}
+
+/// The send queue of a connection.
+#[derive(Debug)]
+pub(crate) struct SendQueue {
+    /// SND.UNA at data level: everything before is acknowledged.
+    una: u64,
+    /// SND.NXT at data level: everything before has been given to a subflow.
+    nxt: u64,
+    /// Right edge of the peer's data-level window; never moves back (RFC 8684 3.3.5 [SND-1]).
+    wnd_end: u64,
+    /// Given to a subflow and not acknowledged, by offset; kept for reinjection [DACK-4].
+    sent: VecDeque<(u64, Bytes)>,
+    /// Written and not yet given to a subflow.
+    unsent: VecDeque<BytesMut>,
+    unsent_len: usize,
+    reinject: VecDeque<Reinjection>,
+    capacity: usize,
+    /// The last octet acknowledged: a window probe repeats it.
+    last_acked: Option<Bytes>,
+}
+
+impl SendQueue {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            una: 0,
+            nxt: 0,
+            wnd_end: 0,
+            sent: VecDeque::new(),
+            unsent: VecDeque::new(),
+            unsent_len: 0,
+            reinject: VecDeque::new(),
+            capacity,
+            last_acked: None,
+        }
+    }
+
+    pub(crate) const fn una(&self) -> u64 {
+        self.una
+    }
+
+    pub(crate) const fn nxt(&self) -> u64 {
+        self.nxt
+    }
+
+    /// Offset one past the last octet written.
+    pub(crate) const fn end(&self) -> u64 {
+        self.nxt + self.unsent_len as u64
+    }
+
+    /// Octets written and not yet given to a subflow.
+    pub(crate) const fn unsent(&self) -> u64 {
+        self.unsent_len as u64
+    }
+
+    /// Octets of new data the peer's window allows.
+    pub(crate) const fn window(&self) -> u64 {
+        self.wnd_end.saturating_sub(self.nxt)
+    }
+
+    /// Octets the application may still write.
+    pub(crate) fn room(&self) -> usize {
+        let used = usize::try_from(self.end() - self.una).unwrap_or(usize::MAX);
+        self.capacity.saturating_sub(used)
+    }
+
+    /// Every octet written has been acknowledged.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.una == self.end()
+    }
+
+    /// Takes as much of `data` as there is room for.
+    pub(crate) fn write(&mut self, data: &[u8]) -> usize {
+        let taken = data.len().min(self.room());
+        let mut rest = data.get(..taken).unwrap_or(&[]);
+        while !rest.is_empty() {
+            let spare = self.unsent.back().map_or(0, |b| b.capacity() - b.len());
+            if spare == 0 {
+                self.unsent.push_back(BytesMut::with_capacity(BLOCK));
+                continue;
+            }
+            let (head, tail) = rest.split_at(spare.min(rest.len()));
+            if let Some(block) = self.unsent.back_mut() {
+                block.extend_from_slice(head);
+            }
+            rest = tail;
+        }
+        self.unsent_len += taken;
+        taken
+    }
+
+    /// How many octets [`Self::take_new`] could give in one piece.
+    pub(crate) fn contiguous_unsent(&self) -> usize {
+        self.unsent.front().map_or(0, BytesMut::len)
+    }
+
+    /// The next new octets, at most `max`, as one piece; they count as given to a subflow.
+    pub(crate) fn take_new(&mut self, max: usize) -> Option<(u64, Bytes)> {
+        let block = self.unsent.front_mut()?;
+        let piece = block.split_to(max.min(block.len())).freeze();
+        if block.is_empty() && (self.unsent.len() > 1 || block.capacity() == 0) {
+            self.unsent.pop_front();
+        }
+        if piece.is_empty() {
+            return None;
+        }
+        let at = self.nxt;
+        self.nxt += piece.len() as u64;
+        self.unsent_len -= piece.len();
+        self.sent.push_back((at, piece.clone()));
+        Some((at, piece))
+    }
+
+    /// Handles a Data ACK up to `ack` with a window whose right edge is `edge`, both offsets; returns how many
+    /// octets it acknowledged. An ACK of something never sent changes nothing (K32).
+    pub(crate) fn on_data_ack(&mut self, ack: u64, edge: u64) -> u64 {
+        if ack > self.nxt {
+            return 0;
+        }
+        self.wnd_end = self.wnd_end.max(edge);
+        let newly = ack.saturating_sub(self.una);
+        if newly == 0 {
+            return 0;
+        }
+        self.una = ack;
+        while let Some((start, piece)) = self.sent.front_mut() {
+            let end = *start + piece.len() as u64;
+            if end > ack {
+                break;
+            }
+            self.last_acked = Some(piece.slice(piece.len() - 1..));
+            self.sent.pop_front();
+        }
+        while let Some(front) = self.reinject.front_mut() {
+            front.range.start = front.range.start.max(ack);
+            if !front.range.is_empty() {
+                break;
+            }
+            self.reinject.pop_front();
+        }
+        newly
+    }
+
+    /// The peer's window as seen outside of MPTCP: plain TCP's subflow does the flow control itself.
+    pub(crate) fn open_window(&mut self) {
+        self.wnd_end = u64::MAX;
+    }
+
+    /// Sent octets from `offset` on, at most `max`, as one piece.
+    pub(crate) fn sent_at(&self, offset: u64, max: usize) -> Option<Bytes> {
+        let index = self.sent.partition_point(|(start, piece)| start + piece.len() as u64 <= offset);
+        let (start, piece) = self.sent.get(index)?;
+        let skip = usize::try_from(offset.checked_sub(*start)?).ok()?;
+        let len = piece.len().checked_sub(skip)?.min(max);
+        (len > 0).then(|| piece.slice(skip..skip + len))
+    }
+
+    /// An octet that was acknowledged before, for a window probe, and its offset (K32).
+    pub(crate) fn probe_octet(&self) -> Option<(u64, Bytes)> {
+        Some((self.una.checked_sub(1)?, self.last_acked.clone()?))
+    }
+
+    /// Asks for `range` to be sent again on a subflow other than `origin`.
+    pub(crate) fn reinject(&mut self, range: Range<u64>, origin: crate::addr::SubflowId) {
+        let range = range.start.max(self.una)..range.end.min(self.nxt);
+        if range.is_empty() {
+            return;
+        }
+        if let Some(last) = self.reinject.back_mut()
+            && last.origin == origin
+            && last.range.end == range.start
+        {
+            last.range.end = range.end;
+            return;
+        }
+        if !self.reinject.iter().any(|r| r.range.start <= range.start && range.end <= r.range.end) {
+            let at = self.reinject.partition_point(|r| r.range.start <= range.start);
+            self.reinject.insert(at, Reinjection { range, origin });
+        }
+    }
+
+    /// The lowest range waiting for reinjection.
+    pub(crate) fn next_reinjection(&self) -> Option<&Reinjection> {
+        self.reinject.front()
+    }
+
+    /// `len` octets of the lowest range waiting have been given to a subflow.
+    pub(crate) fn reinjected(&mut self, len: u64) {
+        if let Some(front) = self.reinject.front_mut() {
+            front.range.start = (front.range.start + len).min(front.range.end);
+            if front.range.is_empty() {
+                self.reinject.pop_front();
+            }
+        }
+    }
+
+    /// Forgets what waits for reinjection: there is only one subflow left and it retransmits by itself.
+    pub(crate) fn clear_reinjections(&mut self) {
+        self.reinject.clear();
+    }
+
+    /// What must hold after every event.
+    pub(crate) fn check_invariants(&self) -> Result<(), &'static str> {
+        if self.una > self.nxt {
+            return Err("data-level SND.UNA beyond SND.NXT");
+        }
+        if self.sent.front().is_some_and(|(start, _)| *start > self.una) {
+            return Err("unacknowledged data was freed");
+        }
+        let blocks: usize = self.unsent.iter().map(BytesMut::len).sum();
+        if blocks != self.unsent_len {
+            return Err("unsent length differs from the blocks");
+        }
+        Ok(())
+    }
+}

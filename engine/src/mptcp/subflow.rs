@@ -1,0 +1,348 @@
+//! One subflow: a TCP socket and what MPTCP knows about it.
+
+use super::decorate::{MetaView, decorate};
+use super::mapping::MappingQueue;
+use super::scheduler::SubflowSnapshot;
+use super::sent_mappings::{SentMapping, SentMappings};
+use crate::addr::{AddressId, FourTuple, InterfaceId, SubflowId};
+use crate::config::ConnectionConfig;
+use crate::counters::Counters;
+use crate::crypto::Nonce;
+use crate::endpoint::SubflowInfo;
+use crate::error::ResetReason;
+use crate::event::SubflowEnd;
+use crate::seq::{DataSeq, SubflowSeq};
+use crate::tcp::{PlanKind, SegmentPlan, SendLimits, Socket, SocketEnd, State};
+use crate::time::{Duration, Instant};
+use crate::wire::checksum::{Checksum, dss_checksum};
+use crate::wire::mptcp::MptcpOption;
+use crate::wire::tcp::{ChecksumMode, TcpHeader, emit};
+use crate::window::WindowScale;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Most signals (ADD_ADDR echoes and the like) that wait for a segment.
+const MAX_SIGNALS: usize = 8;
+/// Longest wait for the answer to the third ACK of a join before it is repeated [JOIN-9].
+const JOIN_ACK_INTERVAL: Duration = Duration::from_secs(1);
+/// Least silence before a subflow with data in flight is suspected; covers a peer's delayed ACK.
+const SUSPECT_TAIL: Duration = Duration::from_millis(60);
+const SUSPECT_BULK: Duration = Duration::from_millis(10);
+
+/// How far a subflow has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// SYNs are being exchanged.
+    Handshake,
+    /// This end joined and sent the third ACK; no data before its answer [JOIN-10].
+    PreEstablished,
+    /// Data may flow.
+    Active,
+    /// Asked to close, or closed.
+    Closing,
+}
+
+/// What a joining subflow remembers of its handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Join {
+    pub(crate) own_nonce: Nonce,
+    pub(crate) peer_nonce: Option<Nonce>,
+}
+
+/// Where a subflow's packets leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Egress {
+    pub(crate) interface: InterfaceId,
+    pub(crate) checksum_offload: bool,
+}
+
+/// One subflow of a connection.
+#[derive(Debug)]
+pub(crate) struct Subflow {
+    pub(crate) id: SubflowId,
+    pub(crate) tuple: FourTuple,
+    pub(crate) egress: Egress,
+    pub(crate) local_id: AddressId,
+    pub(crate) remote_id: AddressId,
+    /// `None` for the first subflow.
+    pub(crate) join: Option<Join>,
+    pub(crate) phase: Phase,
+    pub(crate) tcp: Socket,
+    pub(crate) sent: SentMappings,
+    pub(crate) received: MappingQueue,
+    pub(crate) signals: VecDeque<MptcpOption>,
+    pub(crate) backup_local: bool,
+    pub(crate) backup_remote: bool,
+    /// No progress: gets no new data, and what it carries is reinjected elsewhere.
+    pub(crate) stale: bool,
+    /// What a RST of this end will say.
+    pub(crate) reset_reason: ResetReason,
+    /// A RST of this end will carry MP_FASTCLOSE.
+    pub(crate) fast_close: bool,
+    /// A RST of this end will carry MP_FAIL with this DSN.
+    pub(crate) fail: Option<DataSeq>,
+    /// What the peer's RST said.
+    pub(crate) peer_reset: Option<ResetReason>,
+    /// Its address was withdrawn.
+    pub(crate) address_removed: bool,
+    /// The application has been told of its end.
+    pub(crate) reported: bool,
+    join_ack_at: Option<Instant>,
+    /// Since when there has been something in flight.
+    outstanding_since: Option<Instant>,
+}
+
+impl Subflow {
+    pub(crate) fn new(
+        id: SubflowId,
+        tuple: FourTuple,
+        egress: Egress,
+        ids: (AddressId, AddressId),
+        join: Option<Join>,
+        tcp: Socket,
+    ) -> Self {
+        Self {
+            id,
+            tuple,
+            egress,
+            local_id: ids.0,
+            remote_id: ids.1,
+            join,
+            phase: Phase::Handshake,
+            tcp,
+            sent: SentMappings::default(),
+            received: MappingQueue::default(),
+            signals: VecDeque::new(),
+            backup_local: false,
+            backup_remote: false,
+            stale: false,
+            reset_reason: ResetReason::Unspecified,
+            fast_close: false,
+            fail: None,
+            reported: false,
+            peer_reset: None,
+            address_removed: false,
+            join_ack_at: None,
+            outstanding_since: None,
+        }
+    }
+
+    /// New data may be given to it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.phase == Phase::Active && !self.stale && self.tcp.can_send()
+    }
+
+    /// It still takes part in the connection.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.tcp.is_closed() && self.tcp.state() != State::TimeWait
+    }
+
+    pub(crate) fn snapshot(&self, reserved_options: u8) -> SubflowSnapshot {
+        SubflowSnapshot {
+            id: self.id,
+            srtt: self.tcp.srtt(),
+            cwnd: self.tcp.cwnd(),
+            in_flight: self.tcp.in_flight(),
+            available: self.tcp.available(),
+            mss: self.tcp.effective_mss(reserved_options),
+            backup: self.backup_local || self.backup_remote,
+        }
+    }
+
+    /// Gives octets of the connection to this subflow: announces a mapping and hands them to TCP.
+    pub(crate) fn stage(&mut self, data: u64, payload: Bytes, meta: &MetaView) {
+        let len = payload.len();
+        let checksum = (meta.mptcp && meta.checksum).then(|| {
+            let mut sum = Checksum::new();
+            sum.add_bytes(&payload);
+            let subflow_seq = SubflowSeq::from_offset(self.tcp.next_write_offset());
+            let data_len = u16::try_from(len).unwrap_or(u16::MAX);
+            dss_checksum(meta.data_base + data, subflow_seq, data_len, sum)
+        });
+        let start = self.tcp.write(payload);
+        if meta.mptcp {
+            let len = u32::try_from(len).unwrap_or(u32::MAX);
+            self.sent.push(SentMapping::new(start, len, data, checksum));
+        }
+    }
+
+    /// Queues an option for the next pure ACK and asks for one.
+    pub(crate) fn signal(&mut self, option: MptcpOption) -> bool {
+        if self.signals.len() >= MAX_SIGNALS {
+            return false;
+        }
+        self.signals.push_back(option);
+        self.tcp.request_ack();
+        true
+    }
+
+    /// Ends the subflow with a RST that gives this reason.
+    pub(crate) fn reset(&mut self, reason: ResetReason) {
+        self.reset_reason = reason;
+        self.phase = Phase::Closing;
+        self.tcp.abort();
+    }
+
+    /// Ends the subflow with a FIN [ADDR-28].
+    pub(crate) fn close(&mut self) {
+        self.phase = Phase::Closing;
+        self.tcp.close();
+    }
+
+    /// The next packet of this subflow, if TCP has one to send: headers go to `headers`, payload is returned.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        window: u32,
+        meta: &MetaView,
+        config: &ConnectionConfig,
+        counters: &mut Counters,
+        headers: &mut Vec<u8>,
+    ) -> Option<(Bytes, Option<u16>)> {
+        let reserved_options = meta.reserved_options();
+        let limits = SendLimits { window, reserved_options, max_payload: 0 };
+        let plan = self.tcp.plan(now, &limits)?;
+        let options = decorate(self, &plan, meta, config);
+        let header = TcpHeader {
+            src_port: self.tuple.local.port(),
+            dst_port: self.tuple.remote.port(),
+            seq: plan.seq,
+            ack: plan.ack,
+            flags: plan.flags,
+            window: plan.window,
+            urgent: 0,
+        };
+        let mode = if self.egress.checksum_offload {
+            ChecksumMode::PseudoHeaderOnly
+        } else {
+            ChecksumMode::Full
+        };
+        emit(headers, &self.tuple, &header, &options, &plan.payload, mode);
+        self.tcp.commit(now, &plan);
+        self.on_sent(now, &plan, meta, counters);
+        Some((plan.payload, plan.segment_size))
+    }
+
+    fn on_sent(
+        &mut self,
+        now: Instant,
+        plan: &SegmentPlan,
+        meta: &MetaView,
+        counters: &mut Counters,
+    ) {
+        counters.tcp_out_segs += 1;
+        match plan.kind {
+            PlanKind::Retransmission => counters.tcp_retrans_segs += 1,
+            PlanKind::Syn if self.join.is_some() => counters.mp_join_syn_tx += 1,
+            PlanKind::Syn if meta.mptcp => counters.mp_capable_syn_tx += 1,
+            PlanKind::Reset | PlanKind::ResetReply => {
+                counters.tcp_out_rsts += 1;
+                counters.mp_rst_tx += u64::from(meta.mptcp);
+                counters.mp_fastclose_tx += u64::from(self.fast_close);
+            }
+            _ => {}
+        }
+        if self.phase == Phase::PreEstablished && plan.payload.is_empty() {
+            let interval = self.tcp.srtt().map_or(JOIN_ACK_INTERVAL, |srtt| srtt * 2);
+            let interval = interval.clamp(Duration::from_millis(100), JOIN_ACK_INTERVAL);
+            self.join_ack_at = Some(now + interval);
+        } else if plan.kind.is_pure_ack()
+            && let Some(sent) = self.signals.pop_front()
+        {
+            counters.echo_add_tx += u64::from(matches!(sent, MptcpOption::AddAddr(a) if a.echo));
+            if !self.signals.is_empty() {
+                self.tcp.request_ack();
+            }
+        }
+        if self.outstanding_since.is_none() && self.tcp.una() < self.tcp.nxt() {
+            self.outstanding_since = Some(now);
+        }
+    }
+
+    /// The socket's view of progress changed.
+    pub(crate) fn on_progress(&mut self, now: Instant, newly_acked: u64) {
+        if self.tcp.una() >= self.tcp.nxt() {
+            self.outstanding_since = None;
+        } else if newly_acked > 0 {
+            self.outstanding_since = Some(now);
+        }
+    }
+
+    /// When silence from the peer makes this subflow suspect: long before its RTO, since another subflow can
+    /// carry its data at no risk ([DACK-11]).
+    pub(crate) fn suspect_at(&self) -> Option<Instant> {
+        if self.stale || !matches!(self.phase, Phase::Active | Phase::Closing) {
+            return None;
+        }
+        let since = self.outstanding_since?;
+        let srtt = self.tcp.srtt()?;
+        let bulk = self.tcp.in_flight() > 2 * u64::from(self.tcp.effective_mss(0));
+        let least = if bulk { SUSPECT_BULK } else { SUSPECT_TAIL };
+        Some(since + (srtt + (self.tcp.rttvar() * 4).max(srtt)).max(srtt + least))
+    }
+
+    /// When the join's third ACK has to be repeated.
+    pub(crate) const fn join_ack_at(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::PreEstablished => self.join_ack_at,
+            _ => None,
+        }
+    }
+
+    /// The third ACK has been asked for again.
+    pub(crate) fn postpone_join_ack(&mut self, now: Instant) {
+        self.join_ack_at = Some(now + JOIN_ACK_INTERVAL);
+    }
+
+    /// The suspicion has been acted upon, or nothing could be done about it.
+    pub(crate) fn postpone_suspicion(&mut self, now: Instant) {
+        self.outstanding_since = Some(now);
+    }
+
+    /// The window a header field of the peer stands for, bytes.
+    pub(crate) fn scale_window(&self, field: u16) -> u32 {
+        let scale = self.tcp.window_scales().map_or(WindowScale::ZERO, |(_, peer)| peer);
+        scale.scale_up(field)
+    }
+
+    /// Earliest of all its deadlines.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let own = Instant::earliest(self.suspect_at(), self.join_ack_at());
+        Instant::earliest(self.tcp.poll_timeout(), own)
+    }
+
+    /// How it ended, for the application.
+    pub(crate) fn ending(&self) -> SubflowEnd {
+        if self.address_removed {
+            return SubflowEnd::AddressRemoved;
+        }
+        match self.tcp.end() {
+            Some(SocketEnd::Reset | SocketEnd::Refused) => SubflowEnd::ResetByPeer(self.peer_reset),
+            Some(SocketEnd::Timeout) => SubflowEnd::Timeout,
+            Some(SocketEnd::Aborted) => SubflowEnd::ResetHere(self.reset_reason),
+            Some(SocketEnd::Finished) | None => SubflowEnd::Finished,
+        }
+    }
+
+    pub(crate) fn info(&self) -> SubflowInfo {
+        SubflowInfo {
+            id: self.id,
+            tuple: self.tuple,
+            ids: (self.local_id, self.remote_id),
+            state: self.tcp.state().as_str(),
+            join: self.join.is_some(),
+            backup: self.backup_local || self.backup_remote,
+            stale: self.stale,
+            bytes_sent: self.tcp.bytes_sent(),
+            bytes_received: self.tcp.bytes_received(),
+            bytes_retrans: self.tcp.bytes_retransmitted(),
+            srtt: self.tcp.srtt().unwrap_or_default(),
+            rto: self.tcp.rto(),
+            cwnd: self.tcp.cwnd(),
+            ssthresh: self.tcp.ssthresh(),
+            in_flight: self.tcp.in_flight(),
+            mss: self.tcp.effective_mss(0),
+        }
+    }
+}
