@@ -12,6 +12,7 @@ extern crate std;
 pub mod addr;
 pub mod config;
 pub mod counters;
+pub mod crypto;
 mod endpoint;
 pub mod error;
 mod event;
@@ -20,6 +21,7 @@ pub mod seq;
 pub mod tcp;
 pub mod time;
 pub mod window;
+pub mod wire;
 
 pub use endpoint::{ConnectionInfo, Endpoint, LocalAddress, SubflowInfo, Transmit};
 pub use event::{Event, SubflowEnd};

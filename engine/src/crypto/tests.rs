@@ -1,0 +1,1 @@
+//! RFC 8684 derivations against known values.

@@ -1,0 +1,48 @@
+//! MP_TCPRST (RFC 8684 3.6): why a subflow is reset.
+
+use super::{emit_option, first_byte, subtype};
+use crate::error::ResetReason;
+use core::fmt;
+
+/// The reason of a RST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MpTcpRst {
+    /// T: the path may be tried again later [RST-4].
+    pub transient: bool,
+    /// The reason.
+    pub reason: ResetReason,
+}
+
+impl MpTcpRst {
+    /// Reads the option; `None` for any length but 4. U, V and W are ignored [OPT-15].
+    #[must_use]
+    pub const fn parse(body: &[u8]) -> Option<Self> {
+        match body {
+            [first, reason] => {
+                Some(Self { transient: *first & 1 != 0, reason: ResetReason::from_code(*reason) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Octets on the wire: 4.
+    #[must_use]
+    pub const fn wire_len(&self) -> usize {
+        4
+    }
+
+    /// Writes the option; `None` when it does not fit.
+    pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
+        emit_option(out, self.wire_len(), |writer| {
+            // U, V and W are sent as zero [OPT-14].
+            writer.put([first_byte(subtype::MP_TCPRST, self.transient.into()), self.reason.code()]);
+        })
+    }
+}
+
+impl fmt::Display for MpTcpRst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.transient { "transient" } else { "permanent" };
+        write!(f, "tcprst {kind} reason {:#04x}", self.reason.code())
+    }
+}

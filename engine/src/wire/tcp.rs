@@ -1,0 +1,238 @@
+//! The TCP header (RFC 9293 3.1).
+
+use super::bytes::{Reader, Writer};
+use super::checksum::Checksum;
+use super::error::Error;
+use super::ip::{IpHeader, protocol, pseudo_header};
+use super::option_buffer::OptionBuffer;
+use super::{ipv4, ipv6};
+use crate::addr::{FourTuple, IpAddr};
+use crate::seq::SeqNum;
+use crate::tcp::Flags;
+use alloc::vec::Vec;
+
+/// Length of a header without options.
+const HEADER_LEN: usize = 20;
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const PSH: u8 = 0x08;
+const ACK: u8 = 0x10;
+const URG: u8 = 0x20;
+const ECE: u8 = 0x40;
+const CWR: u8 = 0x80;
+
+/// A TCP header without its options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpHeader {
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// SEG.SEQ
+    pub seq: SeqNum,
+    /// SEG.ACK; `None` when the ACK bit is clear.
+    pub ack: Option<SeqNum>,
+    /// Control bits.
+    pub flags: Flags,
+    /// SEG.WND as on the wire, not scaled.
+    pub window: u16,
+    /// Urgent pointer; means something only with URG.
+    pub urgent: u16,
+}
+
+/// How much of the TCP checksum is to be computed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumMode {
+    /// All of it.
+    Full,
+    /// The pseudo-header only; the device adds the rest (virtio `VIRTIO_NET_HDR_F_NEEDS_CSUM`).
+    PseudoHeaderOnly,
+}
+
+/// What [`emit`] has appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderLengths {
+    /// Octets of the IP header.
+    pub ip: usize,
+    /// Octets of the TCP header, options included.
+    pub tcp: usize,
+}
+
+impl TcpHeader {
+    /// Reads the header of a segment; also returns its length with options, so that the options are
+    /// `segment[20..len]` and the data is `segment[len..]`.
+    ///
+    /// # Errors
+    ///
+    /// When the header is cut short or its data offset cannot be.
+    pub fn parse(segment: &[u8]) -> Result<(Self, usize), Error> {
+        let mut reader = Reader::new(segment);
+        let mut fields = || {
+            let (src_port, dst_port) = (reader.u16()?, reader.u16()?);
+            let (seq, ack) = (SeqNum(reader.u32()?), SeqNum(reader.u32()?));
+            let [offset, bits] = reader.take()?;
+            let window = reader.u16()?;
+            let _checksum = reader.u16()?;
+            let header = Self {
+                src_port,
+                dst_port,
+                seq,
+                ack: (bits & ACK != 0).then_some(ack),
+                flags: flags_from_bits(bits),
+                window,
+                urgent: reader.u16()?,
+            };
+            Some((header, usize::from(offset >> 4) * 4))
+        };
+        let (header, len) = fields().ok_or(Error::Truncated)?;
+        if len < HEADER_LEN {
+            return Err(Error::BadHeaderLength);
+        }
+        if len > segment.len() {
+            return Err(Error::Truncated);
+        }
+        Ok((header, len))
+    }
+
+    /// The byte with the eight control bits.
+    #[must_use]
+    #[inline(always)]
+    pub fn flag_bits(&self) -> u8 {
+        let flags = &self.flags;
+        u8::from(flags.fin) * FIN
+            | u8::from(flags.syn) * SYN
+            | u8::from(flags.rst) * RST
+            | u8::from(flags.psh) * PSH
+            | u8::from(self.ack.is_some()) * ACK
+            | u8::from(flags.urg) * URG
+            | u8::from(flags.ece) * ECE
+            | u8::from(flags.cwr) * CWR
+    }
+}
+
+#[inline(always)]
+const fn flags_from_bits(bits: u8) -> Flags {
+    Flags {
+        syn: bits & SYN != 0,
+        fin: bits & FIN != 0,
+        rst: bits & RST != 0,
+        psh: bits & PSH != 0,
+        urg: bits & URG != 0,
+        ece: bits & ECE != 0,
+        cwr: bits & CWR != 0,
+    }
+}
+
+/// Whether the checksum of `segment`, the payload of the packet with header `ip`, is right.
+///
+/// Not for a segment that a device marked as "checksum still to be finished".
+#[must_use]
+pub fn verify_checksum(ip: &IpHeader, segment: &[u8]) -> bool {
+    let Ok(len) = u32::try_from(segment.len()) else { return false };
+    let mut sum = ip.pseudo_header(len);
+    sum.add_bytes(segment);
+    sum.finish() == 0
+}
+
+/// Appends the IP and TCP headers of a segment from `tuple.local` to `tuple.remote` to `buf`. `payload` is
+/// measured and summed; appending it is the caller's work. The ports are those of `header`.
+///
+/// `None`, and nothing appended, when the tuple mixes address families or the packet would be longer than an IP
+/// length field can say (65 535 octets; without the header for IPv6).
+pub fn emit(
+    buf: &mut Vec<u8>,
+    tuple: &FourTuple,
+    header: &TcpHeader,
+    options: &OptionBuffer,
+    payload: &[u8],
+    checksum: ChecksumMode,
+) -> Option<HeaderLengths> {
+    let payload_sum = (checksum == ChecksumMode::Full).then(|| {
+        let mut sum = Checksum::new();
+        sum.add_bytes(payload);
+        sum
+    });
+    emit_summed(buf, tuple, header, options, payload.len(), payload_sum)
+}
+
+/// [`emit`] for a payload whose sum is known already, for instance from its DSS checksum; without a sum only the
+/// pseudo-header is summed.
+pub fn emit_summed(
+    buf: &mut Vec<u8>,
+    tuple: &FourTuple,
+    header: &TcpHeader,
+    options: &OptionBuffer,
+    payload_len: usize,
+    payload_sum: Option<Checksum>,
+) -> Option<HeaderLengths> {
+    let tcp = HEADER_LEN + options.padded_len();
+    let segment_len = u16::try_from(payload_len.checked_add(tcp)?).ok()?;
+    let (src, dst) = (tuple.local.ip(), tuple.remote.ip());
+    // Both arms end in copies of fixed size, which compile to a few moves.
+    let ip = match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let total_len = segment_len.checked_add(ipv4::HEADER_LEN as u16)?;
+            buf.reserve(ipv4::HEADER_LEN + FULL_LEN);
+            buf.extend_from_slice(&ipv4::header(src, dst, protocol::TCP, total_len));
+            ipv4::HEADER_LEN
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            buf.reserve(ipv6::HEADER_LEN + FULL_LEN);
+            buf.extend_from_slice(&ipv6::header(src, dst, protocol::TCP, segment_len));
+            ipv6::HEADER_LEN
+        }
+        _ => return None,
+    };
+    let pseudo = pseudo_header(src, dst, protocol::TCP, segment_len.into());
+    let end = buf.len() + tcp;
+    buf.extend_from_slice(&tcp_header(header, options, pseudo, payload_sum));
+    buf.truncate(end);
+    Some(HeaderLengths { ip, tcp })
+}
+
+/// The longest TCP header.
+const FULL_LEN: usize = 60;
+
+/// The TCP header with its options, NOPs behind them.
+#[inline(always)]
+fn tcp_header(
+    header: &TcpHeader,
+    options: &OptionBuffer,
+    pseudo: Checksum,
+    payload_sum: Option<Checksum>,
+) -> [u8; FULL_LEN] {
+    let ports = u32::from(header.src_port) << 16 | u32::from(header.dst_port);
+    let ack = header.ack.unwrap_or_default().0;
+    let words = (HEADER_LEN + options.padded_len()) as u8 / 4;
+    let control =
+        u32::from_be_bytes([words << 4, header.flag_bits(), 0, 0]) | u32::from(header.window);
+    let checksum = match payload_sum {
+        None => pseudo.partial(),
+        Some(payload_sum) => {
+            let mut sum = pseudo;
+            sum.add_u32(ports);
+            sum.add_u32(header.seq.0);
+            sum.add_u32(ack);
+            sum.add_u32(control);
+            sum.add_u16(header.urgent);
+            sum.add_u64(options.sum());
+            sum.append(payload_sum);
+            sum.finish()
+        }
+    };
+    let mut bytes = [0; FULL_LEN];
+    let mut writer = Writer::new(&mut bytes);
+    writer.put(ports.to_be_bytes());
+    writer.put(header.seq.0.to_be_bytes());
+    writer.put(ack.to_be_bytes());
+    writer.put(control.to_be_bytes());
+    writer.put(checksum.to_be_bytes());
+    writer.put(header.urgent.to_be_bytes());
+    writer.put(*options.bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

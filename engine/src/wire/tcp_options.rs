@@ -1,0 +1,140 @@
+//! All options of a segment in one pass, without allocation.
+
+use super::mptcp::{Dss, MptcpOption, subtype};
+use super::tcp_option::{FastOpenCookie, kind, parse_sack, parse_timestamps, split};
+use crate::tcp::{SackBlocks, Timestamps};
+
+/// MPTCP options one segment can have besides its DSS. No sender has use for more than three.
+const SIGNALS: usize = 6;
+
+/// Up to six MPTCP options other than DSS, in the order of the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalList {
+    signals: [Option<MptcpOption>; SIGNALS],
+}
+
+impl SignalList {
+    /// No signals.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { signals: [None; SIGNALS] }
+    }
+
+    /// Adds a signal; false, and nothing added, when six are there.
+    pub fn push(&mut self, signal: MptcpOption) -> bool {
+        let Some(slot) = self.signals.iter_mut().find(|slot| slot.is_none()) else { return false };
+        *slot = Some(signal);
+        true
+    }
+
+    /// The signals.
+    pub fn iter(&self) -> impl Iterator<Item = &MptcpOption> {
+        self.signals.iter().flatten()
+    }
+
+    /// No signals.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        matches!(self.signals, [None, ..])
+    }
+}
+
+/// What the engine wants to know of a segment's options.
+///
+/// Of an option that may stand only once the first counts; the others are ignored. So it is with DSS: a second
+/// one on the same segment can only come from a middlebox or an attacker (RFC 8684 6 [OPT-17]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Maximum segment size, in octets.
+    pub mss: Option<u16>,
+    /// Window scale as on the wire; may be above 14.
+    pub window_scale: Option<u8>,
+    /// SACK permitted.
+    pub sack_permitted: bool,
+    /// SACK blocks.
+    pub sack: SackBlocks,
+    /// Timestamps.
+    pub timestamps: Option<Timestamps>,
+    /// Fast Open cookie or request.
+    pub fast_open: Option<FastOpenCookie>,
+    /// The DSS. One with an impossible length is among the signals, as [`MptcpOption::Unknown`].
+    pub dss: Option<Dss>,
+    /// MPTCP options other than DSS; beyond six they are dropped.
+    pub signals: SignalList,
+    /// An option has a length of 0 or 1 or runs past the end. It and what follows is ignored, what stands before
+    /// is valid, as in the kernel.
+    pub malformed: bool,
+}
+
+impl TcpOptions {
+    /// Reads the bytes between the TCP header and its data.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut options = Self::default();
+        let mut rest = bytes;
+        // Nearly every segment begins like this (RFC 7323 appendix A).
+        if let [kind::NO_OPERATION, kind::NO_OPERATION, kind::TIMESTAMPS, 10, after @ ..] = rest
+            && let Some((body, after)) = after.split_first_chunk::<8>()
+        {
+            options.timestamps = parse_timestamps(body);
+            rest = after;
+        }
+        loop {
+            rest = match rest {
+                [] | [kind::END_OF_LIST, ..] => return options,
+                [kind::NO_OPERATION, after @ ..] => after,
+                _ => {
+                    let Ok((kind, body, after)) = split(rest) else {
+                        options.malformed = true;
+                        return options;
+                    };
+                    options.take(kind, body);
+                    after
+                }
+            };
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, kind: u8, body: &[u8]) {
+        match kind {
+            kind::MPTCP => self.take_mptcp(body),
+            kind::TIMESTAMPS => {
+                self.timestamps = self.timestamps.or_else(|| parse_timestamps(body))
+            }
+            kind::SACK => {
+                if self.sack.is_empty() {
+                    self.sack = parse_sack(body).unwrap_or_default();
+                }
+            }
+            kind::MAXIMUM_SEGMENT_SIZE => {
+                self.mss = self.mss.or_else(|| body.try_into().ok().map(u16::from_be_bytes));
+            }
+            kind::WINDOW_SCALE => {
+                self.window_scale =
+                    self.window_scale.or_else(|| body.try_into().ok().map(u8::from_be_bytes));
+            }
+            kind::SACK_PERMITTED => self.sack_permitted |= body.is_empty(),
+            kind::FAST_OPEN => {
+                self.fast_open = self.fast_open.or_else(|| FastOpenCookie::new(body))
+            }
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    fn take_mptcp(&mut self, body: &[u8]) {
+        if body.first().is_some_and(|first| first >> 4 == subtype::DSS)
+            && let Some(dss) = Dss::parse(body)
+        {
+            self.dss = self.dss.or(Some(dss));
+            return;
+        }
+        self.take_signal(body);
+    }
+
+    #[inline(never)]
+    fn take_signal(&mut self, body: &[u8]) {
+        self.signals.push(MptcpOption::parse(body));
+    }
+}
