@@ -1,5 +1,16 @@
 //! The TCP of one subflow (RFC 9293). It knows nothing of MPTCP.
+//!
+//! In: [`Socket::on_segment`] takes a checked [`Segment`] and answers with a [`Disposition`]. Out:
+//! [`Socket::plan`] says what would be sent next, the layer above adds its options, and [`Socket::commit`] says
+//! that it went out. Everything inside works in 64-bit stream offsets (0 is the first octet after the SYN);
+//! sequence numbers exist at the edges only.
 
+mod plan;
 mod segment;
+mod socket;
+mod state;
 
-pub use segment::{Flags, Segment, SegmentOptions, SackBlocks, Timestamps};
+pub use plan::{Disposition, PlanKind, SegmentPlan, SendLimits};
+pub use segment::{Flags, SackBlocks, Segment, SegmentOptions, Timestamps};
+pub use socket::{OpenParams, Socket};
+pub use state::{SocketEnd, State};
