@@ -5,10 +5,28 @@
 //! that it went out. Everything inside works in 64-bit stream offsets (0 is the first octet after the SYN);
 //! sequence numbers exist at the edges only.
 
+mod acceptance;
+mod ack;
+mod ack_policy;
+mod arrival;
+mod chunks;
+mod close;
+pub mod congestion;
+mod handshake;
+mod info;
+mod output;
 mod plan;
+mod probe;
+mod prr;
+mod recovery;
+mod recv;
+mod rtt;
 mod segment;
+mod send;
 mod socket;
 mod state;
+mod timers;
+mod timestamps;
 
 pub use plan::{Disposition, PlanKind, SegmentPlan, SendLimits};
 pub use segment::{Flags, SackBlocks, Segment, SegmentOptions, Timestamps};

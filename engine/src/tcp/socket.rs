@@ -1,8 +1,16 @@
 //! The socket: one TCP connection as the layer above sees it.
 
-use super::plan::{Disposition, SegmentPlan, SendLimits};
+use super::acceptance::RateLimit;
+use super::ack_policy::{AckPolicy, Urgency};
+use super::congestion::CoupledView;
+use super::handshake::Handshake;
+use super::plan::Disposition;
+use super::probe::Probe;
+use super::recv::Recv;
 use super::segment::Segment;
+use super::send::Send;
 use super::state::{SocketEnd, State};
+use super::timestamps::TimestampClock;
 use crate::config::TcpConfig;
 use crate::seq::SeqNum;
 use crate::time::{Duration, Instant};
@@ -26,223 +34,148 @@ pub struct OpenParams {
     pub timestamp_offset: u32,
 }
 
-/// One TCP connection.
+/// One TCP connection: the parts, and the calls that go through them.
 #[derive(Debug)]
 pub struct Socket {
-    state: State,
-    end: Option<SocketEnd>,
-    params: OpenParams,
+    pub(super) params: OpenParams,
+    pub(super) state: State,
+    pub(super) end: Option<SocketEnd>,
+    pub(super) send: Send,
+    pub(super) recv: Recv,
+    pub(super) ack: AckPolicy,
+    pub(super) handshake: Handshake,
+    pub(super) timestamps: TimestampClock,
+    pub(super) probe: Probe,
+    /// Selective acknowledgements are in use.
+    pub(super) sack: bool,
+    /// Window scales in use: ours and the peer's.
+    pub(super) scales: Option<(WindowScale, WindowScale)>,
+    /// Receive window the layer above offered at the last plan.
+    pub(super) offer: u32,
+    /// RCV.NXT as last told to the peer (RFC 7323 Last.ACK.sent).
+    pub(super) last_ack_sent: u64,
+    pub(super) last_received_at: Instant,
+    /// The socket was aborted; a RST is to be sent.
+    pub(super) reset_pending: bool,
+    /// An unacceptable ACK is to be answered with a RST of its number.
+    pub(super) reset_reply: Option<SeqNum>,
+    pub(super) time_wait: Option<Instant>,
+    /// Challenge ACKs (RFC 5961 7).
+    pub(super) challenge_limit: RateLimit,
+    /// Answers to empty segments out of the window.
+    pub(super) stray_limit: RateLimit,
 }
 
 impl Socket {
+    fn new(now: Instant, params: OpenParams, state: State) -> Self {
+        Self {
+            state,
+            end: None,
+            send: Send::new(now, params.iss, params.mss, &params.config),
+            recv: Recv::new(params.receive_window),
+            ack: AckPolicy::new(params.config.delayed_ack, params.mss),
+            handshake: Handshake::new(state == State::SynSent),
+            timestamps: TimestampClock::new(params.timestamp_offset),
+            probe: Probe::default(),
+            sack: false,
+            scales: None,
+            offer: params.receive_window,
+            last_ack_sent: 0,
+            last_received_at: now,
+            reset_pending: false,
+            reset_reply: None,
+            time_wait: None,
+            challenge_limit: RateLimit::new(),
+            stray_limit: RateLimit::new(),
+            params,
+        }
+    }
+
     /// An active open: SYN-SENT, a SYN is planned next.
     #[must_use]
-    pub fn connect(_now: Instant, params: OpenParams) -> Self {
-        Self { state: State::SynSent, end: None, params }
+    pub fn connect(now: Instant, params: OpenParams) -> Self {
+        Self::new(now, params, State::SynSent)
     }
-    /// A passive open for the SYN a listener took: SYN-RECEIVED, a SYN/ACK is planned next.
+
+    /// A passive open for the SYN a listener took: SYN-RECEIVED, a SYN/ACK is planned next. Data on the SYN is left
+    /// to the peer's retransmission.
     #[must_use]
-    pub fn accept(_now: Instant, params: OpenParams, _syn: &Segment) -> Self {
-        Self { state: State::SynReceived, end: None, params }
+    pub fn accept(now: Instant, params: OpenParams, syn: &Segment) -> Self {
+        let mut socket = Self::new(now, params, State::SynReceived);
+        socket.on_peer_syn(now, syn);
+        socket
     }
+
     /// Takes a received segment (RFC 9293 3.10.7).
-    pub fn on_segment(&mut self, _now: Instant, _seg: &Segment) -> Disposition {
-        Disposition::default()
+    pub fn on_segment(&mut self, now: Instant, seg: &Segment) -> Disposition {
+        self.on_segment_coupled(now, seg, &CoupledView::NONE)
     }
-    /// What would be sent next, if anything. Changes nothing the peer or the caller could see.
-    pub fn plan(&mut self, _now: Instant, _limits: &SendLimits) -> Option<SegmentPlan> {
-        None
+
+    /// [`Self::on_segment`] for congestion control that looks at the sibling subflows.
+    pub fn on_segment_coupled(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        coupled: &CoupledView<'_>,
+    ) -> Disposition {
+        if self.is_closed() || self.reset_pending {
+            return Disposition::default();
+        }
+        let mut disposition = match self.state {
+            State::SynSent => self.on_segment_syn_sent(now, seg),
+            _ => self.on_segment_synchronized(now, seg, coupled),
+        };
+        disposition.closed = self.is_closed();
+        debug_assert_eq!(self.check_invariants(), Ok(()));
+        disposition
     }
-    /// The planned segment went out. The plan must be the last one [`Self::plan`] gave.
-    pub fn commit(&mut self, _now: Instant, _plan: &SegmentPlan) {}
-    /// When [`Self::on_timeout`] wants to be called; `None`: no timer runs.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-    /// Runs every timer that is due.
-    pub fn on_timeout(&mut self, _now: Instant) {}
+
     /// Appends a chunk to the send buffer and returns its stream offset. No segment spans two chunks.
-    pub fn write(&mut self, _data: Bytes) -> u64 {
-        0
+    ///
+    /// The chunk is held by reference until it is acknowledged. After [`Self::close`] data is thrown away.
+    pub fn write(&mut self, data: Bytes) -> u64 {
+        self.send.write(data)
     }
+
     /// Stream offset the next chunk will get.
     #[must_use]
     pub fn next_write_offset(&self) -> u64 {
-        0
+        self.send.chunks.end()
     }
+
     /// The next piece received in order, with its stream offset.
     pub fn read(&mut self) -> Option<(u64, Bytes)> {
-        None
+        self.recv.read()
     }
-    /// Sends a FIN after everything written.
-    pub fn close(&mut self) {}
-    /// Gives up: a RST is planned next where the peer knows the connection, then the socket is CLOSED.
-    pub fn abort(&mut self) {}
-    /// Plans a pure ACK next, whether TCP needs one or not.
-    pub fn request_ack(&mut self) {}
-    /// ICMP said that the path takes only segments of `mss` (options not subtracted); `seq` is the sequence number
-    /// of the segment that was too big.
-    pub fn on_path_mtu(&mut self, _now: Instant, _mss: u16, _seq: SeqNum) {}
 
-    /// Connection state.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.state
+    /// Plans a pure ACK next, whether TCP needs one or not.
+    pub fn request_ack(&mut self) {
+        self.ack.demand(Urgency::Pure);
     }
-    /// The socket is over; see [`Self::end`].
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+
+    /// ICMP said that the path takes only segments of `mss` octets (options not subtracted). `seq` is the sequence
+    /// number of the segment that was too big; a message about anything not in flight is a forgery (RFC 5927 7).
+    pub fn on_path_mtu(&mut self, now: Instant, mss: u16, seq: SeqNum) {
+        let offset = self.send.ack_offset(seq);
+        if offset >= self.send.una() as i64 && offset < self.send.nxt() as i64 {
+            self.send.on_path_mss(mss);
+            self.send.rearm(now);
+        }
     }
-    /// The handshake is done (also when the socket is closing).
-    #[must_use]
-    pub fn is_established_or_later(&self) -> bool {
-        self.state.is_synchronized()
-    }
-    /// ESTABLISHED or CLOSE-WAIT, and not closed by this end: new data may be written and sent.
-    #[must_use]
-    pub fn can_send(&self) -> bool {
-        self.state.can_send()
-    }
-    /// How the socket ended.
-    #[must_use]
-    pub fn end(&self) -> Option<SocketEnd> {
-        self.end
-    }
-    /// New bytes that congestion window and peer's window allow now, less what is written but not sent: what a
-    /// scheduler may write.
-    #[must_use]
-    pub fn available(&self) -> u64 {
-        0
-    }
-    /// Bytes written but not sent.
-    #[must_use]
-    pub fn unsent(&self) -> u64 {
-        0
-    }
-    /// Bytes in flight (RFC 6675 pipe).
-    #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        0
-    }
-    /// Oldest stream offset not acknowledged.
-    #[must_use]
-    pub fn una(&self) -> u64 {
-        0
-    }
-    /// Next stream offset to be sent for the first time.
-    #[must_use]
-    pub fn nxt(&self) -> u64 {
-        0
-    }
-    /// Congestion window, bytes.
-    #[must_use]
-    pub fn cwnd(&self) -> u64 {
-        0
-    }
-    /// Slow-start threshold, bytes; `u64::MAX` before the first loss.
-    #[must_use]
-    pub fn ssthresh(&self) -> u64 {
-        0
-    }
-    /// Smoothed round-trip time; `None` before the first sample.
-    #[must_use]
-    pub fn srtt(&self) -> Option<Duration> {
-        None
-    }
-    /// Variation of the round-trip time.
-    #[must_use]
-    pub fn rttvar(&self) -> Duration {
-        Duration::ZERO
-    }
-    /// Smallest round-trip time of late; `None` before the first sample.
-    #[must_use]
-    pub fn min_rtt(&self) -> Option<Duration> {
-        None
-    }
-    /// Retransmission timeout, backoff included.
-    #[must_use]
-    pub fn rto(&self) -> Duration {
-        Duration::ZERO
-    }
-    /// Retransmission timeouts since the peer last acknowledged something new.
-    #[must_use]
-    pub fn backoff_count(&self) -> u32 {
-        0
-    }
-    /// Largest payload of a segment with `reserved_option_bytes` of the upper layer's options.
-    #[must_use]
-    pub fn effective_mss(&self, _reserved_option_bytes: u8) -> u32 {
-        u32::from(self.params.mss)
-    }
-    /// The peer's receive window, bytes from [`Self::una`].
-    #[must_use]
-    pub fn peer_window(&self) -> u64 {
-        0
-    }
-    /// Payload bytes sent, retransmissions not counted.
-    #[must_use]
-    pub fn bytes_sent(&self) -> u64 {
-        0
-    }
-    /// Payload bytes received in order.
-    #[must_use]
-    pub fn bytes_received(&self) -> u64 {
-        0
-    }
-    /// Payload bytes sent again.
-    #[must_use]
-    pub fn bytes_retransmitted(&self) -> u64 {
-        0
-    }
-    /// When an acceptable segment last arrived.
-    #[must_use]
-    pub fn last_received_at(&self) -> Instant {
-        Instant::ZERO
-    }
-    /// When the peer last acknowledged something new.
-    #[must_use]
-    pub fn last_progress(&self) -> Instant {
-        Instant::ZERO
-    }
-    /// The peer's FIN arrived in order.
-    #[must_use]
-    pub fn peer_fin_received(&self) -> bool {
-        false
-    }
-    /// The peer acknowledged this end's FIN.
-    #[must_use]
-    pub fn fin_acked(&self) -> bool {
-        false
-    }
-    /// How often the SYN or SYN/ACK went out.
-    #[must_use]
-    pub fn syn_transmissions(&self) -> u32 {
-        0
-    }
-    /// MSS the peer announced (536 where it did not, RFC 9293 3.7.1).
-    #[must_use]
-    pub fn peer_mss(&self) -> u16 {
-        536
-    }
-    /// Timestamps are in use.
-    #[must_use]
-    pub fn timestamps_enabled(&self) -> bool {
-        false
-    }
-    /// Selective acknowledgements are in use.
-    #[must_use]
-    pub fn sack_enabled(&self) -> bool {
-        false
-    }
-    /// Window scales in use: of this end's window and of the peer's; `None` when scaling is not.
-    #[must_use]
-    pub fn window_scales(&self) -> Option<(WindowScale, WindowScale)> {
-        None
-    }
+
     /// Holds between calls; for tests and fuzzers.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
+        self.recv.check_invariants()?;
+        if self.state == State::Closed {
+            return if self.end.is_some() { Ok(()) } else { Err("closed for no reason") };
+        }
+        self.send.check_invariants()?;
+        if self.end.is_some() {
+            return Err("ended, but not closed");
+        }
+        if self.state == State::TimeWait && self.time_wait.is_none() {
+            return Err("TIME-WAIT without a timer");
+        }
         Ok(())
     }
 }
