@@ -10,6 +10,8 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 const MIN_RTT_BUCKET: u32 = 512;
 /// Back-offs beyond this no longer change anything: the cap of the RTO was reached long before.
 const MAX_BACKOFF: u32 = 16;
+/// No path is longer than this; keeps the arithmetic far from overflow.
+const MAX_SAMPLE: Duration = Duration::from_secs(3600);
 
 /// Smoothed round-trip time, its variance, and the retransmission timeout made of them.
 ///
@@ -71,6 +73,7 @@ impl RttEstimator {
     /// A measurement from a segment that was sent once, or from a timestamp echo (Karn, RFC 6298 3). It ends any
     /// back-off (RFC 6298 5.7: a new measurement collapses the RTO).
     pub(crate) fn on_sample(&mut self, rtt: Duration) {
+        let rtt = rtt.min(MAX_SAMPLE);
         self.backoff = 0;
         self.latest = Some(rtt);
         self.min.add(rtt);
