@@ -5,7 +5,7 @@ use super::prr::Prr;
 use super::recovery::AckOutcome;
 use super::segment::Segment;
 use super::send::Send;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::ops::Range;
 
 /// SACK blocks of one segment as stream offsets.
@@ -73,7 +73,7 @@ impl Send {
             self.rtt.on_sample(rtt);
         } else if let Some(at) = echoed.filter(|_| outcome.newly_acked > 0) {
             // Karn's ambiguity does not touch an echo (RFC 7323 4); it is as coarse as the clock's tick.
-            self.rtt.on_sample(now.saturating_since(at).max(core::time::Duration::from_millis(1)));
+            self.rtt.on_sample(now.saturating_since(at).max(Duration::from_millis(1)));
         }
         self.tell_congestion_control(now, &outcome, in_flight, limited, coupled);
         self.rearm(now);
@@ -102,26 +102,25 @@ impl Send {
         limited: bool,
         coupled: &CoupledView<'_>,
     ) {
-        if outcome.enter_recovery {
-            self.enter_recovery(now, in_flight);
-        }
-        if let Some(prr) = &mut self.prr {
-            prr.on_ack(
-                outcome.newly_delivered,
-                self.loss.pipe(),
-                outcome.newly_lost,
-                outcome.newly_acked > 0,
-            );
-        }
-        if outcome.exit_recovery {
-            self.congestion.on_recovery_exit(now);
-        }
         if outcome.spurious {
             self.congestion.undo();
             self.rtt.reset_backoff();
         }
-        if !self.loss.in_fast_recovery() {
+        if outcome.exit_recovery {
+            self.congestion.on_recovery_exit(now);
+        }
+        if outcome.tail_loss_repaired {
+            self.congestion.on_congestion(now, in_flight);
+            self.congestion.on_recovery_exit(now);
+        }
+        if outcome.enter_recovery {
+            self.enter_recovery(now, in_flight);
+        } else if !self.loss.in_fast_recovery() {
             self.prr = None;
+        }
+        if let Some(prr) = &mut self.prr {
+            let advanced = outcome.newly_acked > 0;
+            prr.on_ack(outcome.newly_delivered, self.loss.pipe(), outcome.newly_lost, advanced);
         }
         if outcome.newly_acked > 0 || outcome.newly_delivered > 0 {
             let sample = AckSample {
@@ -141,8 +140,7 @@ impl Send {
 
     fn enter_recovery(&mut self, now: Instant, in_flight: u64) {
         self.congestion.on_congestion(now, in_flight);
-        let flight = self.loss.bytes_outstanding().max(in_flight);
-        self.prr = Some(Prr::new(self.congestion.ssthresh(), flight, self.effective_mss(0)));
+        self.prr = Some(Prr::new(self.congestion.ssthresh(), in_flight, self.effective_mss(0)));
     }
 
     pub(super) fn loss_deadline(&self) -> Option<Instant> {
@@ -171,6 +169,7 @@ impl Send {
         if outcome.probe.is_some() {
             self.tail_probe = outcome.probe;
         }
+        self.rearm(now);
         true
     }
 }

@@ -1,7 +1,7 @@
 //! The sending half: what is written, sent and acknowledged, and what may go next.
 
 use super::chunks::Chunks;
-use super::congestion::{self, CongestionControl, CoupledView};
+use super::congestion::{self, CongestionControl};
 use super::plan::SendLimits;
 use super::prr::Prr;
 use super::recovery::{LossRecovery, TailProbe};
@@ -194,7 +194,7 @@ impl Send {
         if mss < self.path_mss {
             self.path_mss = mss;
             self.apply_mss();
-            self.loss.mark_outstanding_lost();
+            self.loss.mark_all_lost();
         }
     }
 
