@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod addr;
+pub mod buffer;
 pub mod config;
 pub mod counters;
 pub mod crypto;

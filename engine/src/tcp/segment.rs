@@ -55,6 +55,11 @@ impl SackBlocks {
         true
     }
 
+    /// Keeps the first `len` blocks.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(u8::try_from(len).unwrap_or(u8::MAX));
+    }
+
     /// The blocks, most recent first.
     #[must_use]
     pub fn as_slice(&self) -> &[(SeqNum, SeqNum)] {

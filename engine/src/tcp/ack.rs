@@ -1,0 +1,175 @@
+//! What an ACK or a timer means for the sending half: loss recovery and congestion control are told, in one place.
+
+use super::congestion::{AckSample, CoupledView};
+use super::prr::Prr;
+use super::recovery::AckOutcome;
+use super::segment::Segment;
+use super::send::Send;
+use crate::time::{Duration, Instant};
+use core::ops::Range;
+
+/// SACK blocks of one segment as stream offsets.
+#[derive(Debug, Default)]
+struct SackRanges {
+    ranges: [Range<u64>; 4],
+    len: usize,
+}
+
+impl SackRanges {
+    fn as_slice(&self) -> &[Range<u64>] {
+        self.ranges.get(..self.len).unwrap_or(&[])
+    }
+}
+
+impl Send {
+    /// Blocks beyond what was sent, or of no length, say nothing. One before `una` reports a duplicate (RFC 2883).
+    fn sack_ranges(&self, seg: &Segment) -> SackRanges {
+        let mut sacks = SackRanges::default();
+        for (start, end) in seg.options.sack.as_slice() {
+            let (start, end) = (self.ack_offset(*start), self.ack_offset(*end));
+            let valid = start >= 0 && start < end && end <= self.nxt as i64;
+            let slot = sacks.ranges.get_mut(sacks.len).filter(|_| valid);
+            if let Some(slot) = slot {
+                *slot = start.unsigned_abs()..end.unsigned_abs();
+                sacks.len += 1;
+            }
+        }
+        sacks
+    }
+
+    /// Takes a valid ACK field at stream offset `offset`; payload octets acknowledged for the first time.
+    pub(super) fn on_ack(
+        &mut self,
+        now: Instant,
+        offset: i64,
+        seg: &Segment,
+        echoed: Option<Instant>,
+        coupled: &CoupledView<'_>,
+    ) -> u64 {
+        let (Ok(ack), Some(number)) = (u64::try_from(offset), seg.ack) else { return 0 };
+        if ack < self.una {
+            return 0;
+        }
+        let edge = self.edge;
+        self.update_window(ack, seg, number);
+        // RFC 5681 2, and RFC 8684 3 [OPT-2]: a segment with a signal is no duplicate, whatever it looks like.
+        let duplicate = ack == self.una
+            && self.is_outstanding()
+            && seg.is_empty()
+            && edge == self.edge
+            && !seg.carries_signal;
+        let sacks = self.sack_ranges(seg);
+        if !self.is_outstanding() && sacks.len == 0 {
+            return 0;
+        }
+        let in_flight = self.loss.pipe();
+        let limited = self.una < self.limited_until;
+        if let Some(at) = echoed {
+            self.loss.on_timestamp_echo(at);
+        }
+        let outcome = self.loss.on_ack(now, ack, sacks.as_slice(), &self.rtt, duplicate);
+        let newly_acked = self.advance(now, ack);
+        if let Some(rtt) = outcome.rtt_sample {
+            self.rtt.on_sample(rtt);
+        } else if let Some(at) = echoed.filter(|_| outcome.newly_acked > 0) {
+            // Karn's ambiguity does not touch an echo (RFC 7323 4); it is as coarse as the clock's tick.
+            self.rtt.on_sample(now.saturating_since(at).max(Duration::from_millis(1)));
+        }
+        self.tell_congestion_control(now, &outcome, in_flight, limited, coupled);
+        self.rearm(now);
+        newly_acked
+    }
+
+    /// Moves una; payload octets newly acknowledged.
+    fn advance(&mut self, now: Instant, ack: u64) -> u64 {
+        if ack <= self.una {
+            return 0;
+        }
+        let end = self.chunks.end();
+        let octets = ack.min(end) - self.una.min(end);
+        self.una = ack;
+        self.chunks.release(ack);
+        self.timeouts = 0;
+        self.last_progress = now;
+        octets
+    }
+
+    fn tell_congestion_control(
+        &mut self,
+        now: Instant,
+        outcome: &AckOutcome,
+        in_flight: u64,
+        limited: bool,
+        coupled: &CoupledView<'_>,
+    ) {
+        if outcome.spurious {
+            self.congestion.undo();
+            self.rtt.reset_backoff();
+        }
+        if outcome.exit_recovery {
+            self.congestion.on_recovery_exit(now);
+        }
+        if outcome.tail_loss_repaired {
+            self.congestion.on_congestion(now, in_flight);
+            self.congestion.on_recovery_exit(now);
+        }
+        if outcome.enter_recovery {
+            self.enter_recovery(now, in_flight);
+        } else if !self.loss.in_fast_recovery() {
+            self.prr = None;
+        }
+        if let Some(prr) = &mut self.prr {
+            let advanced = outcome.newly_acked > 0;
+            prr.on_ack(outcome.newly_delivered, self.loss.pipe(), outcome.newly_lost, advanced);
+        }
+        if outcome.newly_acked > 0 || outcome.newly_delivered > 0 {
+            let sample = AckSample {
+                now,
+                newly_acked: outcome.newly_acked,
+                newly_delivered: outcome.newly_delivered,
+                in_flight_before: in_flight,
+                srtt: self.rtt.srtt(),
+                min_rtt: self.rtt.min_rtt(),
+                rtt_latest: outcome.rtt_sample,
+                cwnd_limited: limited,
+                in_recovery: self.loss.in_recovery(),
+            };
+            self.congestion.on_ack(&sample, coupled);
+        }
+    }
+
+    fn enter_recovery(&mut self, now: Instant, in_flight: u64) {
+        self.congestion.on_congestion(now, in_flight);
+        self.prr = Some(Prr::new(self.congestion.ssthresh(), in_flight, self.effective_mss(0)));
+    }
+
+    pub(super) fn loss_deadline(&self) -> Option<Instant> {
+        self.loss.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// Runs the sender's timer if it is due; `false` when the peer has been silent for `most` timeouts.
+    pub(super) fn on_loss_timeout(&mut self, now: Instant, most: u32) -> bool {
+        let Some((_, timer)) = self.loss.poll_timeout().filter(|(at, _)| *at <= now) else {
+            return true;
+        };
+        let in_flight = self.loss.pipe();
+        let outcome = self.loss.on_timeout(now, timer, &mut self.rtt);
+        if outcome.enter_recovery {
+            self.enter_recovery(now, in_flight);
+        }
+        if outcome.retransmission_timeout {
+            if self.timeouts >= most {
+                return false;
+            }
+            self.timeouts += 1;
+            self.prr = None;
+            self.tail_probe = None;
+            self.congestion.on_retransmission_timeout(now, in_flight);
+        }
+        if outcome.probe.is_some() {
+            self.tail_probe = outcome.probe;
+        }
+        self.rearm(now);
+        true
+    }
+}
