@@ -155,6 +155,8 @@ pub enum SubflowError {
 pub enum ConnectionError {
     /// The peer refused (RST in answer to the SYN).
     Refused,
+    /// A router said that the peer cannot be reached (ICMP).
+    Unreachable,
     /// No answer to any SYN.
     ConnectTimeout,
     /// Every subflow was reset by the peer.
@@ -223,6 +225,7 @@ messages!(SubflowError {
 });
 messages!(ConnectionError {
     Self::Refused => "connection refused by the peer",
+    Self::Unreachable => "the peer cannot be reached",
     Self::ConnectTimeout => "no answer from the peer",
     Self::Reset => "connection reset by the peer",
     Self::FastClosed => "connection aborted by the peer (MP_FASTCLOSE)",

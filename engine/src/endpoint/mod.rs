@@ -1,16 +1,36 @@
-//! The front door. SKELETON: signatures are final, bodies follow.
+//! The front door: packets, time and the application's calls come in, packets and events go out.
+//!
+//! `input` finds the connection a packet belongs to, `open` makes connections and subflows, the parts below keep
+//! addresses, listeners, secrets, stateless replies and the order in which connections are served.
 
+mod addresses;
+mod api;
 mod info;
+mod input;
+mod listener;
+mod open;
+mod schedule;
+mod secrets;
+mod stateless;
 
-use crate::addr::{AddressId, ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr, SubflowId};
-use crate::config::{ConnectionConfig, EndpointConfig};
+use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
+use crate::config::EndpointConfig;
 use crate::counters::Counters;
-use crate::error::{ConnectError, ListenError, ReadError, SubflowError, WriteError};
+use crate::crypto::Token;
 use crate::event::Event;
+use crate::mptcp::connection::Connection;
+use crate::rng::Rng;
 use crate::time::Instant;
+use addresses::Addresses;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 pub use info::{ConnectionInfo, SubflowInfo};
+use listener::Listeners;
+use schedule::Schedule;
+use secrets::Secrets;
+use stateless::StatelessReplies;
 
 /// An address of this end and the device it lives behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,59 +60,181 @@ pub struct Transmit {
     pub subflow: Option<(ConnectionId, SubflowId)>,
 }
 
-/// All connections over a set of local addresses.
+/// A connection and what the endpoint keeps about it.
 #[derive(Debug)]
-pub struct Endpoint {}
+struct Entry {
+    connection: Box<Connection>,
+    /// The listener it came through, until it is established.
+    listener: Option<ListenerId>,
+    /// It waits in the queue of connections with events.
+    has_events: bool,
+}
+
+/// All connections over a set of local addresses.
+///
+/// Drive it like this: feed packets and time with `handle_packet` and `handle_timeout`; after that, and after any
+/// call of the application's side, send what `poll_transmit` gives until it gives `None`, fetch events with
+/// `poll_event`, and come back no later than `poll_timeout` says.
+#[derive(Debug)]
+pub struct Endpoint {
+    config: EndpointConfig,
+    rng: Rng,
+    secrets: Secrets,
+    addresses: Addresses,
+    connections: BTreeMap<ConnectionId, Entry>,
+    demux: BTreeMap<FourTuple, (ConnectionId, SubflowId)>,
+    tokens: BTreeMap<Token, ConnectionId>,
+    listeners: Listeners,
+    schedule: Schedule,
+    with_events: VecDeque<ConnectionId>,
+    stateless: StatelessReplies,
+    counters: Counters,
+    next_connection: u64,
+}
 
 impl Endpoint {
     /// An endpoint without addresses; `seed` feeds every key, nonce, port and secret.
     #[must_use]
-    pub fn new(_config: EndpointConfig, _seed: [u8; 32]) -> Self { unimplemented!() }
-    /// Adds an address (or changes its settings); connections may open subflows from it.
-    pub fn add_address(&mut self, _now: Instant, _address: LocalAddress) -> AddressId { unimplemented!() }
-    /// Removes an address; its subflows are closed and peers told.
-    pub fn remove_address(&mut self, _now: Instant, _address: IpAddr) { unimplemented!() }
-    /// Opens a connection. The first subflow leaves from `local` if given, else from the first address added
-    /// of the remote's family.
-    pub fn connect(&mut self, _now: Instant, _config: ConnectionConfig, _local: Option<IpAddr>, _remote: SocketAddr) -> Result<ConnectionId, ConnectError> { unimplemented!() }
-    /// Listens; an unspecified address means every local address. At most `backlog` connections wait for `accept`.
-    pub fn listen(&mut self, _config: ConnectionConfig, _local: SocketAddr, _backlog: usize) -> Result<ListenerId, ListenError> { unimplemented!() }
-    /// Stops listening; connections not yet accepted are aborted.
-    pub fn unlisten(&mut self, _now: Instant, _listener: ListenerId) { unimplemented!() }
-    /// The next established connection of a listener.
-    pub fn accept(&mut self, _listener: ListenerId) -> Option<ConnectionId> { unimplemented!() }
-    /// Takes in one IP packet.
-    pub fn handle_packet(&mut self, _now: Instant, _interface: InterfaceId, _packet: Bytes) { unimplemented!() }
+    pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        let secrets = Secrets::new(&mut rng);
+        Self {
+            stateless: StatelessReplies::new(config.max_stateless_replies),
+            config,
+            rng,
+            secrets,
+            addresses: Addresses::default(),
+            connections: BTreeMap::new(),
+            demux: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            listeners: Listeners::default(),
+            schedule: Schedule::default(),
+            with_events: VecDeque::new(),
+            counters: Counters::default(),
+            next_connection: 0,
+        }
+    }
+
     /// Lets timers that are due fire.
-    pub fn handle_timeout(&mut self, _now: Instant) { unimplemented!() }
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(id) = self.schedule.pop_due(now) {
+            if let Some(entry) = self.connections.get_mut(&id) {
+                entry.connection.on_timeout(now, &mut self.counters);
+                self.serve(now, id);
+            }
+        }
+    }
+
     /// The next packet to send: writes IP and TCP headers into `headers` (cleared first).
-    pub fn poll_transmit(&mut self, _now: Instant, _headers: &mut Vec<u8>) -> Option<Transmit> { unimplemented!() }
-    /// When `handle_timeout` wants to be called.
-    pub fn poll_timeout(&mut self) -> Option<Instant> { unimplemented!() }
-    /// The next thing to tell the application.
-    pub fn poll_event(&mut self) -> Option<(ConnectionId, Event)> { unimplemented!() }
-    /// Reads in-order data; `Ok(0)` is the end of the peer's data (DATA_FIN).
-    pub fn read(&mut self, _now: Instant, _id: ConnectionId, _buf: &mut [u8]) -> Result<usize, ReadError> { unimplemented!() }
-    /// Reads in-order data without copying, at most `max` bytes; an empty `Bytes` is the end of the peer's data.
-    pub fn read_chunk(&mut self, _now: Instant, _id: ConnectionId, _max: usize) -> Result<Bytes, ReadError> { unimplemented!() }
-    /// Queues data; returns how much was taken.
-    pub fn write(&mut self, _now: Instant, _id: ConnectionId, _data: &[u8]) -> Result<usize, WriteError> { unimplemented!() }
-    /// Ends this direction after everything written (DATA_FIN); reading goes on.
-    pub fn shutdown(&mut self, _now: Instant, _id: ConnectionId) { unimplemented!() }
-    /// The application is done with the connection: close both directions gracefully, then forget it.
-    pub fn close(&mut self, _now: Instant, _id: ConnectionId) { unimplemented!() }
-    /// Ends the connection at once (RST with MP_FASTCLOSE).
-    pub fn abort(&mut self, _now: Instant, _id: ConnectionId) { unimplemented!() }
-    /// Opens a subflow by hand.
-    pub fn add_subflow(&mut self, _now: Instant, _id: ConnectionId, _local: IpAddr, _remote: SocketAddr) -> Result<SubflowId, SubflowError> { unimplemented!() }
-    /// Closes a subflow by hand.
-    pub fn remove_subflow(&mut self, _now: Instant, _id: ConnectionId, _subflow: SubflowId) -> Result<(), SubflowError> { unimplemented!() }
-    /// A connection's state; `None` once it is closed and forgotten.
+    pub fn poll_transmit(&mut self, now: Instant, headers: &mut Vec<u8>) -> Option<Transmit> {
+        headers.clear();
+        if let Some(interface) = self.stateless.pop(headers) {
+            self.counters.tcp_out_rsts += 1;
+            self.counters.tcp_out_segs += 1;
+            let (payload, segment_size, subflow) = (Bytes::new(), None, None);
+            return Some(Transmit { interface, payload, segment_size, subflow });
+        }
+        while let Some(id) = self.schedule.front() {
+            let Some(entry) = self.connections.get_mut(&id) else {
+                self.schedule.remove(id);
+                continue;
+            };
+            headers.clear();
+            let connection = &mut entry.connection;
+            if let Some(transmit) = connection.poll_transmit(now, &mut self.counters, headers) {
+                self.schedule.rotate();
+                return Some(transmit);
+            }
+            // What went out may have ended a subflow (a RST), so the connection is looked after once more.
+            connection.after_transmit(now, &mut self.counters);
+            let deadline = connection.poll_timeout();
+            self.schedule.rest(id, deadline);
+            self.tidy(now, id);
+        }
+        None
+    }
+
+    /// When `handle_timeout` wants to be called; `None` when nothing is due unless something happens.
     #[must_use]
-    pub fn info(&self, _id: ConnectionId) -> Option<ConnectionInfo> { unimplemented!() }
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.schedule.next_deadline()
+    }
+
+    /// The next thing to tell the application.
+    pub fn poll_event(&mut self) -> Option<(ConnectionId, Event)> {
+        while let Some(id) = self.with_events.front().copied() {
+            let entry = self.connections.get_mut(&id);
+            if let Some(entry) = entry {
+                if let Some(event) = entry.connection.poll_event() {
+                    return Some((id, event));
+                }
+                entry.has_events = false;
+            }
+            self.with_events.pop_front();
+        }
+        None
+    }
+
+    /// Something happened to a connection: open the subflows it wants, and keep all tables in line with it.
+    fn serve(&mut self, now: Instant, id: ConnectionId) {
+        self.open_joins(now, id);
+        self.schedule.activate(id);
+        self.tidy(now, id);
+    }
+
+    /// Keeps demultiplexing, listeners, events and the table of connections in line with one connection.
+    fn tidy(&mut self, _now: Instant, id: ConnectionId) {
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        let connection = &mut entry.connection;
+        for tuple in connection.removed.drain(..) {
+            self.demux.remove(&tuple);
+        }
+        if let Some(listener) = entry.listener
+            && (connection.established || connection.finished)
+        {
+            entry.listener = None;
+            let ready = connection.established.then_some(id);
+            self.listeners.on_settled(listener, ready);
+            connection.released |= ready.is_none();
+        }
+        if connection.has_events() && !entry.has_events {
+            entry.has_events = true;
+            self.with_events.push_back(id);
+        }
+        if connection.is_gone() {
+            self.tokens.remove(&connection.own.token);
+            self.schedule.remove(id);
+            self.connections.remove(&id);
+        }
+    }
+
+    /// Nothing is left but sockets in TIME-WAIT: a driver may stop without cutting anybody off.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.connections.values().all(|entry| entry.connection.is_quiet())
+    }
+
+    /// What must hold after every event; for tests, the simulator and the fuzzer.
+    ///
+    /// # Errors
+    ///
+    /// The first violated invariant, in words.
+    pub fn check_invariants(&self) -> Result<(), &'static str> {
+        for entry in self.connections.values() {
+            entry.connection.check_invariants()?;
+        }
+        for (id, subflow) in self.demux.values() {
+            let known = self.connections.get(id).map(|e| e.connection.subflow_index(*subflow));
+            if known.flatten().is_none() {
+                return Err("a four-tuple leads to no subflow");
+            }
+        }
+        Ok(())
+    }
+
     /// What was counted since the endpoint was made.
     #[must_use]
-    pub fn counters(&self) -> &Counters { unimplemented!() }
-    /// The addresses added.
-    pub fn addresses(&self) -> &[LocalAddress] { unimplemented!() }
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
 }

@@ -65,6 +65,11 @@ impl PathManager {
         self.first.remote.port()
     }
 
+    /// Local end of the first subflow.
+    pub(crate) const fn first_local(&self) -> SocketAddr {
+        self.first.local
+    }
+
     /// Joins are allowed from now on; announcements get a moment to arrive [HEU-7].
     pub(crate) fn start(&mut self, now: Instant, srtt: Option<Duration>) {
         let grace = (srtt.unwrap_or(MIN_GRACE) * 3).clamp(MIN_GRACE, MAX_GRACE);

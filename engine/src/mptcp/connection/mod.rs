@@ -8,6 +8,7 @@ mod input;
 mod lifecycle;
 mod options;
 mod output;
+mod paths;
 mod timeout;
 
 use super::close::Close;

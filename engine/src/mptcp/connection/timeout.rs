@@ -3,7 +3,7 @@
 use super::Connection;
 use crate::counters::Counters;
 use crate::error::{ConnectionError, ResetReason};
-use crate::mptcp::subflow::{Phase, Subflow};
+use crate::mptcp::subflow::Subflow;
 use crate::time::Instant;
 
 impl Connection {
@@ -92,11 +92,5 @@ impl Connection {
         }
         let factor = 1 << self.timers.probe_backoff.min(8);
         self.timers.probe = Some(now + self.interval() * factor);
-    }
-
-    /// Some subflow can carry signals.
-    #[must_use]
-    pub(crate) fn has_active_subflow(&self) -> bool {
-        self.subflows.iter().any(|s| s.phase == Phase::Active)
     }
 }

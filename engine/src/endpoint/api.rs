@@ -1,0 +1,202 @@
+//! The application's side of the endpoint.
+
+use super::{ConnectionInfo, Endpoint, LocalAddress};
+use crate::addr::{AddressId, ConnectionId, IpAddr, ListenerId, SocketAddr, SubflowId};
+use crate::config::ConnectionConfig;
+use crate::error::{ListenError, ReadError, SubflowError, WriteError};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+impl Endpoint {
+    /// Adds an address (or changes its settings); connections may open subflows from it.
+    pub fn add_address(&mut self, now: Instant, address: LocalAddress) -> AddressId {
+        let id = self.addresses.add(address);
+        for connection in self.connection_ids() {
+            if let Some(entry) = self.connections.get_mut(&connection) {
+                entry.connection.paths.on_local_added(address.address);
+            }
+            self.serve(now, connection);
+        }
+        id
+    }
+
+    /// Removes an address; its subflows are closed.
+    pub fn remove_address(&mut self, now: Instant, address: IpAddr) {
+        self.addresses.remove(address);
+        for id in self.connection_ids() {
+            if let Some(entry) = self.connections.get_mut(&id) {
+                entry.connection.on_local_removed(now, address, &mut self.counters);
+            }
+            self.serve(now, id);
+        }
+    }
+
+    /// The addresses added.
+    #[must_use]
+    pub fn addresses(&self) -> &[LocalAddress] {
+        self.addresses.as_slice()
+    }
+
+    fn connection_ids(&self) -> Vec<ConnectionId> {
+        self.connections.keys().copied().collect()
+    }
+
+    /// Listens; an unspecified address means every local address of its family. At most `backlog` connections
+    /// wait for `accept`, handshakes included.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListenError`].
+    pub fn listen(
+        &mut self,
+        config: ConnectionConfig,
+        local: SocketAddr,
+        backlog: usize,
+    ) -> Result<ListenerId, ListenError> {
+        self.listeners.add(config, local, backlog)
+    }
+
+    /// Stops listening; connections not yet accepted are aborted.
+    pub fn unlisten(&mut self, now: Instant, listener: ListenerId) {
+        let mut orphans = self.listeners.remove(listener);
+        let pending = self.connections.iter().filter(|(_, e)| e.listener == Some(listener));
+        orphans.extend(pending.map(|(id, _)| *id));
+        for id in orphans {
+            self.abort(now, id);
+            self.close(now, id);
+        }
+    }
+
+    /// The next established connection of a listener.
+    pub fn accept(&mut self, listener: ListenerId) -> Option<ConnectionId> {
+        self.listeners.accept(listener)
+    }
+
+    /// Reads in-order data; `Ok(0)` is the end of the peer's data (DATA_FIN).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::WouldBlock`] when nothing is there yet; the others are final.
+    pub fn read(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        buf: &mut [u8],
+    ) -> Result<usize, ReadError> {
+        let entry = self.connections.get_mut(&id).ok_or(ReadError::NotFound)?;
+        let read = entry.connection.read(buf)?;
+        self.after_read(now, id);
+        Ok(read)
+    }
+
+    /// Reads in-order data without copying, at most `max` bytes; an empty `Bytes` is the end of the peer's data.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_chunk(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        max: usize,
+    ) -> Result<Bytes, ReadError> {
+        let entry = self.connections.get_mut(&id).ok_or(ReadError::NotFound)?;
+        let piece = entry.connection.read_chunk(max)?;
+        self.after_read(now, id);
+        Ok(piece)
+    }
+
+    /// Reading opens the window; whether the peer is told is TCP's decision at the next `poll_transmit`.
+    fn after_read(&mut self, _now: Instant, id: ConnectionId) {
+        self.schedule.activate(id);
+    }
+
+    /// Queues data; returns how much was taken.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::WouldBlock`] when the send queue is full; the others are final.
+    pub fn write(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        data: &[u8],
+    ) -> Result<usize, WriteError> {
+        let entry = self.connections.get_mut(&id).ok_or(WriteError::NotFound)?;
+        let taken = entry.connection.write(data)?;
+        self.serve(now, id);
+        Ok(taken)
+    }
+
+    /// Ends this direction after everything written (DATA_FIN); reading goes on.
+    pub fn shutdown(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.shutdown();
+            self.serve(now, id);
+        }
+    }
+
+    /// The application is done with the connection: both directions are closed gracefully, then it is forgotten.
+    pub fn close(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.release(now);
+            self.serve(now, id);
+        }
+    }
+
+    /// Ends the connection at once (RST with MP_FASTCLOSE).
+    pub fn abort(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.abort();
+            self.serve(now, id);
+        }
+    }
+
+    /// Opens a subflow by hand, from one of this endpoint's addresses to any address.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubflowError`]. Whether the peer takes it is told by events.
+    pub fn add_subflow(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        local: IpAddr,
+        remote: SocketAddr,
+    ) -> Result<SubflowId, SubflowError> {
+        let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
+        if !entry.connection.is_mptcp() || !entry.connection.confirmed {
+            return Err(SubflowError::NotJoinable);
+        }
+        if !entry.connection.is_joinable() {
+            return Err(SubflowError::LimitReached);
+        }
+        let subflow = self.join(now, id, local, remote)?;
+        self.serve(now, id);
+        Ok(subflow)
+    }
+
+    /// Closes a subflow by hand; what it carries goes on over the others.
+    ///
+    /// # Errors
+    ///
+    /// [`SubflowError::NotFound`].
+    pub fn remove_subflow(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        subflow: SubflowId,
+    ) -> Result<(), SubflowError> {
+        let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
+        entry.connection.remove_subflow(subflow)?;
+        self.serve(now, id);
+        Ok(())
+    }
+
+    /// A connection's state; `None` once it is closed and forgotten.
+    #[must_use]
+    pub fn info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
+        self.connections.get(&id).map(|entry| entry.connection.info())
+    }
+}

@@ -1,0 +1,159 @@
+//! A packet comes in: checked, decoded, and handed to the connection it belongs to.
+
+use super::{Endpoint, LocalAddress};
+use crate::addr::{FourTuple, InterfaceId, SocketAddr};
+use crate::crypto::Token;
+use crate::error::ResetReason;
+use crate::tcp::{Segment, SegmentOptions};
+use crate::time::Instant;
+use crate::wire::ip::protocol;
+use crate::wire::mptcp::{MpJoin, MptcpOption};
+use crate::wire::tcp::verify_checksum;
+use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
+use bytes::Bytes;
+
+impl Endpoint {
+    /// Takes in one IP packet. Whatever is wrong with it is counted and otherwise ignored.
+    pub fn handle_packet(&mut self, now: Instant, _interface: InterfaceId, packet: Bytes) {
+        let Ok(ip) = IpHeader::parse(&packet) else {
+            self.counters.ip_in_errors += 1;
+            return;
+        };
+        let Some((local, _)) = self.addresses.get(ip.dst) else {
+            self.counters.ip_in_errors += 1;
+            return;
+        };
+        match ip.protocol {
+            protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
+            protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
+            _ => self.counters.ip_in_errors += 1,
+        }
+    }
+
+    fn handle_tcp(&mut self, now: Instant, local: &LocalAddress, ip: &IpHeader, packet: &Bytes) {
+        let bytes = ip.payload(packet);
+        let parsed = TcpHeader::parse(bytes).ok().filter(|_| verify_checksum(ip, bytes));
+        let Some((header, header_len)) = parsed else {
+            self.counters.tcp_in_errors += 1;
+            return;
+        };
+        self.counters.tcp_in_segs += 1;
+        let options = TcpOptions::parse(bytes.get(TcpHeader::LEN..header_len).unwrap_or(&[]));
+        let payload = packet.slice(ip.header_len + header_len..ip.total_len);
+        let tuple = FourTuple {
+            local: SocketAddr::new(ip.dst, header.dst_port),
+            remote: SocketAddr::new(ip.src, header.src_port),
+        };
+        let segment = segment(&header, &options, payload);
+        if let Some((id, subflow)) = self.demux.get(&tuple).copied()
+            && let Some(entry) = self.connections.get_mut(&id)
+            && let Some(index) = entry.connection.subflow_index(subflow)
+        {
+            let connection = &mut entry.connection;
+            connection.on_segment(now, index, &segment, &options, &mut self.counters);
+            return self.serve(now, id);
+        }
+        self.handle_unknown(now, local, tuple, &segment, &options);
+    }
+
+    /// No subflow has these addresses: a join, a new connection, or a mistake.
+    fn handle_unknown(
+        &mut self,
+        now: Instant,
+        local: &LocalAddress,
+        tuple: FourTuple,
+        segment: &Segment,
+        options: &TcpOptions,
+    ) {
+        let is_syn = segment.flags.syn && segment.ack.is_none() && !segment.flags.rst;
+        if is_syn && let Some(join) = join_syn(options) {
+            // [JOIN-17]: by token, whatever the port.
+            self.counters.mp_join_syn_rx += 1;
+            let refusal = self.accept_join(now, local, tuple, segment, &join).err();
+            if refusal.is_some() {
+                return self.reply_reset(local, tuple, segment, refusal);
+            }
+            return;
+        }
+        if is_syn && self.accept_connection(now, local, tuple, segment, options) {
+            return;
+        }
+        self.counters.no_socket += 1;
+        self.reply_reset(local, tuple, segment, None);
+    }
+
+    fn reply_reset(
+        &mut self,
+        local: &LocalAddress,
+        tuple: FourTuple,
+        segment: &Segment,
+        reason: Option<ResetReason>,
+    ) {
+        if !self.stateless.reset(local, tuple, segment, reason) {
+            self.counters.stateless_drop += 1;
+        }
+    }
+
+    fn handle_icmp(&mut self, now: Instant, ip: &IpHeader, packet: &Bytes) {
+        let Ok(error) = IcmpError::parse(ip, ip.payload(packet)) else {
+            self.counters.ip_in_errors += 1;
+            return;
+        };
+        let Some((id, subflow)) = self.demux.get(&error.tuple).copied() else { return };
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        let connection = &mut entry.connection;
+        let Some(index) = connection.subflow_index(subflow) else { return };
+        match error.kind {
+            IcmpKind::FragmentationNeeded { mtu } => {
+                let headers = if ip.src.is_ipv4() { 40 } else { 60 };
+                let mss = mtu.saturating_sub(headers);
+                connection.on_path_mtu(now, index, mss, error.seq);
+            }
+            IcmpKind::Unreachable { code: _ } => {
+                connection.on_unreachable(now, index, error.seq, &mut self.counters);
+            }
+        }
+        self.serve(now, id);
+    }
+}
+
+/// What an MP_JOIN SYN asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JoinSyn {
+    pub(super) token: Token,
+    pub(super) nonce: crate::crypto::Nonce,
+    pub(super) address_id: crate::addr::AddressId,
+    pub(super) backup: bool,
+}
+
+fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
+    options.signals.iter().find_map(|option| match option {
+        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => Some(JoinSyn {
+            token: *token,
+            nonce: *nonce,
+            address_id: *address_id,
+            backup: *backup,
+        }),
+        _ => None,
+    })
+}
+
+fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
+    Segment {
+        seq: header.seq,
+        ack: header.ack,
+        flags: header.flags,
+        window: header.window,
+        options: SegmentOptions {
+            mss: options.mss,
+            window_scale: options.window_scale,
+            sack_permitted: options.sack_permitted,
+            sack: options.sack,
+            timestamps: options.timestamps,
+        },
+        payload,
+        // [OPT-4]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
+        carries_signal: !options.signals.is_empty()
+            || options.dss.is_some_and(|dss| dss.mapping.is_some()),
+    }
+}

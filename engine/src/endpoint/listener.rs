@@ -1,0 +1,94 @@
+//! Listeners: who waits for connections, and the ones that wait to be accepted.
+
+use crate::addr::{ConnectionId, IpAddr, ListenerId, SocketAddr};
+use crate::config::ConnectionConfig;
+use crate::error::ListenError;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) config: ConnectionConfig,
+    local: SocketAddr,
+    backlog: usize,
+    /// Connections whose handshake is under way.
+    pending: usize,
+    ready: VecDeque<ConnectionId>,
+}
+
+impl Listener {
+    /// There is room for another connection.
+    pub(super) fn has_room(&self) -> bool {
+        self.pending + self.ready.len() < self.backlog
+    }
+}
+
+/// All listeners of an endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    by_id: BTreeMap<ListenerId, Listener>,
+    next: u32,
+}
+
+impl Listeners {
+    pub(super) fn add(
+        &mut self,
+        config: ConnectionConfig,
+        local: SocketAddr,
+        backlog: usize,
+    ) -> Result<ListenerId, ListenError> {
+        if local.port() == 0 {
+            return Err(ListenError::InvalidPort);
+        }
+        if self.by_id.values().any(|l| l.local == local) {
+            return Err(ListenError::AddressInUse);
+        }
+        let id = ListenerId(self.next);
+        self.next += 1;
+        let backlog = backlog.max(1);
+        let listener = Listener { config, local, backlog, pending: 0, ready: VecDeque::new() };
+        self.by_id.insert(id, listener);
+        Ok(id)
+    }
+
+    pub(super) fn remove(&mut self, id: ListenerId) -> Vec<ConnectionId> {
+        self.by_id.remove(&id).map(|l| l.ready.into()).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
+        self.by_id.get(&id)
+    }
+
+    /// Who listens on `address`: an exact match goes before a wildcard.
+    pub(super) fn find(&self, address: SocketAddr) -> Option<ListenerId> {
+        let wildcard = |l: &Listener| l.local.ip().is_unspecified() && same_family(l, address.ip());
+        let matches = |l: &&(&ListenerId, &Listener)| {
+            l.1.local.port() == address.port() && (l.1.local == address || wildcard(l.1))
+        };
+        let best = self.by_id.iter().filter(|l| matches(&l)).max_by_key(|(_, l)| l.local == address);
+        best.map(|(id, _)| *id)
+    }
+
+    pub(super) fn on_pending(&mut self, id: ListenerId) {
+        if let Some(listener) = self.by_id.get_mut(&id) {
+            listener.pending += 1;
+        }
+    }
+
+    /// A handshake ended; `ready` names the connection if it succeeded.
+    pub(super) fn on_settled(&mut self, id: ListenerId, ready: Option<ConnectionId>) {
+        if let Some(listener) = self.by_id.get_mut(&id) {
+            listener.pending = listener.pending.saturating_sub(1);
+            listener.ready.extend(ready);
+        }
+    }
+
+    pub(super) fn accept(&mut self, id: ListenerId) -> Option<ConnectionId> {
+        self.by_id.get_mut(&id)?.ready.pop_front()
+    }
+}
+
+/// `[::]` takes IPv6 only; there are no mapped addresses on a TUN.
+fn same_family(listener: &Listener, address: IpAddr) -> bool {
+    listener.local.ip().is_ipv4() == address.is_ipv4()
+}

@@ -1,0 +1,278 @@
+//! Connections and subflows are made here, in all four ways: active and passive, first and joined.
+
+use super::input::JoinSyn;
+use super::{Endpoint, Entry, LocalAddress};
+use crate::addr::{AddressId, ConnectionId, FourTuple, IpAddr, SocketAddr, SubflowId};
+use crate::config::ConnectionConfig;
+use crate::crypto::{Key, Nonce};
+use crate::error::{ConnectError, FallbackReason, ResetReason, SubflowError};
+use crate::mptcp::connection::Connection;
+use crate::mptcp::handshake;
+use crate::mptcp::subflow::{Egress, Join, Subflow};
+use crate::tcp::{OpenParams, Segment, Socket};
+use crate::time::Instant;
+use crate::window::WindowScale;
+use crate::wire::TcpOptions;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Draws of a key before its connection goes without MPTCP [INI-9] [INI-11].
+const KEY_DRAWS: usize = 4;
+/// Draws of a port before the whole range is walked.
+const PORT_DRAWS: usize = 64;
+
+impl Endpoint {
+    /// Opens a connection. The first subflow leaves from `local` if given, else from the first address added of
+    /// the remote's family.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`]. What the peer answers is told by events.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        config: ConnectionConfig,
+        local: Option<IpAddr>,
+        remote: SocketAddr,
+    ) -> Result<ConnectionId, ConnectError> {
+        if remote.port() == 0 || remote.ip().is_unspecified() || remote.ip().is_multicast() {
+            return Err(ConnectError::InvalidRemote);
+        }
+        if self.connections.len() >= self.config.max_connections {
+            return Err(ConnectError::TooManyConnections);
+        }
+        let local = match local {
+            Some(address) => self.addresses.get(address).map(|(found, _)| found),
+            None => self.addresses.first_for(remote.ip()),
+        };
+        let local = local
+            .filter(|l| l.address.is_ipv4() == remote.is_ipv4())
+            .ok_or(ConnectError::NoLocalAddress)?;
+        let tuple =
+            self.free_tuple(local.address, remote, None).ok_or(ConnectError::PortsExhausted)?;
+        let (key, unique) = self.draw_key();
+        let id = self.next_id();
+        let mut connection = Box::new(Connection::new(id, config, true, key, tuple));
+        if !unique {
+            self.counters.mp_fallback_token_init += 1;
+            connection.set_offer(Err(FallbackReason::NoUniqueToken));
+        }
+        let params = self.open_params(now, &connection.config, &local, &tuple);
+        let socket = Socket::connect(now, params);
+        self.add_first(connection, &local, tuple, socket, None);
+        self.serve(now, id);
+        Ok(id)
+    }
+
+    /// A SYN for a listener; false when nobody listens there.
+    pub(super) fn accept_connection(
+        &mut self,
+        now: Instant,
+        local: &LocalAddress,
+        tuple: FourTuple,
+        segment: &Segment,
+        options: &TcpOptions,
+    ) -> bool {
+        let Some(listener_id) = self.listeners.find(tuple.local) else { return false };
+        let Some(listener) = self.listeners.get(listener_id) else { return false };
+        if !listener.has_room() || self.connections.len() >= self.config.max_connections {
+            // Dropped, not refused: the client tries again, as with the kernel.
+            self.counters.listen_drops += 1;
+            return true;
+        }
+        let config = listener.config.clone();
+        let mut offer = handshake::on_syn(&options.signals);
+        self.counters.mp_capable_syn_rx += u64::from(offer.is_ok());
+        let (key, unique) = self.draw_key();
+        if offer.is_ok() && !unique {
+            // [INI-11]
+            self.counters.mp_fallback_token_init += 1;
+            offer = Err(FallbackReason::NoUniqueToken);
+        }
+        let id = self.next_id();
+        let mut connection = Box::new(Connection::new(id, config, false, key, tuple));
+        connection.set_offer(offer);
+        let params = self.open_params(now, &connection.config, local, &tuple);
+        let socket = Socket::accept(now, params, segment);
+        self.listeners.on_pending(listener_id);
+        self.add_first(connection, local, tuple, socket, Some(listener_id));
+        self.serve(now, id);
+        true
+    }
+
+    fn add_first(
+        &mut self,
+        mut connection: Box<Connection>,
+        local: &LocalAddress,
+        tuple: FourTuple,
+        socket: Socket,
+        listener: Option<crate::addr::ListenerId>,
+    ) {
+        let id = connection.id;
+        let subflow = connection.next_subflow_id();
+        let ids = (AddressId(0), AddressId(0));
+        connection.subflows.push(Subflow::new(subflow, tuple, egress(local), ids, None, socket));
+        self.demux.insert(tuple, (id, subflow));
+        self.tokens.insert(connection.own.token, id);
+        self.connections.insert(id, Entry { connection, listener, has_events: false });
+    }
+
+    /// An MP_JOIN SYN [JOIN-5] [JOIN-6]; the error is the reason of the RST that answers it.
+    pub(super) fn accept_join(
+        &mut self,
+        now: Instant,
+        local: &LocalAddress,
+        tuple: FourTuple,
+        segment: &Segment,
+        join: &JoinSyn,
+    ) -> Result<(), ResetReason> {
+        let id = self.tokens.get(&join.token).copied();
+        let entry = id.and_then(|id| self.connections.get(&id)).filter(|e| e.connection.is_mptcp());
+        let (Some(id), Some(entry)) = (id, entry) else {
+            self.counters.mp_join_no_token_found += 1;
+            return Err(ResetReason::MptcpError);
+        };
+        if !entry.connection.is_joinable() {
+            self.counters.mp_join_rejected += 1;
+            return Err(ResetReason::AdministrativelyProhibited);
+        }
+        let params = self.open_params(now, &entry.connection.config, local, &tuple);
+        let own_nonce = Nonce::random(&mut self.rng);
+        let local_id = self.local_id(id, local.address);
+        let Some(entry) = self.connections.get_mut(&id) else {
+            return Err(ResetReason::MptcpError);
+        };
+        let socket = Socket::accept(now, params, segment);
+        let connection = &mut entry.connection;
+        let subflow_id = connection.next_subflow_id();
+        let state = Join { own_nonce, peer_nonce: Some(join.nonce) };
+        let ids = (local_id, join.address_id);
+        let mut subflow = Subflow::new(subflow_id, tuple, egress(local), ids, Some(state), socket);
+        subflow.backup_local = local.backup;
+        subflow.backup_remote = join.backup;
+        connection.subflows.push(subflow);
+        self.demux.insert(tuple, (id, subflow_id));
+        self.serve(now, id);
+        Ok(())
+    }
+
+    /// Opens the subflows the path manager asks for.
+    pub(super) fn open_joins(&mut self, now: Instant, id: ConnectionId) {
+        loop {
+            let locals: Vec<IpAddr> = match self.connections.get(&id) {
+                Some(entry) if entry.connection.wants_joins() => {
+                    self.addresses.as_slice().iter().map(|a| a.address).collect()
+                }
+                _ => return,
+            };
+            let Some(entry) = self.connections.get_mut(&id) else { return };
+            let Some(target) = entry.connection.next_join(&locals) else { return };
+            // A target that cannot be opened was named once and will not come again.
+            if self.join(now, id, target.local, target.remote).is_err() {
+                continue;
+            }
+        }
+    }
+
+    /// Opens one more subflow of a connection.
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        local: IpAddr,
+        remote: SocketAddr,
+    ) -> Result<SubflowId, SubflowError> {
+        let (local, _) = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
+        let port = entry.connection.first_local_port();
+        let config = entry.connection.config.clone();
+        // [HEU-3]: the first subflow's port again, where it is free.
+        let tuple = self
+            .free_tuple(local.address, remote, Some(port))
+            .ok_or(SubflowError::AlreadyOpen)?;
+        let params = self.open_params(now, &config, &local, &tuple);
+        let own_nonce = Nonce::random(&mut self.rng);
+        let local_id = self.local_id(id, local.address);
+        let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
+        let connection = &mut entry.connection;
+        let subflow_id = connection.next_subflow_id();
+        let ids = (local_id, connection.paths.remote_id(remote.ip()));
+        let state = Join { own_nonce, peer_nonce: None };
+        let socket = Socket::connect(now, params);
+        let mut subflow = Subflow::new(subflow_id, tuple, egress(&local), ids, Some(state), socket);
+        subflow.backup_local = local.backup;
+        connection.subflows.push(subflow);
+        self.demux.insert(tuple, (id, subflow_id));
+        self.schedule.activate(id);
+        Ok(subflow_id)
+    }
+
+    /// The identifier a connection uses for a local address: 0 for that of its first subflow [JOIN-2].
+    fn local_id(&self, id: ConnectionId, address: IpAddr) -> AddressId {
+        let first = self.connections.get(&id).map(|e| e.connection.first_local_address());
+        if first == Some(address) {
+            return AddressId(0);
+        }
+        self.addresses.get(address).map_or(AddressId(0), |(_, id)| id)
+    }
+
+    fn next_id(&mut self) -> ConnectionId {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        id
+    }
+
+    /// A key whose token is not in use [INI-8] [INI-9]; false when none was found.
+    fn draw_key(&mut self) -> (Key, bool) {
+        let mut key = Key::random(&mut self.rng);
+        for _ in 1..KEY_DRAWS {
+            if !self.tokens.contains_key(&key.facts().token) {
+                return (key, true);
+            }
+            key = Key::random(&mut self.rng);
+        }
+        let unique = !self.tokens.contains_key(&key.facts().token);
+        (key, unique)
+    }
+
+    /// A four-tuple not in use, with `preferred` as local port if that one is free.
+    fn free_tuple(
+        &mut self,
+        local: IpAddr,
+        remote: SocketAddr,
+        preferred: Option<u16>,
+    ) -> Option<FourTuple> {
+        let (low, high) = self.config.ephemeral_ports;
+        let span = u32::from(high.saturating_sub(low)) + 1;
+        let random: Vec<u16> =
+            (0..PORT_DRAWS).map(|_| low.saturating_add(self.rng.below(span) as u16)).collect();
+        preferred
+            .into_iter()
+            .chain(random)
+            .chain(low..=high)
+            .map(|port| FourTuple { local: SocketAddr::new(local, port), remote })
+            .find(|tuple| !self.demux.contains_key(tuple) && self.listeners.find(tuple.local).is_none())
+    }
+
+    fn open_params(
+        &self,
+        now: Instant,
+        config: &ConnectionConfig,
+        local: &LocalAddress,
+        tuple: &FourTuple,
+    ) -> OpenParams {
+        let headers = if local.address.is_ipv4() { 40 } else { 60 };
+        OpenParams {
+            iss: self.secrets.isn(now, tuple),
+            config: config.tcp.clone(),
+            mss: local.mtu.saturating_sub(headers).max(64),
+            receive_window: u32::try_from(config.receive_buffer).unwrap_or(u32::MAX),
+            window_scale: WindowScale::for_buffer(config.receive_buffer),
+            timestamp_offset: self.secrets.timestamp_offset(tuple),
+        }
+    }
+}
+
+const fn egress(local: &LocalAddress) -> Egress {
+    Egress { interface: local.interface, checksum_offload: local.checksum_offload }
+}

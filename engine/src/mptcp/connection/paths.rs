@@ -1,0 +1,112 @@
+//! Subflows come and go by request: of the path manager, the application, a router or an interface.
+
+use super::Connection;
+use crate::addr::{FourTuple, IpAddr, SubflowId};
+use crate::counters::Counters;
+use crate::error::{ConnectionError, ResetReason, SubflowError};
+use crate::mptcp::path_manager::JoinTarget;
+use crate::mptcp::subflow::Phase;
+use crate::seq::SeqNum;
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+impl Connection {
+    /// The path manager may have subflows to open.
+    pub(crate) fn wants_joins(&self) -> bool {
+        self.client && self.is_mptcp() && self.confirmed && !self.finished && !self.close.is_complete()
+    }
+
+    /// The next subflow to open.
+    pub(crate) fn next_join(&mut self, locals: &[IpAddr]) -> Option<JoinTarget> {
+        let existing: Vec<FourTuple> =
+            self.subflows.iter().filter(|s| s.is_alive()).map(|s| s.tuple).collect();
+        self.paths.next_join(&self.config, locals, &existing)
+    }
+
+    /// Another subflow would be taken.
+    pub(crate) fn is_joinable(&self) -> bool {
+        let alive = self.subflows.iter().filter(|s| s.is_alive()).count();
+        self.is_mptcp()
+            && self.confirmed
+            && !self.finished
+            && alive <= self.config.max_extra_subflows
+    }
+
+    /// Local port of the first subflow.
+    pub(crate) const fn first_local_port(&self) -> u16 {
+        self.paths.first_local().port()
+    }
+
+    /// Local address of the first subflow.
+    pub(crate) const fn first_local_address(&self) -> IpAddr {
+        self.paths.first_local().ip()
+    }
+
+    /// Closes one subflow by the application's wish.
+    pub(crate) fn remove_subflow(&mut self, id: SubflowId) -> Result<(), SubflowError> {
+        let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            match subflow.phase {
+                Phase::Handshake => subflow.reset(ResetReason::Unspecified),
+                _ => subflow.close(),
+            }
+        }
+        self.reinject_closing();
+        Ok(())
+    }
+
+    /// A local address is gone: nothing can be sent from it, so its subflows end without a word.
+    pub(crate) fn on_local_removed(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        counters: &mut Counters,
+    ) {
+        for subflow in self.subflows.iter_mut().filter(|s| s.tuple.local.ip() == address) {
+            subflow.address_removed = true;
+            subflow.reset(ResetReason::Unspecified);
+        }
+        self.reinject_closing();
+        self.settle(now, counters);
+    }
+
+    /// A router says that segments of the subflow at `index` are too big.
+    pub(crate) fn on_path_mtu(&mut self, now: Instant, index: usize, mss: u16, seq: SeqNum) {
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.tcp.on_path_mtu(now, mss, seq);
+        }
+    }
+
+    /// A router says that the subflow at `index` leads nowhere. That counts for attempts only: an established
+    /// subflow lives on (RFC 1122 4.2.3.9, RFC 5927).
+    pub(crate) fn on_unreachable(
+        &mut self,
+        now: Instant,
+        index: usize,
+        seq: SeqNum,
+        counters: &mut Counters,
+    ) {
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        if subflow.phase != Phase::Handshake || !subflow.tcp.is_in_flight(seq) {
+            return;
+        }
+        if self.established {
+            subflow.reset(ResetReason::Unspecified);
+        } else {
+            self.fail(ConnectionError::Unreachable, ResetReason::Unspecified, false);
+        }
+        self.settle(now, counters);
+    }
+
+    /// Looks after subflows that ended by what was sent last.
+    pub(crate) fn after_transmit(&mut self, now: Instant, counters: &mut Counters) {
+        if self.subflows.iter().any(|s| !s.is_alive() && (!s.reported || s.tcp.is_closed())) {
+            self.settle(now, counters);
+        }
+    }
+
+    /// Events wait to be fetched.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+}
