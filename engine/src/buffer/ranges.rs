@@ -36,7 +36,8 @@ impl RangeSet {
             return false;
         }
         let touched = self.ranges.get(from..to).unwrap_or(&[]);
-        let merged = touched.iter().fold(range, |all, r| all.start.min(r.start)..all.end.max(r.end));
+        let merged =
+            touched.iter().fold(range, |all, r| all.start.min(r.start)..all.end.max(r.end));
         let known: u64 = touched.iter().map(length).sum();
         self.covered += length(&merged) - known;
         self.ranges.splice(from..to, [merged]);

@@ -37,3 +37,6 @@ pub use plan::{Disposition, PlanKind, SegmentPlan, SendLimits};
 pub use segment::{Flags, SackBlocks, Segment, SegmentOptions, Timestamps};
 pub use socket::{OpenParams, Socket};
 pub use state::{SocketEnd, State};
+
+#[cfg(test)]
+mod tests;

@@ -119,9 +119,7 @@ impl RttEstimator {
     pub(crate) fn rto(&self) -> Duration {
         let base = match self.srtt {
             None => INITIAL_RTO.max(self.min_rto),
-            Some(srtt) => {
-                srtt.saturating_add((self.rttvar * 4).max(self.min_rto).max(GRANULARITY))
-            }
+            Some(srtt) => srtt.saturating_add((self.rttvar * 4).max(self.min_rto).max(GRANULARITY)),
         };
         base.saturating_mul(1 << self.backoff).min(self.max_rto)
     }

@@ -13,7 +13,7 @@ use super::state::{SocketEnd, State};
 use super::timestamps::TimestampClock;
 use crate::config::TcpConfig;
 use crate::seq::SeqNum;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::window::WindowScale;
 use bytes::Bytes;
 

@@ -4,6 +4,7 @@
 //! (RFC 6356) is one more implementation of [`CongestionControl`].
 
 mod cubic;
+mod hystart;
 mod new_reno;
 
 use crate::config::CongestionAlgorithm;
@@ -31,7 +32,8 @@ pub struct AckSample {
     pub rtt_latest: Option<Duration>,
     /// The window was what kept the sender from sending more: only then may it grow (RFC 7661, RFC 9438 5.8).
     pub cwnd_limited: bool,
-    /// Fast recovery or retransmission after a timeout is under way.
+    /// Fast recovery or retransmission after a timeout is under way. The algorithms here know from
+    /// [`CongestionControl::on_congestion`] and its kin; one that models the path wants to be told.
     pub in_recovery: bool,
 }
 
@@ -64,16 +66,17 @@ impl CoupledView<'_> {
 pub trait CongestionControl: core::fmt::Debug + Send {
     /// Name, as in [`CongestionAlgorithm::name`].
     fn name(&self) -> &'static str;
-    /// Congestion window. During fast recovery [`Prr`](crate::tcp::prr::Prr) decides below it.
+    /// Congestion window. During fast recovery proportional rate reduction decides instead.
     fn window(&self) -> u64;
     /// Slow start threshold; `u64::MAX` before the first congestion.
     fn ssthresh(&self) -> u64;
-    /// An ACK that acknowledged something new. Call it outside and after recovery; inside fast recovery
-    /// (`in_recovery` with `window() <= ssthresh()` not growing) it is ignored.
+    /// An ACK that acknowledged something new. Ignored during fast recovery, when the window stands still.
     fn on_ack(&mut self, sample: &AckSample, coupled: &CoupledView<'_>);
-    /// Loss was detected and fast recovery begins: the multiplicative decrease. `in_flight` as before the loss.
+    /// Loss was detected and fast recovery begins: the multiplicative decrease. `in_flight` is what was in flight
+    /// before the ACK that told, lost octets included.
     fn on_congestion(&mut self, now: Instant, in_flight: u64);
-    /// The retransmission timer expired: one segment, and slow start (RFC 5681 3.1).
+    /// The retransmission timer expired: one segment, and slow start (RFC 5681 3.1). `in_flight` is everything
+    /// outstanding. Of several timeouts without progress only the first sets the threshold.
     fn on_retransmission_timeout(&mut self, now: Instant, in_flight: u64);
     /// Everything outstanding when recovery began is acknowledged.
     fn on_recovery_exit(&mut self, now: Instant);
@@ -85,6 +88,37 @@ pub trait CongestionControl: core::fmt::Debug + Send {
     fn set_mss(&mut self, mss: u32);
 }
 
+/// What an IPv4 or IPv6 packet can carry bounds the arithmetic.
+fn segment_size(mss: u32) -> u64 {
+    u64::from(mss.clamp(1, 65_535))
+}
+
+/// Initial window (RFC 6928): ten segments, within bounds for odd segment sizes.
+fn initial_window(mss: u64) -> u64 {
+    (10 * mss).min((2 * mss).max(14_600))
+}
+
+/// Smallest threshold: two segments (RFC 5681 3.1, RFC 9438 4.6).
+fn min_ssthresh(mss: u64) -> u64 {
+    2 * mss
+}
+
+/// Window and threshold after a pause (RFC 5681 4.1). Slow start leads back to three quarters of what was in use
+/// (RFC 7661 4.4): the path has not shrunk for certain.
+fn restart_window(cwnd: u64, ssthresh: u64, mss: u64, long: bool) -> (u64, u64) {
+    let restart = initial_window(mss);
+    if !long || cwnd <= restart {
+        return (cwnd, ssthresh);
+    }
+    (restart, ssthresh.max(cwnd - cwnd / 4))
+}
+
+/// The same number of segments of another size, and never less than one.
+fn rescale(cwnd: u64, from: u64, to: u64) -> u64 {
+    let scaled = u128::from(cwnd) * u128::from(to) / u128::from(from.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX).max(to)
+}
+
 /// A new controller with the initial window of RFC 6928.
 #[must_use]
 pub fn new(algorithm: CongestionAlgorithm, mss: u32) -> Box<dyn CongestionControl> {
@@ -93,3 +127,6 @@ pub fn new(algorithm: CongestionAlgorithm, mss: u32) -> Box<dyn CongestionContro
         CongestionAlgorithm::Cubic => Box::new(Cubic::new(mss)),
     }
 }
+
+#[cfg(test)]
+mod tests;

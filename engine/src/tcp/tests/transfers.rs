@@ -1,0 +1,180 @@
+//! Whole transfers: nothing is lost, repeated or left over, whatever the network does.
+
+use super::pair::{Host, Network, Pair};
+use super::*;
+use crate::config::CongestionAlgorithm;
+use crate::time::Duration;
+use proptest::prelude::*;
+
+fn host(iss: u32, total: u64) -> Host {
+    let mut params = params();
+    params.iss = SeqNum(iss);
+    Host::new(params, total)
+}
+
+#[test]
+fn a_clean_network_needs_no_retransmission() {
+    let mut pair = Pair::new(1, Network::default(), host(7, 300_000), host(9, 200_000));
+    pair.finish();
+    for at in 0..2 {
+        assert_eq!(pair.socket(at).bytes_retransmitted(), 0);
+    }
+    assert_eq!(pair.socket(0).bytes_sent(), 300_000);
+    assert_eq!(pair.socket(0).bytes_received(), 200_000);
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    seed: u64,
+    network: Network,
+    totals: (u64, u64),
+    iss: (u32, u32),
+    sack: (bool, bool),
+    timestamps: (bool, bool),
+    scale: (u32, u32),
+    reserved: u8,
+    max_payload: u32,
+    cubic: bool,
+    read_every: u64,
+}
+
+fn network() -> impl Strategy<Value = Network> {
+    let loss = prop_oneof![Just(0u64), 0u64..30, 0u64..200];
+    (1u64..200, loss, 0u64..300, 0u64..150).prop_map(|(delay, loss, reorder, duplicate)| Network {
+        delay: Duration::from_millis(delay),
+        loss,
+        reorder,
+        duplicate,
+        ..Network::default()
+    })
+}
+
+prop_compose! {
+    fn case()(
+        seed: u64,
+        network in network(),
+        totals in (0u64..120_000, 0u64..120_000),
+        iss in (prop_oneof![any::<u32>(), (u32::MAX - 60_000)..=u32::MAX], any::<u32>()),
+        sack: (bool, bool),
+        timestamps: (bool, bool),
+        scale in (1_000u32..600_000, 1_000u32..600_000),
+        reserved in prop_oneof![Just(0u8), Just(20), Just(28)],
+        max_payload in prop_oneof![Just(0u32), Just(65_000)],
+        cubic: bool,
+        read_every in prop_oneof![Just(0u64), 1u64..1_500],
+    ) -> Case {
+        Case { seed, network, totals, iss, sack, timestamps, scale, reserved, max_payload, cubic, read_every }
+    }
+}
+
+fn build(case: &Case, client: bool) -> Host {
+    let pick = |pair: (bool, bool)| if client { pair.0 } else { pair.1 };
+    let (iss, total, window) = if client {
+        (case.iss.0, case.totals.0, case.scale.0)
+    } else {
+        (case.iss.1, case.totals.1, case.scale.1)
+    };
+    let mut params = params();
+    params.iss = SeqNum(iss);
+    params.receive_window = window;
+    params.window_scale = WindowScale::for_buffer(window as usize);
+    params.config.sack = pick(case.sack);
+    params.config.timestamps = pick(case.timestamps);
+    params.config.max_retransmits = 40;
+    params.config.max_syn_retransmits = 20;
+    params.config.congestion =
+        if case.cubic { CongestionAlgorithm::Cubic } else { CongestionAlgorithm::NewReno };
+    let mut host = Host::new(params, total);
+    host.reserved = case.reserved;
+    host.max_payload = case.max_payload;
+    host.read_every = Duration::from_millis(case.read_every);
+    host
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// The property the whole of TCP is for.
+    #[test]
+    fn data_arrives_intact_and_both_sides_close(case in case()) {
+        let mut pair = Pair::new(case.seed, case.network, build(&case, true), build(&case, false));
+        pair.finish();
+    }
+}
+
+#[test]
+fn tiny_windows_and_a_slow_reader() {
+    for (seed, window, loss) in [(1, 1u32, 0), (2, 100, 0), (3, 1_000, 50), (4, 3_000, 100)] {
+        let mut server = host(1, 0);
+        server.params.receive_window = window;
+        server.buffer = window;
+        server.read_every = Duration::from_millis(700);
+        let network = Network { loss, ..Network::default() };
+        let total = u64::from(window) * 20;
+        let mut pair = Pair::new(seed, network, host(2, total), server);
+        pair.finish();
+        // One window a reading is what the application asks for; probes must not make it much slower.
+        if loss == 0 {
+            assert!(pair.now < ms(86_400_001));
+        }
+    }
+}
+
+#[test]
+fn half_close_lets_the_other_direction_go_on() {
+    let mut pair = Pair::new(5, Network::default(), host(1, 1_000), host(2, 400_000));
+    pair.hosts[1].keep_open = true;
+    pair.run_until(ms(20_000));
+    assert_eq!(pair.socket(0).state(), State::FinWait2);
+    assert_eq!(pair.socket(1).state(), State::CloseWait);
+    assert_eq!(pair.hosts[0].received, 400_000);
+    pair.hosts[1].keep_open = false;
+    pair.finish();
+}
+
+/// Octets a second over ten seconds.
+fn goodput(seed: u64, network: Network, algorithm: CongestionAlgorithm, super_segments: bool) -> u64 {
+    let mut client = host(1, u64::MAX / 2);
+    client.params.config.congestion = algorithm;
+    client.largest_chunk = 65_000;
+    client.max_payload = if super_segments { 65_000 } else { 0 };
+    let mut server = host(2, 0);
+    server.buffer = 4 << 20;
+    server.params.receive_window = 4 << 20;
+    server.params.window_scale = WindowScale::for_buffer(4 << 20);
+    client.params.window_scale = WindowScale::for_buffer(4 << 20);
+    let mut pair = Pair::new(seed, network, client, server);
+    pair.run_until(ms(10_000));
+    pair.hosts[1].received / 10
+}
+
+#[test]
+fn fills_a_clean_path() {
+    let network = Network {
+        delay: Duration::from_millis(10),
+        rate: 12_500_000,
+        queue: Duration::from_millis(20),
+        ..Network::default()
+    };
+    for algorithm in [CongestionAlgorithm::Cubic, CongestionAlgorithm::NewReno] {
+        for super_segments in [false, true] {
+            let rate = goodput(3, network, algorithm, super_segments);
+            assert!(rate > 10_500_000, "{algorithm:?} {super_segments}: {rate} octets a second");
+        }
+    }
+}
+
+#[test]
+fn keeps_a_sane_share_under_random_loss() {
+    let network = Network {
+        delay: Duration::from_millis(10),
+        rate: 12_500_000,
+        queue: Duration::from_millis(20),
+        loss: 10,
+        ..Network::default()
+    };
+    // The Mathis formula gives about 1.22 * 1448 / 20 ms / sqrt(0.01) = 880 kB/s for Reno.
+    for algorithm in [CongestionAlgorithm::Cubic, CongestionAlgorithm::NewReno] {
+        let rate = goodput(4, network, algorithm, false);
+        assert!(rate > 500_000, "{algorithm:?}: {rate} octets a second");
+    }
+}
