@@ -8,7 +8,7 @@ use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
 use crate::wire::ip::protocol;
 use crate::wire::mptcp::{MpJoin, MptcpOption};
-use crate::wire::tcp::verify_checksum;
+use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ impl Endpoint {
             return;
         };
         self.counters.tcp_in_segs += 1;
-        let options = TcpOptions::parse(bytes.get(TcpHeader::LEN..header_len).unwrap_or(&[]));
+        let options = TcpOptions::parse(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
         let payload = packet.slice(ip.header_len + header_len..ip.total_len);
         let tuple = FourTuple {
             local: SocketAddr::new(ip.dst, header.dst_port),

@@ -13,7 +13,7 @@ use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
     Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption, WireDataSeq,
 };
-use crate::wire::tcp_option::OptionBuffer;
+use crate::wire::OptionBuffer;
 
 /// What the options of a segment depend on beyond the subflow itself: values of the connection.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 use crate::crypto::{Key, Nonce, join_hmac, verify};
 use crate::error::FallbackReason;
 use crate::wire::mptcp::{CapableFlags, MpCapable, MpJoin, MptcpOption};
-use crate::wire::tcp_option::SignalList;
+use crate::wire::SignalList;
 
 /// The MPTCP version spoken (RFC 8684).
 pub(crate) const VERSION: u8 = 1;

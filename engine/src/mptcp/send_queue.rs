@@ -116,7 +116,8 @@ impl SendQueue {
     pub(crate) fn take_new(&mut self, max: usize) -> Option<(u64, Bytes)> {
         let block = self.unsent.front_mut()?;
         let piece = block.split_to(max.min(block.len())).freeze();
-        if block.is_empty() && (self.unsent.len() > 1 || block.capacity() == 0) {
+        let used_up = block.is_empty() && block.capacity() == 0;
+        if used_up || (block.is_empty() && self.unsent.len() > 1) {
             self.unsent.pop_front();
         }
         if piece.is_empty() {

@@ -156,11 +156,20 @@ impl Socket {
     /// ICMP said that the path takes only segments of `mss` octets (options not subtracted). `seq` is the sequence
     /// number of the segment that was too big; a message about anything not in flight is a forgery (RFC 5927 7).
     pub fn on_path_mtu(&mut self, now: Instant, mss: u16, seq: SeqNum) {
-        let offset = self.send.ack_offset(seq);
-        if offset >= self.send.una() as i64 && offset < self.send.nxt() as i64 {
+        if self.state.is_synchronized() && self.is_in_flight(seq) {
             self.send.on_path_mss(mss);
             self.send.rearm(now);
         }
+    }
+
+    /// A segment with this number is on its way: what an ICMP error quotes has to be (RFC 5927 4).
+    #[must_use]
+    pub fn is_in_flight(&self, seq: SeqNum) -> bool {
+        if !self.state.is_synchronized() {
+            return seq == self.params.iss;
+        }
+        let offset = self.send.ack_offset(seq);
+        offset >= self.send.una() as i64 && offset < self.send.nxt() as i64
     }
 
     /// Holds between calls; for tests and fuzzers.

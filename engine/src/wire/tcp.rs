@@ -11,8 +11,8 @@ use crate::seq::SeqNum;
 use crate::tcp::Flags;
 use alloc::vec::Vec;
 
-/// Length of a header without options.
-const HEADER_LEN: usize = 20;
+/// Octets of a TCP header without options.
+pub const HEADER_LEN: usize = 20;
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;

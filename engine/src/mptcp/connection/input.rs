@@ -10,7 +10,7 @@ use crate::mptcp::recv_queue::Received;
 use crate::mptcp::subflow::Phase;
 use crate::tcp::{Disposition, Segment, State};
 use crate::time::Instant;
-use crate::wire::tcp_option::TcpOptions;
+use crate::wire::TcpOptions;
 use bytes::Bytes;
 
 impl Connection {

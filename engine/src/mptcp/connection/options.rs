@@ -13,7 +13,7 @@ use crate::tcp::{Disposition, Segment};
 use crate::time::Instant;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{AddAddr, Dss, DssMapping, MpCapable, MptcpOption};
-use crate::wire::tcp_option::TcpOptions;
+use crate::wire::TcpOptions;
 
 impl Connection {
     pub(super) fn on_options(
