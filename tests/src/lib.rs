@@ -1,1 +1,3 @@
 //! Oracles and helpers shared by the scenarios in `tests/`.
+
+pub mod world;

@@ -1,0 +1,322 @@
+//! Two endpoints and a network between them, in virtual time, from one seed.
+//!
+//! A path is known by the client's address on it, as in the lab: whatever travels between that address and any
+//! address of the server takes that path.
+
+use bytes::Bytes;
+use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
+use mpuser_engine::error::ReadError;
+use mpuser_engine::rng::Rng;
+use mpuser_engine::time::{Duration, Instant};
+use mpuser_engine::{Endpoint, Event, LocalAddress};
+use std::collections::BTreeMap;
+
+/// One direction-independent description of a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// One-way delay.
+    pub delay: Duration,
+    /// Bytes per second in each direction; 0 is unlimited.
+    pub rate: u64,
+    /// Bytes that may wait for the link; more is dropped.
+    pub queue: u64,
+    /// Loss probability in 1/1000.
+    pub loss: u32,
+    /// Probability in 1/1000 that a packet is held back by 1 to 8 ms more.
+    pub reorder: u32,
+    /// Probability in 1/1000 that a packet arrives twice.
+    pub duplicate: u32,
+    /// Packets pass.
+    pub up: bool,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(5),
+            rate: 12_500_000,
+            queue: 256 << 10,
+            loss: 0,
+            reorder: 0,
+            duplicate: 0,
+            up: true,
+        }
+    }
+}
+
+/// Which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// Opens connections.
+    Client,
+    /// Listens.
+    Server,
+}
+
+/// Everything, at one moment.
+pub struct World {
+    /// Now.
+    pub now: Instant,
+    /// The client's endpoint.
+    pub client: Endpoint,
+    /// The server's endpoint.
+    pub server: Endpoint,
+    /// The paths, by client address.
+    pub paths: Vec<Path>,
+    /// Events seen so far, with their time.
+    pub events: Vec<(Instant, Side, ConnectionId, Event)>,
+    /// Every packet that was put on the wire passes here first; what it returns goes on.
+    pub tamper: Box<dyn FnMut(Side, usize, Vec<u8>) -> Vec<Vec<u8>>>,
+    /// Packets sent by each side on each path.
+    pub packets: BTreeMap<(Side, usize), u64>,
+    flying: BTreeMap<(Instant, u64), (Side, usize, Bytes)>,
+    busy: BTreeMap<(Side, usize), Instant>,
+    sent: u64,
+    rng: Rng,
+    headers: Vec<u8>,
+}
+
+/// The client's address on path `index`.
+#[must_use]
+pub fn client_address(index: usize) -> IpAddr {
+    IpAddr::from([10, 1, index as u8, 1])
+}
+
+/// The server's address number `index`.
+#[must_use]
+pub fn server_address(index: usize) -> IpAddr {
+    IpAddr::from([10, 2, index as u8, 1])
+}
+
+impl World {
+    /// A client with one address on each of `paths`, a server with one address.
+    #[must_use]
+    pub fn new(seed: u64, paths: Vec<Path>) -> Self {
+        let mut world = Self {
+            now: Instant::ZERO,
+            client: Endpoint::new(EndpointConfig::default(), seed_bytes(seed, 1)),
+            server: Endpoint::new(EndpointConfig::default(), seed_bytes(seed, 2)),
+            paths,
+            events: Vec::new(),
+            tamper: Box::new(|_, _, packet| vec![packet]),
+            packets: BTreeMap::new(),
+            flying: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            sent: 0,
+            rng: Rng::from_seed(seed_bytes(seed, 3)),
+            headers: Vec::new(),
+        };
+        for index in 0..world.paths.len() {
+            world.client.add_address(Instant::ZERO, local(client_address(index), index));
+        }
+        world.server.add_address(Instant::ZERO, local(server_address(0), 0));
+        world
+    }
+
+    /// Listens on port 80 of all server addresses.
+    pub fn listen(&mut self, config: ConnectionConfig) -> ListenerId {
+        let any = SocketAddr::from(([0, 0, 0, 0], 80));
+        self.server.listen(config, any, 128).expect("nothing else listens")
+    }
+
+    /// Connects to port 80 of the server's first address.
+    pub fn connect(&mut self, config: ConnectionConfig) -> ConnectionId {
+        let remote = SocketAddr::new(server_address(0), 80);
+        self.client.connect(self.now, config, None, remote).expect("the client has an address")
+    }
+
+    /// The endpoint of a side.
+    pub fn endpoint(&mut self, side: Side) -> &mut Endpoint {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    /// Sends what both ends have, and notes their events.
+    pub fn flush(&mut self) {
+        for side in [Side::Client, Side::Server] {
+            let (now, mut headers) = (self.now, std::mem::take(&mut self.headers));
+            while let Some(transmit) = self.endpoint(side).poll_transmit(now, &mut headers) {
+                assert!(transmit.segment_size.is_none(), "no super-segments were allowed");
+                let packet = [headers.as_slice(), &transmit.payload].concat();
+                let path = path_of(&packet, side);
+                for packet in (self.tamper)(side, path, packet) {
+                    self.launch(side, path, packet);
+                }
+            }
+            self.headers = headers;
+            while let Some((id, event)) = self.endpoint(side).poll_event() {
+                self.events.push((now, side, id, event));
+            }
+            self.endpoint(side).check_invariants().expect("an invariant is violated");
+        }
+    }
+
+    fn launch(&mut self, from: Side, index: usize, packet: Vec<u8>) {
+        *self.packets.entry((from, index)).or_default() += 1;
+        let Some(path) = self.paths.get(index).copied() else { return };
+        let busy = self.busy.get(&(from, index)).copied().unwrap_or(Instant::ZERO).max(self.now);
+        let waiting = busy.saturating_since(self.now).as_nanos() as u64;
+        if path.rate > 0 && waiting.saturating_mul(path.rate) / 1_000_000_000 > path.queue {
+            return;
+        }
+        let time = match path.rate {
+            0 => Duration::ZERO,
+            rate => Duration::from_nanos(packet.len() as u64 * 1_000_000_000 / rate),
+        };
+        self.busy.insert((from, index), busy + time);
+        if !path.up || self.rng.below(1_000) < path.loss {
+            return;
+        }
+        let mut arrival = busy + time + path.delay;
+        if self.rng.below(1_000) < path.reorder {
+            arrival += Duration::from_micros(1_000 + u64::from(self.rng.below(7_000)));
+        }
+        let copies = if self.rng.below(1_000) < path.duplicate { 2 } else { 1 };
+        let to = if from == Side::Client { Side::Server } else { Side::Client };
+        for _ in 0..copies {
+            self.sent += 1;
+            self.flying.insert((arrival, self.sent), (to, index, Bytes::from(packet.clone())));
+        }
+    }
+
+    /// The next moment at which something happens.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Instant> {
+        let arrival = self.flying.keys().next().map(|(at, _)| *at);
+        let timers = Instant::earliest(self.client.poll_timeout(), self.server.poll_timeout());
+        Instant::earliest(arrival, timers)
+    }
+
+    /// Jumps to the next moment at which something happens; false when nothing will ever happen again.
+    pub fn step(&mut self) -> bool {
+        self.flush();
+        let Some(next) = self.next_event() else { return false };
+        self.now = self.now.max(next);
+        while let Some(entry) = self.flying.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let (to, index, packet) = entry.remove();
+            let now = self.now;
+            self.endpoint(to).handle_packet(now, InterfaceId(index as u16), packet);
+        }
+        let now = self.now;
+        self.client.handle_timeout(now);
+        self.server.handle_timeout(now);
+        self.flush();
+        true
+    }
+
+    /// Steps until `done` says so; false when `limit` of virtual time passed first.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            self.flush();
+            if done(self) {
+                return true;
+            }
+            if self.now >= end || !self.step() {
+                return done(self);
+            }
+        }
+    }
+
+    /// Steps until `limit` of virtual time has passed.
+    pub fn run_for(&mut self, limit: Duration) {
+        let end = self.now + limit;
+        self.flush();
+        while self.next_event().is_some_and(|at| at <= end) && self.step() {}
+        self.now = end;
+    }
+
+    /// Events of one side, without their times.
+    pub fn events_of(&self, side: Side) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |e| e.1 == side).map(|e| &e.3)
+    }
+}
+
+fn local(address: IpAddr, index: usize) -> LocalAddress {
+    LocalAddress {
+        address,
+        interface: InterfaceId(index as u16),
+        mtu: 1500,
+        backup: false,
+        checksum_offload: false,
+    }
+}
+
+/// The path a packet takes: the third octet of the client's address.
+fn path_of(packet: &[u8], from: Side) -> usize {
+    let at = if from == Side::Client { 14 } else { 18 };
+    usize::from(packet[at])
+}
+
+fn seed_bytes(seed: u64, purpose: u8) -> [u8; 32] {
+    let mut bytes = [purpose; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    bytes
+}
+
+/// `len` octets anybody can make again from `seed`.
+#[must_use]
+pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    let mut rng = Rng::from_seed(seed_bytes(seed, 9));
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        out.extend_from_slice(&rng.next_u64().to_be_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+/// One side's half of a transfer: writes `outgoing`, reads until the end, closes when done.
+pub struct Transfer {
+    side: Side,
+    id: ConnectionId,
+    outgoing: Vec<u8>,
+    written: usize,
+    shut: bool,
+    /// What has been read.
+    pub incoming: Vec<u8>,
+    /// The peer's end has been read.
+    pub ended: bool,
+    /// The error that ended it.
+    pub error: Option<ReadError>,
+}
+
+impl Transfer {
+    /// A transfer over connection `id`.
+    #[must_use]
+    pub fn new(side: Side, id: ConnectionId, outgoing: Vec<u8>) -> Self {
+        let (incoming, ended, error) = (Vec::new(), false, None);
+        Self { side, id, outgoing, written: 0, shut: false, incoming, ended, error }
+    }
+
+    /// Does what can be done now; true when both directions are done.
+    pub fn pump(&mut self, world: &mut World) -> bool {
+        let now = world.now;
+        let (id, endpoint) = (self.id, world.endpoint(self.side));
+        while let Some(rest) = self.outgoing.get(self.written..).filter(|r| !r.is_empty()) {
+            match endpoint.write(now, id, rest) {
+                Ok(taken) => self.written += taken,
+                Err(_) => break,
+            }
+        }
+        if self.written == self.outgoing.len() && !self.shut {
+            endpoint.shutdown(now, id);
+            self.shut = true;
+        }
+        while !self.ended && self.error.is_none() {
+            match endpoint.read_chunk(now, id, usize::MAX) {
+                Ok(piece) if piece.is_empty() => self.ended = true,
+                Ok(piece) => self.incoming.extend_from_slice(&piece),
+                Err(ReadError::WouldBlock) => break,
+                Err(error) => self.error = Some(error),
+            }
+        }
+        self.shut && (self.ended || self.error.is_some())
+    }
+}
