@@ -1,1 +1,4 @@
-//! x
+//! mpuser on a real machine: TUN devices, paths, and namespace labs.
+
+pub mod lab;
+pub mod net;
