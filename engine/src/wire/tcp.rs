@@ -101,15 +101,20 @@ impl TcpHeader {
     #[inline(always)]
     pub fn flag_bits(&self) -> u8 {
         let flags = &self.flags;
-        u8::from(flags.fin) * FIN
-            | u8::from(flags.syn) * SYN
-            | u8::from(flags.rst) * RST
-            | u8::from(flags.psh) * PSH
-            | u8::from(self.ack.is_some()) * ACK
-            | u8::from(flags.urg) * URG
-            | u8::from(flags.ece) * ECE
-            | u8::from(flags.cwr) * CWR
+        bit(flags.fin, FIN)
+            | bit(flags.syn, SYN)
+            | bit(flags.rst, RST)
+            | bit(flags.psh, PSH)
+            | bit(self.ack.is_some(), ACK)
+            | bit(flags.urg, URG)
+            | bit(flags.ece, ECE)
+            | bit(flags.cwr, CWR)
     }
+}
+
+#[inline(always)]
+const fn bit(set: bool, mask: u8) -> u8 {
+    if set { mask } else { 0 }
 }
 
 #[inline(always)]
