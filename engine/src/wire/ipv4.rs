@@ -89,13 +89,9 @@ pub(super) fn header(
 ) -> [u8; HEADER_LEN] {
     let length = 0x4500_0000 | u32::from(total_len);
     let lifetime = u32::from_be_bytes([HOP_LIMIT, protocol, 0, 0]);
+    let fields = [length, DONT_FRAGMENT.into(), lifetime, src.to_bits(), dst.to_bits()];
     let mut sum = Checksum::new();
-    sum.add_u32(length);
-    sum.add_u32(DONT_FRAGMENT.into());
-    sum.add_u32(lifetime);
-    sum.add_u32(src.to_bits());
-    sum.add_u32(dst.to_bits());
-
+    sum.add_u64(fields.into_iter().map(u64::from).sum());
     let mut bytes = [0; HEADER_LEN];
     let mut writer = Writer::new(&mut bytes);
     writer.put(length.to_be_bytes());

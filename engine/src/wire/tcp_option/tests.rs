@@ -103,7 +103,7 @@ proptest! {
         bytes.extend(emitted(&signal));
         let mut expected =
             TcpOptions { timestamps: Some(timestamps), dss: Some(dss), ..TcpOptions::default() };
-        expected.signals.push(signal);
+        expected.signals.push(&signal);
         prop_assert_eq!(TcpOptions::parse(&bytes), expected);
     }
 }
@@ -125,7 +125,7 @@ fn slow_summary(bytes: &[u8]) -> TcpOptions {
             }
             Ok(TcpOption::Mptcp(MptcpOption::Dss(dss))) => summary.dss = summary.dss.or(Some(dss)),
             Ok(TcpOption::Mptcp(signal)) => {
-                summary.signals.push(signal);
+                summary.signals.push(&signal);
             }
             Ok(_) => {}
             Err(_) => summary.malformed = true,
@@ -221,18 +221,22 @@ fn a_broken_dss_is_a_signal() {
     let summary = TcpOptions::parse(&hex("1e062001 0000"));
     assert_eq!(summary.dss, None);
     let raw = MptcpOption::Unknown(crate::wire::RawOption::new(&hex("2001 0000")));
-    assert_eq!(summary.signals.iter().copied().collect::<Vec<_>>(), [raw]);
+    assert_eq!(summary.signals.iter().collect::<Vec<_>>(), [raw]);
 }
 
 #[test]
-fn signals_beyond_six_are_dropped() {
-    let bytes = hex("1e0351").repeat(7);
+fn all_signals_of_a_segment_are_kept() {
+    let bytes = hex("1e0351").repeat(13);
     let summary = TcpOptions::parse(&bytes);
-    assert_eq!(summary.signals.iter().count(), 6);
-    assert!(!summary.malformed);
+    assert_eq!(summary.signals.iter().count(), 13);
+    assert!(!summary.malformed && !summary.signals.is_empty());
+    // More than a TCP header can hold.
+    let summary = TcpOptions::parse(&hex("1e0351").repeat(20));
+    assert_eq!(summary.signals.iter().count(), 13);
     let mut full = summary.signals;
-    assert!(!full.push(MptcpOption::parse(&[0x50])));
-    assert!(!full.is_empty() && SignalList::new().is_empty());
+    assert!(!full.push(&MptcpOption::parse(&[0x50])));
+    assert_eq!(full, summary.signals);
+    assert!(SignalList::new().is_empty());
 }
 
 #[test]
