@@ -35,10 +35,9 @@ pub(super) fn parse(packet: &[u8]) -> Result<IpHeader, Error> {
     Ok(header)
 }
 
-/// Reads the beginning of a packet, as an ICMP error quotes it: the rest may be missing, and routers leave the
-/// checksum as it was before they changed the header. Its payload must begin with the packet's.
-pub(super) fn parse_quoted(quote: &[u8]) -> Result<IpHeader, Error> {
-    let (header, fragment) = parse_header(quote)?;
+/// Reads the beginning of a packet; the rest may be missing.
+pub(super) fn parse_beginning(packet: &[u8]) -> Result<IpHeader, Error> {
+    let (header, fragment) = parse_header(packet)?;
     if fragment & FRAGMENT_OFFSET != 0 {
         return Err(Error::Fragment);
     }

@@ -195,20 +195,19 @@ pub fn emit_summed(
     let pseudo_header = pseudo_header(src, dst, protocol::TCP, segment_len.into());
     let end = buf.len() + tcp;
     // Arrays of fixed size compile to a few stores, without the call that copying a slice costs.
-    buf.extend_from_slice(&fixed_header(header, options, pseudo_header, payload_sum));
-    buf.extend_from_slice(options.bytes());
+    buf.extend_from_slice(&full_header(header, options, pseudo_header, payload_sum));
     buf.truncate(end);
     Some(HeaderLengths { ip, tcp })
 }
 
-/// The header up to its options. Its checksum is finished if the payload's sum is there, else left to a device.
+/// The header with its options, NOPs behind them. Its checksum is finished if the payload's sum is there, else left to a device.
 #[inline(always)]
-fn fixed_header(
+fn full_header(
     header: &TcpHeader,
     options: &OptionBuffer,
     pseudo_header: Checksum,
     payload_sum: Option<Checksum>,
-) -> [u8; HEADER_LEN] {
+) -> [u8; MAX_HEADER_LEN] {
     let ports = u32::from(header.src_port) << 16 | u32::from(header.dst_port);
     let ack = header.ack.unwrap_or_default().0;
     let words = (HEADER_LEN + options.padded_len()) as u8 / 4;
@@ -226,7 +225,7 @@ fn fixed_header(
             sum.finish()
         }
     };
-    let mut bytes = [0; HEADER_LEN];
+    let mut bytes = [0; MAX_HEADER_LEN];
     let mut writer = Writer::new(&mut bytes);
     writer.put(ports.to_be_bytes());
     writer.put(header.seq.0.to_be_bytes());
@@ -234,6 +233,7 @@ fn fixed_header(
     writer.put(control.to_be_bytes());
     writer.put(checksum.to_be_bytes());
     writer.put(header.urgent.to_be_bytes());
+    writer.put(*options.bytes());
     bytes
 }
 

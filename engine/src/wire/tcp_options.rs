@@ -162,7 +162,9 @@ impl TcpOptions {
         if body.first().is_some_and(|first| first >> 4 == subtype::DSS)
             && let Some(dss) = Dss::parse(body)
         {
-            self.dss = self.dss.or(Some(dss));
+            if self.dss.is_none() {
+                self.dss = Some(dss);
+            }
             return;
         }
         // Bytes that are no TCP options may be longer than a list can be; what is too much is dropped.

@@ -97,6 +97,13 @@ fn wrong_checksum_protocol_or_fragment() {
     fix(&ip, &mut message);
     assert_eq!(IcmpError::parse(&ip, &message), Err(Error::NotTcp));
 
+    // An IPv6 packet in an ICMPv4 error
+    let (_, v6) = error(true, 1, 1, 0, 48);
+    let (ip, mut message) = error(false, 3, 1, 0, 28);
+    message.splice(8.., v6[8..].iter().copied());
+    fix(&ip, &mut message);
+    assert_eq!(IcmpError::parse(&ip, &message), Err(Error::BadVersion));
+
     let (ip, mut message) = error(false, 3, 1, 0, 28);
     message[8 + 7] = 1;
     fix(&ip, &mut message);

@@ -125,6 +125,12 @@ fn every_cut_is_noticed_and_padding_is_not_looked_at() {
         assert_eq!(header.total_len, packet.len());
         assert_eq!(header.payload(&padded), header.payload(&packet));
         assert_eq!(header.payload(&[]), &[] as &[u8]);
+        let least = header.header_len;
+        for len in 0..=packet.len() {
+            let expected = if len < least { Err(Error::Truncated) } else { Ok(header) };
+            assert_eq!(IpHeader::parse_beginning(&packet[..len]), expected, "{len}");
+        }
+        assert_eq!(header.payload(&packet[..least + 3]), &packet[least..least + 3]);
     }
 }
 

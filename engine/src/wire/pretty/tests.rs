@@ -83,6 +83,17 @@ fn what_is_no_tcp() {
     );
 }
 
+#[test]
+fn a_capture_with_a_length_limit() {
+    let whole = packet(false, &syn(), &OptionBuffer::new(), &[0; 100]);
+    let line = pretty(&whole);
+    assert!(line.ends_with("seq 1:101, win 65535, length 100"), "{line}");
+    assert_eq!(pretty(&whole[..60]), std::format!("{line} [80 octets missing]"));
+    let line = pretty(&whole[..30]);
+    let expected = "TCP malformed: the packet is cut short, length 10 [110 octets missing]";
+    assert!(line.ends_with(expected), "{line}");
+}
+
 /// What an HMAC proves must not be learnt from a log.
 #[test]
 fn keys_are_not_shown() {
