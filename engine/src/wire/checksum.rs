@@ -4,6 +4,8 @@ use crate::seq::{DataSeq, SubflowSeq};
 
 /// Bytes per step of the vector loop.
 const STEP: usize = 32;
+/// Below this many bytes, setting up the vector loop costs more than it saves.
+const SHORT: usize = 4 * STEP;
 /// Steps after which a 32-bit lane of 16-bit words could overflow.
 const STEPS_PER_BLOCK: usize = 1 << 16;
 
@@ -88,7 +90,7 @@ impl Checksum {
 
 /// Ones' complement sum of the 16-bit words in `sum`; 0 only for 0.
 #[inline(always)]
-const fn fold(sum: u64) -> u16 {
+pub(super) const fn fold(sum: u64) -> u16 {
     let sum = (sum >> 32) + (sum & 0xffff_ffff);
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);
@@ -100,23 +102,32 @@ fn sum_bytes(bytes: &[u8]) -> u16 {
     // Sums little-endian words and swaps the result: the byte order of a ones' complement sum can be mended last.
     let mut sum = 0u64;
     let mut tail = bytes;
-    if bytes.len() >= STEP {
+    if bytes.len() >= SHORT {
         let (steps, rest) = bytes.as_chunks::<STEP>();
         tail = rest;
         for block in steps.chunks(STEPS_PER_BLOCK) {
             sum += sum_block(block);
         }
     }
-    let (words, rest) = tail.as_chunks::<4>();
+    let (words, rest) = tail.as_chunks::<8>();
     for word in words {
-        sum += u64::from(u32::from_le_bytes(*word));
+        sum += halves(*word);
     }
-    let mut last = [0; 4];
-    for (slot, byte) in last.iter_mut().zip(rest) {
-        *slot = *byte;
+    let (pairs, rest) = rest.as_chunks::<2>();
+    for pair in pairs {
+        sum += u64::from(u16::from_le_bytes(*pair));
     }
-    sum += u64::from(u32::from_le_bytes(last));
+    if let [last] = rest {
+        sum += u64::from(*last);
+    }
     fold(sum).swap_bytes()
+}
+
+/// Sum of two little-endian 32-bit words, which is that of their 16-bit words modulo 2^16 - 1.
+#[inline(always)]
+const fn halves(bytes: [u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(bytes);
+    (word >> 32) + (word & 0xffff_ffff)
 }
 
 /// Sum of the little-endian 16-bit words of at most [`STEPS_PER_BLOCK`] steps; the loop the compiler vectorises.

@@ -4,7 +4,6 @@ use super::bytes::Reader;
 use super::checksum::Checksum;
 use super::error::Error;
 use super::ip::{IpHeader, protocol};
-use super::{ipv4, ipv6};
 use crate::addr::{FourTuple, SocketAddr};
 use crate::seq::SeqNum;
 
@@ -61,11 +60,10 @@ impl IcmpError {
             return Err(Error::BadChecksum);
         }
         let quote = reader.rest();
-        let quoted = if ip.protocol == protocol::ICMP {
-            ipv4::parse_quoted(quote)?
-        } else {
-            ipv6::parse_quoted(quote)?
-        };
+        let quoted = IpHeader::parse_beginning(quote)?;
+        if quoted.src.is_ipv4() != (ip.protocol == protocol::ICMP) {
+            return Err(Error::BadVersion);
+        }
         if quoted.protocol != protocol::TCP {
             return Err(Error::NotTcp);
         }

@@ -53,10 +53,26 @@ impl IpHeader {
         }
     }
 
-    /// The payload of `packet`, whose header this is; empty for another packet that is shorter.
+    /// Reads the header of a packet of which perhaps only the beginning is there, as in an ICMP error or a capture
+    /// with a length limit. `total_len` is what the header says; checksum and "more fragments" are not looked at,
+    /// for routers quote a header as they changed it.
+    ///
+    /// # Errors
+    ///
+    /// When the header itself is broken or cut short, or the packet is a fragment other than the first.
+    pub fn parse_beginning(packet: &[u8]) -> Result<Self, Error> {
+        match packet.first().map(|first| first >> 4) {
+            Some(4) => ipv4::parse_beginning(packet),
+            Some(6) => ipv6::parse_beginning(packet),
+            Some(_) => Err(Error::BadVersion),
+            None => Err(Error::Truncated),
+        }
+    }
+
+    /// The payload of `packet`, whose header this is, or as much as is there.
     #[must_use]
     pub fn payload<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
-        packet.get(self.header_len..self.total_len).unwrap_or_default()
+        packet.get(self.header_len..self.total_len.min(packet.len())).unwrap_or_default()
     }
 
     /// The sum of the pseudo-header for a payload of `len` octets.

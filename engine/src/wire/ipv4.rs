@@ -35,10 +35,9 @@ pub(super) fn parse(packet: &[u8]) -> Result<IpHeader, Error> {
     Ok(header)
 }
 
-/// Reads the beginning of a packet, as an ICMP error quotes it: the rest may be missing, and routers leave the
-/// checksum as it was before they changed the header. Its payload must begin with the packet's.
-pub(super) fn parse_quoted(quote: &[u8]) -> Result<IpHeader, Error> {
-    let (header, fragment) = parse_header(quote)?;
+/// Reads the beginning of a packet; the rest may be missing.
+pub(super) fn parse_beginning(packet: &[u8]) -> Result<IpHeader, Error> {
+    let (header, fragment) = parse_header(packet)?;
     if fragment & FRAGMENT_OFFSET != 0 {
         return Err(Error::Fragment);
     }
@@ -89,13 +88,9 @@ pub(super) fn header(
 ) -> [u8; HEADER_LEN] {
     let length = 0x4500_0000 | u32::from(total_len);
     let lifetime = u32::from_be_bytes([HOP_LIMIT, protocol, 0, 0]);
+    let fields = [length, DONT_FRAGMENT.into(), lifetime, src.to_bits(), dst.to_bits()];
     let mut sum = Checksum::new();
-    sum.add_u32(length);
-    sum.add_u32(DONT_FRAGMENT.into());
-    sum.add_u32(lifetime);
-    sum.add_u32(src.to_bits());
-    sum.add_u32(dst.to_bits());
-
+    sum.add_u64(fields.into_iter().map(u64::from).sum());
     let mut bytes = [0; HEADER_LEN];
     let mut writer = Writer::new(&mut bytes);
     writer.put(length.to_be_bytes());

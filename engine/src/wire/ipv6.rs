@@ -23,9 +23,9 @@ pub(super) fn parse(packet: &[u8]) -> Result<IpHeader, Error> {
     skip_extensions(header, whole)
 }
 
-/// Reads the beginning of a packet, as an ICMP error quotes it: the rest may be missing.
-pub(super) fn parse_quoted(quote: &[u8]) -> Result<IpHeader, Error> {
-    skip_extensions(parse_fixed(quote)?, quote)
+/// Reads the beginning of a packet; the rest may be missing.
+pub(super) fn parse_beginning(packet: &[u8]) -> Result<IpHeader, Error> {
+    skip_extensions(parse_fixed(packet)?, packet)
 }
 
 fn parse_fixed(packet: &[u8]) -> Result<IpHeader, Error> {

@@ -12,6 +12,8 @@ mod ipv6;
 pub mod mptcp;
 mod option_buffer;
 mod pretty;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod tcp;
 pub mod tcp_option;
 mod tcp_options;

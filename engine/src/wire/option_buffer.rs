@@ -1,5 +1,6 @@
 //! The 40 octets of options a TCP header can have (RFC 8684 appendix A [OPT-16]).
 
+use super::checksum::fold;
 use super::mptcp::{Dss, MptcpOption};
 use super::tcp_option::{FastOpenCookie, TcpOption, kind};
 use crate::tcp::{SackBlocks, Timestamps};
@@ -125,13 +126,15 @@ impl OptionBuffer {
         &self.bytes
     }
 
-    /// Sum of the big-endian 32-bit words of [`as_slice`](Self::as_slice), for a checksum.
+    /// Ones' complement sum of [`as_slice`](Self::as_slice).
     #[inline(always)]
-    pub(super) fn sum(&self) -> u64 {
-        // All ten words without a branch, and the NOPs behind the options taken off again.
+    pub(super) fn sum(&self) -> u16 {
+        // All ten words without a branch, and the NOPs behind the options taken off again. Little-endian words are
+        // cheaper to add and the sum can be swapped afterwards.
         let (words, _) = self.bytes.as_chunks::<4>();
-        let all: u64 = words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
-        all - (self.remaining() / 4) as u64 * u64::from(u32::from_be_bytes([NOP; 4]))
+        let all: u64 = words.iter().map(|word| u64::from(u32::from_le_bytes(*word))).sum();
+        let nops = (self.remaining() / 4) as u64 * u64::from(u32::from_le_bytes([NOP; 4]));
+        fold(all - nops).swap_bytes()
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! One line per packet, in the manner of tcpdump, for traces.
 
+use super::error::Error;
 use super::icmp::{IcmpError, IcmpKind};
 use super::ip::{IpHeader, protocol};
 use super::tcp::TcpHeader;
@@ -19,26 +20,40 @@ pub fn pretty(packet: &[u8]) -> String {
 }
 
 fn write_packet(f: &mut String, packet: &[u8]) -> fmt::Result {
+    // A capture may keep the beginning of packets only.
     let ip = match IpHeader::parse(packet) {
+        Err(Error::Truncated) => IpHeader::parse_beginning(packet),
+        result => result,
+    };
+    let ip = match ip {
         Ok(ip) => ip,
         Err(error) => return write!(f, "IP malformed: {error}, length {}", packet.len()),
     };
-    let payload = ip.payload(packet);
+    write_ip(f, &ip, ip.payload(packet))?;
+    if packet.len() < ip.total_len {
+        write!(f, " [{} octets missing]", ip.total_len - packet.len())?;
+    }
+    Ok(())
+}
+
+fn write_ip(f: &mut String, ip: &IpHeader, payload: &[u8]) -> fmt::Result {
+    // What the header says, of which less may be there.
+    let payload_len = ip.total_len.saturating_sub(ip.header_len);
     let name = if ip.src.is_ipv4() { "IP" } else { "IP6" };
     match ip.protocol {
         protocol::TCP => {
             write!(f, "{name} ")?;
-            write_segment(f, &ip, payload)
+            write_segment(f, ip, payload)
         }
         protocol::ICMP | protocol::ICMPV6 => {
             write!(f, "{name} {} > {}: ICMP ", ip.src, ip.dst)?;
-            match IcmpError::parse(&ip, payload) {
+            match IcmpError::parse(ip, payload) {
                 Ok(error) => write_icmp_error(f, &error),
-                Err(error) => write!(f, "({error}), length {}", payload.len()),
+                Err(error) => write!(f, "({error}), length {payload_len}"),
             }
         }
         other => {
-            write!(f, "{name} {} > {}: protocol {other}, length {}", ip.src, ip.dst, payload.len())
+            write!(f, "{name} {} > {}: protocol {other}, length {payload_len}", ip.src, ip.dst)
         }
     }
 }
@@ -56,13 +71,13 @@ fn write_segment(f: &mut String, ip: &IpHeader, segment: &[u8]) -> fmt::Result {
             );
         }
     };
-    let (options, data) = segment.split_at_checked(header_len).unwrap_or_default();
-    let options = options.get(20..).unwrap_or_default();
+    let options = segment.get(20..header_len).unwrap_or_default();
+    let data_len = ip.total_len.saturating_sub(ip.header_len + header_len);
     let src = SocketAddr::new(ip.src, tcp.src_port);
     let dst = SocketAddr::new(ip.dst, tcp.dst_port);
     write!(f, "{src} > {dst}: Flags [{}], seq {}", Flags(&tcp), tcp.seq.0)?;
-    if !data.is_empty() {
-        write!(f, ":{}", (tcp.seq + data.len() as u32).0)?;
+    if data_len > 0 {
+        write!(f, ":{}", (tcp.seq + data_len as u32).0)?;
     }
     if let Some(ack) = tcp.ack {
         write!(f, ", ack {}", ack.0)?;
@@ -81,7 +96,7 @@ fn write_segment(f: &mut String, ip: &IpHeader, segment: &[u8]) -> fmt::Result {
     if !options.is_empty() {
         f.write_char(']')?;
     }
-    write!(f, ", length {}", data.len())
+    write!(f, ", length {data_len}")
 }
 
 fn write_icmp_error(f: &mut String, error: &IcmpError) -> fmt::Result {

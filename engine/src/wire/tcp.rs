@@ -14,6 +14,9 @@ use alloc::vec::Vec;
 /// Octets of a TCP header without options.
 pub const HEADER_LEN: usize = 20;
 
+/// Length of a header with all the options it can hold.
+const MAX_HEADER_LEN: usize = 60;
+
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
@@ -101,15 +104,20 @@ impl TcpHeader {
     #[inline(always)]
     pub fn flag_bits(&self) -> u8 {
         let flags = &self.flags;
-        u8::from(flags.fin) * FIN
-            | u8::from(flags.syn) * SYN
-            | u8::from(flags.rst) * RST
-            | u8::from(flags.psh) * PSH
-            | u8::from(self.ack.is_some()) * ACK
-            | u8::from(flags.urg) * URG
-            | u8::from(flags.ece) * ECE
-            | u8::from(flags.cwr) * CWR
+        bit(flags.fin, FIN)
+            | bit(flags.syn, SYN)
+            | bit(flags.rst, RST)
+            | bit(flags.psh, PSH)
+            | bit(self.ack.is_some(), ACK)
+            | bit(flags.urg, URG)
+            | bit(flags.ece, ECE)
+            | bit(flags.cwr, CWR)
     }
+}
+
+#[inline(always)]
+const fn bit(set: bool, mask: u8) -> u8 {
+    if set { mask } else { 0 }
 }
 
 #[inline(always)]
@@ -170,59 +178,54 @@ pub fn emit_summed(
     let tcp = HEADER_LEN + options.padded_len();
     let segment_len = u16::try_from(payload_len.checked_add(tcp)?).ok()?;
     let (src, dst) = (tuple.local.ip(), tuple.remote.ip());
-    // Both arms end in copies of fixed size, which compile to a few moves.
     let ip = match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let total_len = segment_len.checked_add(ipv4::HEADER_LEN as u16)?;
-            buf.reserve(ipv4::HEADER_LEN + FULL_LEN);
+            buf.reserve(ipv4::HEADER_LEN + MAX_HEADER_LEN);
             buf.extend_from_slice(&ipv4::header(src, dst, protocol::TCP, total_len));
             ipv4::HEADER_LEN
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            buf.reserve(ipv6::HEADER_LEN + FULL_LEN);
+            buf.reserve(ipv6::HEADER_LEN + MAX_HEADER_LEN);
             buf.extend_from_slice(&ipv6::header(src, dst, protocol::TCP, segment_len));
             ipv6::HEADER_LEN
         }
         _ => return None,
     };
-    let pseudo = pseudo_header(src, dst, protocol::TCP, segment_len.into());
+    let pseudo_header = pseudo_header(src, dst, protocol::TCP, segment_len.into());
     let end = buf.len() + tcp;
-    buf.extend_from_slice(&tcp_header(header, options, pseudo, payload_sum));
+    // Arrays of fixed size compile to a few stores, without the call that copying a slice costs.
+    buf.extend_from_slice(&full_header(header, options, pseudo_header, payload_sum));
     buf.truncate(end);
     Some(HeaderLengths { ip, tcp })
 }
 
-/// The longest TCP header.
-const FULL_LEN: usize = 60;
-
-/// The TCP header with its options, NOPs behind them.
+/// The header with its options, NOPs behind them. Its checksum is finished if the payload's sum is there, else left to a device.
 #[inline(always)]
-fn tcp_header(
+fn full_header(
     header: &TcpHeader,
     options: &OptionBuffer,
-    pseudo: Checksum,
+    pseudo_header: Checksum,
     payload_sum: Option<Checksum>,
-) -> [u8; FULL_LEN] {
+) -> [u8; MAX_HEADER_LEN] {
     let ports = u32::from(header.src_port) << 16 | u32::from(header.dst_port);
     let ack = header.ack.unwrap_or_default().0;
     let words = (HEADER_LEN + options.padded_len()) as u8 / 4;
     let control =
         u32::from_be_bytes([words << 4, header.flag_bits(), 0, 0]) | u32::from(header.window);
     let checksum = match payload_sum {
-        None => pseudo.partial(),
+        None => pseudo_header.partial(),
         Some(payload_sum) => {
-            let mut sum = pseudo;
-            sum.add_u32(ports);
-            sum.add_u32(header.seq.0);
-            sum.add_u32(ack);
-            sum.add_u32(control);
-            sum.add_u16(header.urgent);
-            sum.add_u64(options.sum());
+            let mut sum = pseudo_header;
+            // One sum that cannot overflow, instead of a carry to wait for at each step.
+            let fields = [ports, header.seq.0, ack, control, header.urgent.into()];
+            sum.add_u64(fields.into_iter().map(u64::from).sum());
+            sum.add_u16(options.sum());
             sum.append(payload_sum);
             sum.finish()
         }
     };
-    let mut bytes = [0; FULL_LEN];
+    let mut bytes = [0; MAX_HEADER_LEN];
     let mut writer = Writer::new(&mut bytes);
     writer.put(ports.to_be_bytes());
     writer.put(header.seq.0.to_be_bytes());

@@ -1,41 +1,78 @@
 //! All options of a segment in one pass, without allocation.
 
-use super::mptcp::{Dss, MptcpOption, subtype};
+use super::mptcp::{Dss, MptcpOption, RawOption, subtype};
 use super::tcp_option::{FastOpenCookie, kind, parse_sack, parse_timestamps, split};
 use crate::tcp::{SackBlocks, Timestamps};
+use core::fmt;
 
-/// MPTCP options one segment can have besides its DSS. No sender has use for more than three.
-const SIGNALS: usize = 6;
+/// All the option space of a segment; no list of signals can be longer.
+const CAPACITY: usize = 40;
 
-/// Up to six MPTCP options other than DSS, in the order of the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The MPTCP options of one segment other than DSS, in the order of the wire.
+///
+/// Kept as bytes and read when asked for: most segments have none, and a list of values would be ten times as
+/// large.
+#[derive(Clone, Copy)]
 pub struct SignalList {
-    signals: [Option<MptcpOption>; SIGNALS],
+    /// Whole options, one after the other.
+    bytes: [u8; CAPACITY],
+    len: u8,
 }
 
 impl SignalList {
     /// No signals.
     #[must_use]
     pub const fn new() -> Self {
-        Self { signals: [None; SIGNALS] }
+        Self { bytes: [0; CAPACITY], len: 0 }
     }
 
-    /// Adds a signal; false, and nothing added, when six are there.
-    pub fn push(&mut self, signal: MptcpOption) -> bool {
-        let Some(slot) = self.signals.iter_mut().find(|slot| slot.is_none()) else { return false };
-        *slot = Some(signal);
+    /// Adds a signal; false, and nothing added, when all of them would not fit into one segment.
+    pub fn push(&mut self, signal: &MptcpOption) -> bool {
+        let room = self.bytes.get_mut(usize::from(self.len)..).unwrap_or_default();
+        let Some(written) = signal.emit(room) else { return false };
+        self.len += written as u8;
         true
     }
 
+    /// Adds an option by its bytes after kind and length.
+    fn push_body(&mut self, body: &[u8]) -> bool {
+        self.push(&MptcpOption::Unknown(RawOption::new(body)))
+    }
+
     /// The signals.
-    pub fn iter(&self) -> impl Iterator<Item = &MptcpOption> {
-        self.signals.iter().flatten()
+    pub fn iter(&self) -> impl Iterator<Item = MptcpOption> + use<'_> {
+        let mut rest = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        core::iter::from_fn(move || {
+            let (_, body, after) = split(rest).ok()?;
+            rest = after;
+            Some(MptcpOption::parse(body))
+        })
     }
 
     /// No signals.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        matches!(self.signals, [None, ..])
+        self.len == 0
+    }
+}
+
+impl Default for SignalList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for SignalList {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for SignalList {}
+
+impl fmt::Debug for SignalList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -59,7 +96,7 @@ pub struct TcpOptions {
     pub fast_open: Option<FastOpenCookie>,
     /// The DSS. One with an impossible length is among the signals, as [`MptcpOption::Unknown`].
     pub dss: Option<Dss>,
-    /// MPTCP options other than DSS; beyond six they are dropped.
+    /// MPTCP options other than DSS.
     pub signals: SignalList,
     /// An option has a length of 0 or 1 or runs past the end. It and what follows is ignored, what stands before
     /// is valid, as in the kernel.
@@ -102,10 +139,8 @@ impl TcpOptions {
             kind::TIMESTAMPS => {
                 self.timestamps = self.timestamps.or_else(|| parse_timestamps(body))
             }
-            kind::SACK => {
-                if self.sack.is_empty() {
-                    self.sack = parse_sack(body).unwrap_or_default();
-                }
+            kind::SACK if self.sack.is_empty() => {
+                self.sack = parse_sack(body).unwrap_or_default();
             }
             kind::MAXIMUM_SEGMENT_SIZE => {
                 self.mss = self.mss.or_else(|| body.try_into().ok().map(u16::from_be_bytes));
@@ -127,14 +162,12 @@ impl TcpOptions {
         if body.first().is_some_and(|first| first >> 4 == subtype::DSS)
             && let Some(dss) = Dss::parse(body)
         {
-            self.dss = self.dss.or(Some(dss));
+            if self.dss.is_none() {
+                self.dss = Some(dss);
+            }
             return;
         }
-        self.take_signal(body);
-    }
-
-    #[inline(never)]
-    fn take_signal(&mut self, body: &[u8]) {
-        self.signals.push(MptcpOption::parse(body));
+        // Bytes that are no TCP options may be longer than a list can be; what is too much is dropped.
+        let _fits = self.signals.push_body(body);
     }
 }

@@ -94,3 +94,80 @@ impl fmt::Display for AddAddr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::check_option;
+
+    const V4: &str = "10.8.0.1";
+    const V6: &str = "2001:db8::33";
+
+    fn advertise(id: u8, address: &str, port: Option<u16>, hmac: u64) -> MptcpOption {
+        let (id, address) = (AddressId(id), address.parse().unwrap());
+        MptcpOption::AddAddr(AddAddr {
+            echo: false,
+            id,
+            address,
+            port,
+            hmac: Some(hmac.to_be_bytes()),
+        })
+    }
+
+    #[test]
+    fn live_kernel() {
+        check_option(
+            advertise(1, V4, None, 0x63fd455f80912140),
+            "1e103001 0a080001 63fd455f80912140",
+            "add-addr id 1 10.8.0.1 hmac 0x63fd455f80912140",
+        );
+        check_option(
+            advertise(2, V4, Some(8443), 0xe243ebc1e295ab6d),
+            "1e123002 0a080001 20fb e243ebc1e295ab6d",
+            "add-addr id 2 10.8.0.1 port 8443 hmac 0xe243ebc1e295ab6d",
+        );
+        check_option(
+            advertise(3, V6, None, 0x79bfff424f30a8d8),
+            "1e1c3003 20010db8000000000000000000000033 79bfff424f30a8d8",
+            "add-addr id 3 2001:db8::33 hmac 0x79bfff424f30a8d8",
+        );
+        check_option(
+            advertise(4, V6, Some(443), 0xbfd8967772be3e49),
+            "1e1e3004 20010db8000000000000000000000033 01bb bfd8967772be3e49",
+            "add-addr id 4 2001:db8::33 port 443 hmac 0xbfd8967772be3e49",
+        );
+    }
+
+    /// RFC 8684 3.4.1 [ADDR-11]
+    #[test]
+    fn echoes_have_no_hmac() {
+        for (option, bytes, text) in [
+            (advertise(1, V4, None, 1), "1e083101 0a080001", "add-addr echo id 1 10.8.0.1"),
+            (
+                advertise(4, V6, Some(443), 1),
+                "1e163104 20010db8000000000000000000000033 01bb",
+                "add-addr echo id 4 2001:db8::33 port 443",
+            ),
+        ] {
+            let MptcpOption::AddAddr(option) = option else { panic!("not an ADD_ADDR") };
+            check_option(MptcpOption::AddAddr(option.echo()), bytes, text);
+        }
+    }
+
+    #[test]
+    fn version_0_forms_and_mixed_ones_are_not_read() {
+        for len in 0..=38 {
+            let body = |low: u8| [&[0x30 | low, 1][..], &std::vec![0; len]].concat();
+            assert_eq!(
+                AddAddr::parse(&body(0)).is_some(),
+                matches!(len, 12 | 14 | 24 | 26),
+                "{len}"
+            );
+            assert_eq!(AddAddr::parse(&body(1)).is_some(), matches!(len, 4 | 6 | 16 | 18), "{len}");
+            // [OPT-13]
+            assert_eq!(AddAddr::parse(&body(0xe)), AddAddr::parse(&body(0)));
+            assert_eq!(AddAddr::parse(&body(0xf)), AddAddr::parse(&body(1)));
+        }
+    }
+}

@@ -208,3 +208,110 @@ impl fmt::Display for Dss {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    fn mapping(data_seq: WireDataSeq, len: u16, checksum: Option<u16>) -> Option<DssMapping> {
+        Some(DssMapping { data_seq, subflow_seq: SubflowSeq(1), data_len: len, checksum })
+    }
+
+    #[test]
+    fn live_kernel() {
+        let data_ack = Some(DataAck::Long(0xe3db22c6785a0d51));
+        check_option(
+            MptcpOption::Dss(Dss { data_ack, ..Dss::default() }),
+            "1e0c2003 e3db22c6785a0d51",
+            "dss ack 0xe3db22c6785a0d51",
+        );
+        let data_seq = WireDataSeq::Long(0xbd09c1b94a030663);
+        check_option(
+            MptcpOption::Dss(Dss {
+                data_ack,
+                mapping: mapping(data_seq, 11, None),
+                data_fin: false,
+            }),
+            "1e1a200f e3db22c6785a0d51 bd09c1b94a030663 00000001 000b",
+            "dss ack 0xe3db22c6785a0d51 seq 0xbd09c1b94a030663 subseq 1 len 11",
+        );
+        let data_seq = WireDataSeq::Long(0x242894828b368fca);
+        check_option(
+            MptcpOption::Dss(Dss {
+                data_ack: None,
+                mapping: mapping(data_seq, 11, Some(0x9681)),
+                data_fin: false,
+            }),
+            "1e14200c 242894828b368fca 00000001 000b 9681",
+            "dss seq 0x242894828b368fca subseq 1 len 11 csum 0x9681",
+        );
+    }
+
+    #[test]
+    fn short_forms_and_special_mappings() {
+        check_option(
+            MptcpOption::Dss(Dss {
+                data_ack: Some(DataAck::Short(5)),
+                mapping: mapping(WireDataSeq::Short(6), 1, Some(0)),
+                data_fin: true,
+            }),
+            "1e142015 00000005 00000006 00000001 0001 0000",
+            "dss fin ack 0x00000005 seq 0x00000006 subseq 1 len 1 csum 0x0000",
+        );
+        check_option(
+            MptcpOption::Dss(Dss {
+                data_ack: None,
+                mapping: mapping(WireDataSeq::Long(6), 0, None),
+                data_fin: false,
+            }),
+            "1e12200c 0000000000000006 00000001 0000",
+            "dss seq 0x0000000000000006 subseq 1 len 0 infinite",
+        );
+    }
+
+    /// RFC 8684 3.3 [OPT-11], and the reserved bits.
+    #[test]
+    fn meaningless_bits_are_ignored() {
+        assert_eq!(Dss::parse(&[0x2f, 0xea]), Some(Dss::default()));
+        let with_a = hex("2004 00000006 00000001 0001");
+        let mut and_more = with_a.clone();
+        and_more[1] |= 0xe2;
+        assert_eq!(Dss::parse(&and_more), Dss::parse(&with_a));
+    }
+
+    /// 22 octets are ack32 + map64 as well as ack64 + map32: the flags decide.
+    #[test]
+    fn ambiguous_lengths_are_read_by_flags() {
+        let rest = "00000001 00000002 00000003 00000004 0005";
+        let parse = |flags: &str| Dss::parse(&hex(&std::format!("20{flags} {rest}"))).unwrap();
+        assert_eq!(parse("0d").data_ack, Some(DataAck::Short(1)));
+        assert_eq!(parse("0d").mapping.unwrap().data_seq, WireDataSeq::Long(0x2_0000_0003));
+        assert_eq!(parse("07").data_ack, Some(DataAck::Long(0x1_0000_0002)));
+        assert_eq!(parse("07").mapping.unwrap().data_seq, WireDataSeq::Short(3));
+    }
+
+    #[test]
+    fn every_length_is_right_for_its_flags_only() {
+        for flags in 0..=0xff_u8 {
+            let ack = [0, 4, 0, 8][usize::from(flags & 3)];
+            let map = [0, 10, 0, 14][usize::from(flags >> 2 & 3)];
+            let expected = 2 + ack + map;
+            for len in 0..=38 {
+                let mut body = std::vec![0; len];
+                [0x20, flags].into_iter().zip(&mut body).for_each(|(byte, slot)| *slot = byte);
+                let legal = len == expected || (map > 0 && len == expected + 2);
+                assert_eq!(Dss::parse(&body).is_some(), legal, "flags {flags:#x} length {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_numbers_expand_near_the_expected_one() {
+        let near = DataSeq(0x1_ffff_fff0);
+        assert_eq!(WireDataSeq::Short(0x10).expand(near), DataSeq(0x2_0000_0010));
+        assert_eq!(WireDataSeq::Long(7).expand(near), DataSeq(7));
+        assert_eq!(WireDataSeq::from(near), WireDataSeq::Long(near.0));
+    }
+}

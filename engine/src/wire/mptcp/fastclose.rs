@@ -43,3 +43,22 @@ impl fmt::Display for FastClose {
         write!(f, "fastclose receiver token {}", self.receiver_key.facts().token)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    #[test]
+    fn bytes() {
+        let option = FastClose { receiver_key: Key(0x0001020304050607) };
+        check_option(
+            MptcpOption::FastClose(option),
+            "1e0c7000 0001020304050607",
+            "fastclose receiver token 0x8a851ff8",
+        );
+        assert_eq!(FastClose::parse(&hex("7fff 0001020304050607")), Some(option));
+        assert_eq!(FastClose::parse(&hex("7000 0001020304050607 00")), None);
+    }
+}

@@ -229,3 +229,84 @@ impl fmt::Display for MpCapable {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    const FLAGS: CapableFlags = CapableFlags::new(false, false);
+    const A: Key = Key(0x0001020304050607);
+    const KERNEL: Key = Key(0x1bc778d50fc752dd);
+
+    #[test]
+    fn shapes_by_length() {
+        check_option(
+            MptcpOption::Capable(MpCapable::Syn { version: 1, flags: FLAGS }),
+            "1e04 0101",
+            "capable v1 [H]",
+        );
+        // from a live kernel
+        check_option(
+            MptcpOption::Capable(MpCapable::SynAck {
+                version: 1,
+                flags: FLAGS,
+                sender_key: KERNEL,
+            }),
+            "1e0c0101 1bc778d50fc752dd",
+            "capable v1 [H] sender token 0xeebb0c6c",
+        );
+        let (version, flags, sender_key, receiver_key) = (1, FLAGS, A, KERNEL);
+        check_option(
+            MptcpOption::Capable(MpCapable::Ack { version, flags, sender_key, receiver_key }),
+            "1e140101 0001020304050607 1bc778d50fc752dd",
+            "capable v1 [H] sender token 0x8a851ff8 receiver token 0xeebb0c6c",
+        );
+        let flags = CapableFlags::new(true, true);
+        for (checksum, bytes, text) in [
+            (None, "1e1601a1 0001020304050607 1bc778d50fc752dd 000b", ""),
+            (Some(0x9681), "1e1801a1 0001020304050607 1bc778d50fc752dd 000b 9681", " csum 0x9681"),
+        ] {
+            check_option(
+                MptcpOption::Capable(MpCapable::AckData {
+                    version,
+                    flags,
+                    sender_key,
+                    receiver_key,
+                    data_len: 11,
+                    checksum,
+                }),
+                bytes,
+                &std::format!(
+                    "capable v1 [ACH] sender token 0x8a851ff8 receiver token 0xeebb0c6c len 11{text}"
+                ),
+            );
+        }
+    }
+
+    /// RFC 8684 3.1 [INI-2] [INI-6]: a version is no matter of form.
+    #[test]
+    fn other_versions_keep_their_number() {
+        for version in 0..16 {
+            let parsed = MpCapable::parse(&[version, 0x01]).unwrap();
+            assert_eq!((parsed.version(), parsed.flags()), (version, FLAGS));
+        }
+        assert_eq!(MpCapable::parse(&hex("0001 0001020304050607")).map(|o| o.version()), Some(0));
+    }
+
+    #[test]
+    fn flags_by_letter() {
+        let all = CapableFlags(0xff);
+        assert!(all.checksum_required() && all.extensibility() && all.deny_join_initial());
+        assert!(all.hmac_sha256());
+        assert_eq!(all.algorithms(), 0x1f);
+        assert_eq!(std::format!("{all}"), "[ABCDEFGH]");
+        let none = CapableFlags(0);
+        assert!(!none.checksum_required() && !none.extensibility() && !none.deny_join_initial());
+        assert!(!none.hmac_sha256());
+        // [INI-18] [INI-21]
+        assert_eq!(CapableFlags::new(false, false).0, 0x01);
+        assert_eq!(CapableFlags::new(true, true).0, 0xa1);
+    }
+}

@@ -42,3 +42,25 @@ impl fmt::Display for MpFail {
         write!(f, "fail seq {:#018x}", self.data_seq.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    #[test]
+    fn bytes() {
+        check_option(
+            MptcpOption::Fail(MpFail { data_seq: DataSeq(0xe3db22c6785a0d46) }),
+            "1e0c6000 e3db22c6785a0d46",
+            "fail seq 0xe3db22c6785a0d46",
+        );
+        let reserved = hex("6fff e3db22c6785a0d46");
+        assert_eq!(
+            MpFail::parse(&reserved),
+            Some(MpFail { data_seq: DataSeq(0xe3db22c6785a0d46) })
+        );
+        assert_eq!(MpFail::parse(&reserved[..9]), None);
+    }
+}

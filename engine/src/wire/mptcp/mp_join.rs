@@ -117,3 +117,47 @@ impl fmt::Display for MpJoin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    #[test]
+    fn shapes_by_length() {
+        let (address_id, token, nonce) = (AddressId(2), Token(0x34179de5), Nonce(0x11223344));
+        check_option(
+            MptcpOption::Join(MpJoin::Syn { backup: true, address_id, token, nonce }),
+            "1e0c1102 34179de5 11223344",
+            "join backup id 2 token 0x34179de5 nonce 0x11223344",
+        );
+        // from a live kernel
+        check_option(
+            MptcpOption::Join(MpJoin::SynAck {
+                backup: false,
+                address_id: AddressId(0),
+                hmac: *hex("803b9a71bac327e5").first_chunk().unwrap(),
+                nonce: Nonce(0xa431534c),
+            }),
+            "1e101000 803b9a71bac327e5 a431534c",
+            "join id 0 hmac 0x803b9a71bac327e5 nonce 0xa431534c",
+        );
+        check_option(
+            MptcpOption::Join(MpJoin::Ack {
+                hmac: *hex("a54aebb37c11d2bcb27a15b82beba5d3656c8727").first_chunk().unwrap(),
+            }),
+            "1e181000 a54aebb37c11d2bcb27a15b82beba5d3656c8727",
+            "join hmac 0xa54aebb37c11d2bcb27a15b82beba5d3656c8727",
+        );
+    }
+
+    #[test]
+    fn reserved_bits_do_not_matter() {
+        let body = hex("1f02 34179de5 11223344");
+        assert_eq!(MpJoin::parse(&body), MpJoin::parse(&hex("1102 34179de5 11223344")));
+        let third = |head: &str| MpJoin::parse(&[hex(head), std::vec![7; 20]].concat());
+        assert_eq!(third("1fff"), third("1000"));
+        assert_eq!(third("1000"), Some(MpJoin::Ack { hmac: [7; 20] }));
+    }
+}

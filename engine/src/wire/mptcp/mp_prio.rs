@@ -40,3 +40,19 @@ impl fmt::Display for MpPrio {
         f.write_str(if self.backup { "prio backup" } else { "prio" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    #[test]
+    fn both_priorities() {
+        check_option(MptcpOption::Prio(MpPrio { backup: true }), "1e0351", "prio backup");
+        check_option(MptcpOption::Prio(MpPrio { backup: false }), "1e0350", "prio");
+        assert_eq!(MpPrio::parse(&hex("5e")), Some(MpPrio { backup: false }));
+        // [SEC-6]
+        assert_eq!(MpPrio::parse(&hex("5102")), None);
+    }
+}

@@ -46,3 +46,25 @@ impl fmt::Display for MpTcpRst {
         write!(f, "tcprst {kind} reason {:#04x}", self.reason.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    #[test]
+    fn bytes() {
+        let interference = ResetReason::MiddleboxInterference;
+        check_option(
+            MptcpOption::TcpRst(MpTcpRst { transient: false, reason: interference }),
+            "1e048006",
+            "tcprst permanent reason 0x06",
+        );
+        let option = MpTcpRst { transient: true, reason: ResetReason::Unassigned(0x40) };
+        check_option(MptcpOption::TcpRst(option), "1e048140", "tcprst transient reason 0x40");
+        // [OPT-15]
+        assert_eq!(MpTcpRst::parse(&hex("8f40")), Some(option));
+        assert_eq!(MpTcpRst::parse(&hex("80")), None);
+    }
+}

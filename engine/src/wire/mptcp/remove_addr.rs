@@ -83,3 +83,29 @@ impl fmt::Display for RemoveAddr {
         self.ids().iter().try_for_each(|id| write!(f, " {}", id.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::mptcp::MptcpOption;
+    use crate::wire::samples::{check_option, hex};
+
+    #[test]
+    fn one_and_all() {
+        let one = RemoveAddr::from_ids(&[AddressId(7)]).unwrap();
+        check_option(MptcpOption::RemoveAddr(one), "1e044007", "remove-addr id 7");
+        let three = RemoveAddr::from_ids(&[AddressId(1), AddressId(255), AddressId(1)]).unwrap();
+        check_option(MptcpOption::RemoveAddr(three), "1e064001ff01", "remove-addr id 1 255 1");
+        let most = RemoveAddr::from_ids(&[AddressId(9); CAPACITY]).unwrap();
+        assert_eq!(most.wire_len(), 40);
+        assert_eq!(RemoveAddr::parse(&[&[0x4f][..], &[9; CAPACITY]].concat()), Some(most));
+    }
+
+    #[test]
+    fn none_or_too_many_are_refused() {
+        assert_eq!(RemoveAddr::from_ids(&[]), None);
+        assert_eq!(RemoveAddr::from_ids(&[AddressId(1); CAPACITY + 1]), None);
+        assert_eq!(RemoveAddr::parse(&hex("40")), None);
+        assert_eq!(RemoveAddr::parse(&[0x40; CAPACITY + 2]), None);
+    }
+}
