@@ -129,10 +129,10 @@ pub(super) struct JoinSyn {
 fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
     options.signals.iter().find_map(|option| match option {
         MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => Some(JoinSyn {
-            token: *token,
-            nonce: *nonce,
-            address_id: *address_id,
-            backup: *backup,
+            token,
+            nonce,
+            address_id,
+            backup,
         }),
         _ => None,
     })

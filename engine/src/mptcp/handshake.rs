@@ -35,14 +35,14 @@ pub(crate) const fn own_flags(checksum: bool) -> CapableFlags {
 
 fn capable(signals: &SignalList) -> Option<MpCapable> {
     signals.iter().find_map(|option| match option {
-        MptcpOption::Capable(capable) => Some(*capable),
+        MptcpOption::Capable(capable) => Some(capable),
         _ => None,
     })
 }
 
 fn join(signals: &SignalList) -> Option<MpJoin> {
     signals.iter().find_map(|option| match option {
-        MptcpOption::Join(join) => Some(*join),
+        MptcpOption::Join(join) => Some(join),
         _ => None,
     })
 }

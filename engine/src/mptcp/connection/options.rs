@@ -31,7 +31,7 @@ impl Connection {
             self.on_no_dss(index, disposition, counters);
         }
         for option in options.signals.iter() {
-            self.on_signal(now, index, option, segment, counters);
+            self.on_signal(now, index, &option, segment, counters);
         }
         let Some(subflow) = self.subflows.get(index) else { return };
         // The answer to the third ACK: any acceptable segment shows that the peer took the join [JOIN-9].
