@@ -62,8 +62,10 @@ pub(super) fn build(options: &LabOptions) -> Result<LabState> {
 }
 
 fn sysctls(role: &str, state: &LabState) -> Result<()> {
-    let devs = state.paths.iter().map(|p| p.dev.as_str());
-    for dev in ["all", "default"].into_iter().chain(devs) {
+    for key in ["all", "default"] {
+        write_sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
+    }
+    for LabPath { dev, .. } in &state.paths {
         write_sysctl(&format!("net/ipv4/conf/{dev}/rp_filter"), "0")?;
         // Nobody speaks IPv6 here, and its neighbour discovery would only blur packet counts.
         write_sysctl_if_there(&format!("net/ipv6/conf/{dev}/disable_ipv6"), "1")?;
@@ -194,7 +196,7 @@ pub(super) fn cut(state: &LabState, path: &LabPath, cut: bool) -> Result<()> {
 
 fn absent_is_fine(result: Result<String>) -> Result<()> {
     const ABSENT: [&str; 4] =
-        ["No such file", "Invalid handle", "handle of zero", "Invalid argument"];
+        ["Cannot find specified qdisc", "Invalid handle", "handle of zero", "No such file"];
     match result {
         Err(e) if e.kind == ErrorKind::Command && ABSENT.iter().any(|a| e.because.contains(a)) => {
             Ok(())
