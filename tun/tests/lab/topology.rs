@@ -178,3 +178,30 @@ fn links_go_down_are_cut_and_come_back() {
         KernelClient::connect(&here, "192.168.58.101:7000".parse().unwrap(), Protocol::Tcp).is_ok()
     );
 }
+
+#[test]
+fn a_cut_in_the_middle_of_a_transfer_is_survived_and_measured() {
+    if !require_root("a_cut_in_the_middle_of_a_transfer_is_survived_and_measured") {
+        return;
+    }
+    const BYTES: u64 = 20_000_000;
+    let rate = Some("100mbit".to_owned());
+    let lab = TestLab::up("mid", LabOptions { rate, ..LabOptions::default() });
+    let (here, there) = (lab.netns("client").unwrap(), lab.netns("server").unwrap());
+    let bind = "0.0.0.0:7000".parse().unwrap();
+    let server = PeerServer::start(&there, bind, Protocol::Mptcp, Mode::Echo).unwrap();
+    let peer = "192.168.56.101:7000".parse().unwrap();
+    let client = KernelClient::connect(&here, peer, Protocol::Mptcp).unwrap();
+    let transfer = std::thread::scope(|scope| {
+        let running = scope.spawn(|| client.echo(BYTES).unwrap_or_else(|e| panic!("{e}")));
+        eventually("a quarter is there", || server.received() > BYTES / 4);
+        lab.cut("eth2", true).unwrap();
+        assert!(server.received() < BYTES, "the cut came too late to mean anything");
+        running.join().unwrap()
+    });
+    assert_eq!((transfer.bytes, transfer.subflows), (BYTES, 3));
+    assert!(transfer.longest_stall <= transfer.elapsed);
+    // The sum of the three rates is the limit.
+    assert!(transfer.goodput() < 300e6, "{transfer:?}");
+    eprintln!("{:.1} Mbit/s, {transfer:?}", transfer.goodput() / 1e6);
+}
