@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use super::LabOptions;
 use super::state::{LabPath, LabState, Node, namespace};
-use super::{LabOptions, devices_in};
 use crate::net::{
     ErrorKind, NetError, Netns, Prefix, Result, ip, ip_batch, named_namespaces, read_sysctl, run,
     tc_batch, write_sysctl, write_sysctl_if_there,
@@ -62,8 +62,10 @@ pub(super) fn build(options: &LabOptions) -> Result<LabState> {
 }
 
 fn sysctls(role: &str, state: &LabState) -> Result<()> {
-    let devs = state.paths.iter().map(|p| p.dev.as_str());
-    for dev in ["all", "default"].into_iter().chain(devs) {
+    for key in ["all", "default"] {
+        write_sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
+    }
+    for LabPath { dev, .. } in &state.paths {
         write_sysctl(&format!("net/ipv4/conf/{dev}/rp_filter"), "0")?;
         // Nobody speaks IPv6 here, and its neighbour discovery would only blur packet counts.
         write_sysctl_if_there(&format!("net/ipv6/conf/{dev}/disable_ipv6"), "1")?;
@@ -193,8 +195,13 @@ pub(super) fn cut(state: &LabState, path: &LabPath, cut: bool) -> Result<()> {
 }
 
 fn absent_is_fine(result: Result<String>) -> Result<()> {
-    const ABSENT: [&str; 4] =
-        ["No such file", "Invalid handle", "handle of zero", "Invalid argument"];
+    const ABSENT: [&str; 5] = [
+        "Cannot find specified qdisc",
+        "Invalid handle",
+        "handle of zero",
+        "No such file",
+        "Cannot find device",
+    ];
     match result {
         Err(e) if e.kind == ErrorKind::Command && ABSENT.iter().any(|a| e.because.contains(a)) => {
             Ok(())
@@ -210,10 +217,9 @@ pub(super) fn remove(name: &str) -> Result<bool> {
     let ours: Vec<&String> = ours.iter().filter(|ns| there.contains(ns)).collect();
     for ns in &ours {
         // A program inside keeps a namespace alive after its name is gone, so the links go first.
+        // One may go by itself at any moment, when its other end went with a namespace before.
         for (dev, _) in LINKS {
-            if devices_in(ns).is_ok_and(|d| d.iter().any(|x| x == dev)) {
-                ip(&["-n", ns, "link", "delete", dev])?;
-            }
+            absent_is_fine(ip(&["-n", ns, "link", "delete", dev]))?;
         }
     }
     for ns in &ours {

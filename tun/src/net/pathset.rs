@@ -297,6 +297,10 @@ fn apply_all(plans: &[PathPlan], journal: &mut Journal, lock: &StateLock) -> Res
     }
     for plan in plans {
         journal_of(plan, journal)?;
+        if !is_v6(plan) {
+            // Or the engine would get the kernel's router solicitations.
+            sysctl::write_if_there(&format!("net/ipv6/conf/{}/disable_ipv6", plan.tun), "1")?;
+        }
         ip_batch(&[family(plan)], &device_lines(plan))?;
         if plan.return_path == ReturnPath::Local {
             continue;

@@ -24,16 +24,16 @@ pub fn state_dir() -> Result<PathBuf> {
         (std::env::temp_dir().join(format!("mpuser-{uid}")), 0o700)
     };
     let made = DirBuilder::new().mode(mode).create(&dir);
+    // Root of a user namespace does not own the machine's /run.
+    let help = if uid == 0 {
+        "inside a user namespace first run: mount -t tmpfs none /run".to_owned()
+    } else {
+        format!("remove it, or set XDG_RUNTIME_DIR to a directory of your own (uid {uid})")
+    };
     let there = dir.symlink_metadata().map_err(|e| {
-        let mut error = NetError::io(
-            format!("cannot make the directory {}", dir.display()),
-            made.as_ref().err().unwrap_or(&e),
-        );
-        if uid == 0 {
-            // Root of a user namespace does not own the machine's /run.
-            error.help = "inside a user namespace first run: mount -t tmpfs none /run".to_owned();
-        }
-        error
+        let cause = made.as_ref().err().unwrap_or(&e);
+        let error = NetError::io(format!("cannot make the directory {}", dir.display()), cause);
+        NetError { help: help.clone(), ..error }
     })?;
     // In a world-writable parent somebody else could have put it there first.
     if !there.is_dir() || there.uid() != uid {
@@ -41,7 +41,7 @@ pub fn state_dir() -> Result<PathBuf> {
             ErrorKind::Permission,
             format!("{} cannot be used", dir.display()),
             "it is not a directory, or it belongs to another user",
-            format!("remove it, or set XDG_RUNTIME_DIR; then try again (uid {uid})"),
+            help,
         ));
     }
     Ok(dir)

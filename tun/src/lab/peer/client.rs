@@ -145,9 +145,14 @@ impl KernelClient {
         let (mut position, mut subflows) = (0u64, self.subflows().unwrap_or(0));
         let start = gaps.last;
         loop {
-            let read = (&self.stream).read(&mut buffer);
-            let n = read
-                .map_err(|e| socket_error(&format!("receiving stopped at byte {position}"), &e))?;
+            let n = match (&self.stream).read(&mut buffer) {
+                Ok(n) => n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    let what = format!("receiving stopped at byte {position}");
+                    return Err(socket_error(&what, &e));
+                }
+            };
             if n == 0 {
                 break;
             }

@@ -46,7 +46,8 @@ pub struct PeerServer {
 const LOOK_MS: libc::c_int = 50;
 
 impl PeerServer {
-    /// Listens on `bind` (port 0: any) in `ns`.
+    /// Listens on `bind` (port 0: any) in `ns`. With one address of several the kernel resets the
+    /// joins to the others it announces, so `0.0.0.0` is what an MPTCP server wants.
     pub fn start(ns: &Netns, bind: SocketAddr, protocol: Protocol, mode: Mode) -> Result<Self> {
         let listen = || -> std::io::Result<(Socket, SocketAddr)> {
             let listener = socket(protocol, bind)?;
@@ -156,7 +157,10 @@ fn serve(mut stream: &TcpStream, shared: &Shared, mode: Mode) -> std::io::Result
     }
     let mut buffer = vec![0; CHUNK];
     loop {
-        let n = stream.read(&mut buffer)?;
+        let n = match stream.read(&mut buffer) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
         let Some(read) = buffer.get(..n).filter(|b| !b.is_empty()) else { break };
         shared.received.fetch_add(n as u64, Ordering::Relaxed);
         if mode == Mode::Echo {
