@@ -68,6 +68,11 @@ impl Rack {
         self.reordering_seen
     }
 
+    #[cfg(test)]
+    pub(crate) const fn reo_wnd_mult(&self) -> u32 {
+        self.reo_wnd_mult
+    }
+
     /// A D-SACK says that a retransmission was needless: wait longer, once per round trip.
     pub(crate) fn on_dsack(&mut self, una: u64, nxt: u64) {
         if self.dsack_round.is_none_or(|round| una >= round) {

@@ -526,3 +526,7 @@ fn duplicate_block(sacks: &[Range<u64>], una: u64) -> Option<&Range<u64>> {
 #[cfg(test)]
 #[path = "recovery_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "recovery_sim.rs"]
+mod sim;

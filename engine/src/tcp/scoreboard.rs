@@ -317,13 +317,14 @@ impl Scoreboard {
 
     /// Marks the first segment as lost, whatever is known about it. Returns the octets newly lost.
     pub(crate) fn mark_first_lost(&mut self) -> u64 {
-        let end = (self.una + self.mss).min(self.nxt);
-        if self.log.front().is_some_and(|front| front.state == State::InFlight) {
+        let Some(front) = self.log.front() else { return 0 };
+        let end = front.range.end.min(self.una + self.mss);
+        if front.state == State::InFlight {
             self.split(0, end);
         }
-        self.mark_lost(
-            |entry| if entry.range.end <= end { Verdict::Lost } else { Verdict::TooLate },
-        )
+        self.mark_lost(|entry| {
+            if entry.range.end <= end { Verdict::Lost } else { Verdict::TooLate }
+        })
     }
 
     /// Nothing thought lost is lost after all.
