@@ -132,7 +132,9 @@ impl Naive {
                 self.una = end;
             }
             Op::Lose(time) => {
-                for octet in self.octets[una..].iter_mut().filter(|o| o.0 == State::InFlight && o.2 < *time) {
+                for octet in
+                    self.octets[una..].iter_mut().filter(|o| o.0 == State::InFlight && o.2 < *time)
+                {
                     octet.0 = State::Lost;
                     changed += 1;
                 }
@@ -143,7 +145,10 @@ impl Naive {
                     octet.0 = if octet.0 == State::InFlight { State::Lost } else { octet.0 };
                 }
             }
-            Op::Unmark => self.octets[una..].iter_mut().filter(|o| o.0 == State::Lost).for_each(|o| o.0 = State::InFlight),
+            Op::Unmark => self.octets[una..]
+                .iter_mut()
+                .filter(|o| o.0 == State::Lost)
+                .for_each(|o| o.0 = State::InFlight),
             Op::RetransmitLost(_) => {
                 let range = next_lost.map_or(0..0, |r| r.start as usize..r.end as usize);
                 self.octets[range].iter_mut().for_each(|o| *o = (State::InFlight, true, now));
@@ -177,7 +182,8 @@ fn apply(board: &mut Scoreboard, now: Instant, op: &Op) -> u64 {
         Op::Ack(n) => board.acknowledge(board.una() + n, |p| changed += p.len()),
         Op::Lose(time) => {
             let time = Instant::from_millis(*time);
-            changed = board.mark_lost(|e| if e.sent_at < time { Verdict::Lost } else { Verdict::TooLate });
+            changed = board
+                .mark_lost(|e| if e.sent_at < time { Verdict::Lost } else { Verdict::TooLate });
         }
         Op::LoseFirst(_) => changed = board.mark_first_lost(),
         Op::Unmark => board.unmark_lost(),

@@ -24,7 +24,8 @@ fn round(cc: &mut dyn CongestionControl, now: &mut Instant, rtt: Duration) {
     let acks = (cc.window() / MSS).max(1);
     for _ in 0..acks {
         *now += rtt / u32::try_from(acks).unwrap();
-        let ack = AckSample { srtt: Some(rtt), rtt_latest: Some(rtt), ..sample(*now, MSS, acks * MSS) };
+        let ack =
+            AckSample { srtt: Some(rtt), rtt_latest: Some(rtt), ..sample(*now, MSS, acks * MSS) };
         cc.on_ack(&ack, &CoupledView::NONE);
     }
 }
@@ -35,7 +36,9 @@ fn both() -> [Box<dyn CongestionControl>; 2] {
 
 #[test]
 fn initial_window_follows_rfc_6928() {
-    for (mss, window) in [(536, 5360), (1000, 10_000), (1460, 14_600), (2000, 14_600), (9000, 18_000)] {
+    for (mss, window) in
+        [(536, 5360), (1000, 10_000), (1460, 14_600), (2000, 14_600), (9000, 18_000)]
+    {
         assert_eq!(NewReno::new(mss).window(), window);
         assert_eq!(Cubic::new(mss).window(), window);
     }
@@ -62,7 +65,11 @@ fn reno_adds_one_segment_per_round_trip() {
     let mut cc = NewReno::new(MSS as u32);
     let mut now = Instant::ZERO;
     cc.on_congestion(now, 20_000);
-    assert_eq!((cc.window(), cc.ssthresh()), (5000, 5000), "half of the window, which bounds the flight");
+    assert_eq!(
+        (cc.window(), cc.ssthresh()),
+        (5000, 5000),
+        "half of the window, which bounds the flight"
+    );
     round(&mut cc, &mut now, RTT);
     assert_eq!(cc.window(), 5000, "the window stands still in fast recovery");
     cc.on_recovery_exit(now);
@@ -159,7 +166,15 @@ impl FloatCubic {
         let w_max = if cwnd < w_max_before { cwnd * 0.85 } else { cwnd };
         let start = cwnd * 0.7;
         let k = ((w_max - start).max(0.0) / 0.4).cbrt();
-        Self { cwnd: start, w_max: w_max.max(start), start: now, epoch: start, k, estimate: start, prior: cwnd }
+        Self {
+            cwnd: start,
+            w_max: w_max.max(start),
+            start: now,
+            epoch: start,
+            k,
+            estimate: start,
+            prior: cwnd,
+        }
     }
 
     fn curve(&self, t: f64) -> f64 {
@@ -204,13 +219,21 @@ fn cubic_follows_the_curve_of_rfc_9438() {
             for _ in 0..acks {
                 now += rtt / u32::try_from(acks).unwrap();
                 let seconds = now.as_nanos() as f64 / 1e9;
-                cc.on_ack(&AckSample { srtt: Some(rtt), ..sample(now, MSS, acks * MSS) }, &CoupledView::NONE);
-                let model = model.get_or_insert_with(|| FloatCubic::after_loss(segments as f64, 0.0, seconds));
+                cc.on_ack(
+                    &AckSample { srtt: Some(rtt), ..sample(now, MSS, acks * MSS) },
+                    &CoupledView::NONE,
+                );
+                let model = model
+                    .get_or_insert_with(|| FloatCubic::after_loss(segments as f64, 0.0, seconds));
                 model.ack(seconds, rtt.as_secs_f64());
             }
             let want = model.as_ref().map_or(0.0, |m| m.cwnd) * MSS as f64;
             let error = (cc.window() as f64 - want).abs() / want;
-            assert!(error < 0.002, "round {n} of {segments}/{rtt_ms}: {} against {want}", cc.window());
+            assert!(
+                error < 0.002,
+                "round {n} of {segments}/{rtt_ms}: {} against {want}",
+                cc.window()
+            );
         }
     }
 }
@@ -233,7 +256,10 @@ fn cubic_comes_back_to_its_plateau_after_k_seconds() {
     assert!(windows[10] - windows[0] > windows[80] - windows[70], "concave: fast first");
     // Fast convergence: a loss below the old plateau lowers the next one.
     cc.on_congestion(now, cc.window());
-    assert_eq!(cc.ssthresh(), windows[windows.len() - 1] / 10 * 7 + windows[windows.len() - 1] % 10 * 7 / 10);
+    assert_eq!(
+        cc.ssthresh(),
+        windows[windows.len() - 1] / 10 * 7 + windows[windows.len() - 1] % 10 * 7 / 10
+    );
 }
 
 #[test]
