@@ -1,7 +1,7 @@
 //! Randomness is handed in as a seed, never fetched.
 
-use rand::SeedableRng;
 use rand::Rng as _;
+use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
 /// The one generator of an endpoint: keys, nonces, ports and secrets come from it.

@@ -47,7 +47,8 @@ fn run(
     let outcome = runtime.block_on(async {
         let mut builder = Stack::builder();
         for (plan, device) in set.paths().iter().zip(devices) {
-            builder = builder.path(PathConfig::new(device, plan.engine).name(plan.egress.dev.clone()));
+            builder =
+                builder.path(PathConfig::new(device, plan.engine).name(plan.egress.dev.clone()));
         }
         if let Ok(file) = std::env::var("PCAP") {
             builder = builder.capture(CaptureWriter::new(std::fs::File::create(file)?));

@@ -128,12 +128,9 @@ pub(super) struct JoinSyn {
 
 fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
     options.signals.iter().find_map(|option| match option {
-        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => Some(JoinSyn {
-            token,
-            nonce,
-            address_id,
-            backup,
-        }),
+        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => {
+            Some(JoinSyn { token, nonce, address_id, backup })
+        }
         _ => None,
     })
 }

@@ -9,11 +9,11 @@ use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
 use crate::tcp::{PlanKind, SegmentPlan};
+use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
     Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption, WireDataSeq,
 };
-use crate::wire::OptionBuffer;
 
 /// What the options of a segment depend on beyond the subflow itself: values of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct MetaView {
 impl MetaView {
     /// [DSS-18]: the long form where the low half could wrap within one MSL.
     fn width(&self, seq: DataSeq) -> WireDataSeq {
-        if self.short && seq.low32() < 1 << 31 { 
+        if self.short && seq.low32() < 1 << 31 {
             WireDataSeq::Short(seq.low32())
         } else {
             WireDataSeq::Long(seq.0)

@@ -4,8 +4,8 @@
 
 use crate::crypto::{Key, Nonce, join_hmac, verify};
 use crate::error::FallbackReason;
-use crate::wire::mptcp::{CapableFlags, MpCapable, MpJoin, MptcpOption};
 use crate::wire::SignalList;
+use crate::wire::mptcp::{CapableFlags, MpCapable, MpJoin, MptcpOption};
 
 /// The MPTCP version spoken (RFC 8684).
 pub(crate) const VERSION: u8 = 1;
@@ -30,7 +30,9 @@ pub(crate) struct Offer {
 
 /// The flags this end sends: HMAC-SHA256 alone [INI-21] (K2), and A where checksums are wanted.
 pub(crate) const fn own_flags(checksum: bool) -> CapableFlags {
-    CapableFlags(CapableFlags::HMAC_SHA256 | if checksum { CapableFlags::CHECKSUM_REQUIRED } else { 0 })
+    CapableFlags(
+        CapableFlags::HMAC_SHA256 | if checksum { CapableFlags::CHECKSUM_REQUIRED } else { 0 },
+    )
 }
 
 fn capable(signals: &SignalList) -> Option<MpCapable> {
@@ -61,7 +63,10 @@ pub(crate) fn on_syn(signals: &SignalList) -> Result<Offer, FallbackReason> {
 }
 
 /// The client's reading of the SYN/ACK; `checksum` is what its own SYN asked for.
-pub(crate) fn on_syn_ack(signals: &SignalList, checksum: bool) -> Result<Agreement, FallbackReason> {
+pub(crate) fn on_syn_ack(
+    signals: &SignalList,
+    checksum: bool,
+) -> Result<Agreement, FallbackReason> {
     let Some(MpCapable::SynAck { version, flags, sender_key }) = capable(signals) else {
         return Err(FallbackReason::SynAckWithoutCapable);
     };
@@ -116,7 +121,11 @@ pub(crate) fn on_join_syn_ack(
         return Err(JoinFailure::NoOption);
     };
     let expected = join_hmac(peer, own, nonce, own_nonce).leftmost64();
-    if verify(&hmac, &expected) { Ok((nonce, address_id, backup)) } else { Err(JoinFailure::BadHmac) }
+    if verify(&hmac, &expected) {
+        Ok((nonce, address_id, backup))
+    } else {
+        Err(JoinFailure::BadHmac)
+    }
 }
 
 /// The joined side's reading of the third packet [JOIN-14].

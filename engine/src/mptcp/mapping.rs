@@ -3,8 +3,8 @@
 //! Everything is kept as offsets: stream offsets of the subflow, data offsets of the connection. A queue and not a
 //! single slot, because segments arrive out of order and mappings with them.
 
-use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::seq::{DataSeq, SubflowSeq};
+use crate::wire::checksum::{Checksum, dss_checksum};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
@@ -188,12 +188,8 @@ impl Entry {
 
     fn release(&mut self, ready: &mut VecDeque<Mapped>) {
         let Some(expected) = self.mapping.checksum else { return };
-        let sum = dss_checksum(
-            expected.data_seq,
-            expected.subflow_seq,
-            expected.data_len,
-            self.sum,
-        );
+        let sum =
+            dss_checksum(expected.data_seq, expected.subflow_seq, expected.data_len, self.sum);
         if sum != expected.value {
             self.held.clear();
             ready.push_back(Mapped::ChecksumFailed(self.mapping.data));

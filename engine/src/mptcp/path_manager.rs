@@ -92,7 +92,12 @@ impl PathManager {
     ///
     /// A known identifier with a new port is a new target [ADDR-16]; with a new address it is a mistake of the
     /// peer's and ignored [ADDR-15].
-    pub(crate) fn on_announced(&mut self, id: AddressId, address: IpAddr, port: Option<u16>) -> bool {
+    pub(crate) fn on_announced(
+        &mut self,
+        id: AddressId,
+        address: IpAddr,
+        port: Option<u16>,
+    ) -> bool {
         // [ADDR-8]: no port means the one in use.
         let address = SocketAddr::new(address, port.unwrap_or(self.first.remote.port()));
         if let Some(known) = self.announced.iter_mut().find(|a| a.id == id) {

@@ -107,11 +107,6 @@ impl SendQueue {
         taken
     }
 
-    /// How many octets [`Self::take_new`] could give in one piece.
-    pub(crate) fn contiguous_unsent(&self) -> usize {
-        self.unsent.front().map_or(0, BytesMut::len)
-    }
-
     /// The next new octets, at most `max`, as one piece; they count as given to a subflow.
     pub(crate) fn take_new(&mut self, max: usize) -> Option<(u64, Bytes)> {
         let block = self.unsent.front_mut()?;
@@ -167,7 +162,8 @@ impl SendQueue {
 
     /// Sent octets from `offset` on, at most `max`, as one piece.
     pub(crate) fn sent_at(&self, offset: u64, max: usize) -> Option<Bytes> {
-        let index = self.sent.partition_point(|(start, piece)| start + piece.len() as u64 <= offset);
+        let index =
+            self.sent.partition_point(|(start, piece)| start + piece.len() as u64 <= offset);
         let (start, piece) = self.sent.get(index)?;
         let skip = usize::try_from(offset.checked_sub(*start)?).ok()?;
         let len = piece.len().checked_sub(skip)?.min(max);

@@ -340,7 +340,8 @@ impl Send {
 
     /// A long pause says that the window's size is no longer known to fit the path (RFC 5681 4.1).
     pub(super) fn restart_after_idle(&mut self, now: Instant) {
-        let Some(last) = self.last_sent.filter(|_| !self.is_outstanding() && self.unsent() > 0) else {
+        let Some(last) = self.last_sent.filter(|_| !self.is_outstanding() && self.unsent() > 0)
+        else {
             return;
         };
         let (idle, rto) = (now.saturating_since(last), self.rtt.rto());

@@ -241,7 +241,8 @@ impl Connection {
     fn adopt(&mut self, agreement: Agreement, now: Instant, window: u32) {
         self.mode = Mode::Mptcp;
         self.checksum = agreement.checksum;
-        self.peer = Some(PeerKeys { key: agreement.remote_key, facts: agreement.remote_key.facts() });
+        self.peer =
+            Some(PeerKeys { key: agreement.remote_key, facts: agreement.remote_key.facts() });
         self.paths.set_deny_join_initial(agreement.deny_join_initial);
         // The SYN counts as the Data ACK of the IDSN, so its window opens the data level.
         self.send.on_data_ack(0, u64::from(window));

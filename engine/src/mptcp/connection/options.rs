@@ -11,9 +11,9 @@ use crate::mptcp::subflow::Phase;
 use crate::seq::{DataSeq, SubflowSeq};
 use crate::tcp::{Disposition, Segment};
 use crate::time::Instant;
+use crate::wire::TcpOptions;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{AddAddr, Dss, DssMapping, MpCapable, MptcpOption};
-use crate::wire::TcpOptions;
 
 impl Connection {
     pub(super) fn on_options(
@@ -242,13 +242,7 @@ impl Connection {
     }
 
     /// RFC 8684 3.4.1: the HMAC is checked, the address echoed and handed to the path manager.
-    fn on_add_addr(
-        &mut self,
-        now: Instant,
-        index: usize,
-        add: &AddAddr,
-        counters: &mut Counters,
-    ) {
+    fn on_add_addr(&mut self, now: Instant, index: usize, add: &AddAddr, counters: &mut Counters) {
         if add.echo {
             counters.echo_add += 1;
             return;

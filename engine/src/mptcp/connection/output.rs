@@ -171,14 +171,15 @@ impl Connection {
         let reserved = self.meta_view().reserved_options();
         let mut snapshots = mem::take(&mut self.snapshots);
         snapshots.clear();
-        snapshots.extend(self.subflows.iter().filter(|s| s.is_usable()).map(|s| s.snapshot(reserved)));
+        snapshots
+            .extend(self.subflows.iter().filter(|s| s.is_usable()).map(|s| s.snapshot(reserved)));
         if snapshots.is_empty() {
             // Every subflow is suspect: better one of them than none.
-            let active = self.subflows.iter().filter(|s| s.phase == Phase::Active && s.tcp.can_send());
+            let active =
+                self.subflows.iter().filter(|s| s.phase == Phase::Active && s.tcp.can_send());
             snapshots.extend(active.map(|s| s.snapshot(reserved)));
         }
-        let view =
-            SchedulerView { now, subflows: &snapshots, unsent, window: self.send.window() };
+        let view = SchedulerView { now, subflows: &snapshots, unsent, window: self.send.window() };
         let answer = match self.scheduler.pick(&view) {
             Pick::Send { subflow, len } => snapshots
                 .iter()

@@ -13,7 +13,11 @@ use alloc::vec::Vec;
 impl Connection {
     /// The path manager may have subflows to open.
     pub(crate) fn wants_joins(&self) -> bool {
-        self.client && self.is_mptcp() && self.confirmed && !self.finished && !self.close.is_complete()
+        self.client
+            && self.is_mptcp()
+            && self.confirmed
+            && !self.finished
+            && !self.close.is_complete()
     }
 
     /// The next subflow to open.

@@ -12,7 +12,12 @@ fn subflow(id: u32, srtt_ms: u64, available: u64, backup: bool) -> SubflowSnapsh
     }
 }
 
-fn picks(kind: SchedulerKind, subflows: &[SubflowSnapshot], unsent: u64, times: usize) -> Vec<Option<u32>> {
+fn picks(
+    kind: SchedulerKind,
+    subflows: &[SubflowSnapshot],
+    unsent: u64,
+    times: usize,
+) -> Vec<Option<u32>> {
     let mut scheduler = new(kind);
     let view = SchedulerView { now: Instant::ZERO, subflows, unsent, window: u64::MAX };
     (0..times)
@@ -45,7 +50,8 @@ fn backups_wait_while_a_regular_subflow_exists() {
 
 #[test]
 fn round_robin_visits_every_open_subflow() {
-    let all = [subflow(0, 30, 2_800, false), subflow(3, 10, 2_800, false), subflow(7, 5, 2_800, false)];
+    let all =
+        [subflow(0, 30, 2_800, false), subflow(3, 10, 2_800, false), subflow(7, 5, 2_800, false)];
     let expected = vec![Some(0), Some(3), Some(7), Some(0), Some(3)];
     assert_eq!(picks(SchedulerKind::RoundRobin, &all, 9_000, 5), expected);
 }
