@@ -90,6 +90,8 @@ impl Send {
         self.una = ack;
         self.chunks.release(ack);
         self.timeouts = 0;
+        // The answer came while the probe was still to be sent.
+        self.tail_probe = None;
         self.last_progress = now;
         octets
     }

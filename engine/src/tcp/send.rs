@@ -262,8 +262,8 @@ impl Send {
         // Part of a segment waits until there is room for a whole one, unless nothing would bring that about.
         let idle = self.loss.pipe() == 0 && lost == 0 && unsent == 0;
         let room = if idle { room.max(mss) } else { room - room % mss };
-        let window = self.window_takes(room.max(unsent), mss, false).saturating_sub(unsent);
-        room.min(window)
+        let window = self.window_takes(unsent.saturating_add(room), mss, false);
+        room.min(window.saturating_sub(unsent))
     }
 
     /// What goes next, by order of need: a tail probe, what is lost, new data.

@@ -104,6 +104,23 @@ impl Host {
         }
     }
 
+    fn summary(&self) -> std::string::String {
+        let Some(socket) = &self.socket else { return "no socket".into() };
+        std::format!(
+            "{} {:?} sent {}..{} of {}, received {}, last heard of at {}, progress at {}, {} timeouts, {} segments",
+            socket.state().as_str(),
+            socket.end(),
+            socket.una(),
+            socket.nxt(),
+            self.total,
+            self.received,
+            socket.last_received_at(),
+            socket.last_progress(),
+            socket.backoff_count(),
+            self.segments,
+        )
+    }
+
     fn limits(&self) -> SendLimits {
         SendLimits {
             window: self.buffer - self.unread,
@@ -279,11 +296,12 @@ impl Pair {
     /// Runs to the end: all data arrived, both sides closed in order, no timer runs.
     pub(super) fn finish(&mut self) {
         self.run_until(ms(3_600_000 * 24));
+        let summary = self.hosts.each_ref().map(Host::summary);
         for at in 0..2 {
             let other = self.hosts[1 - at].total;
             let host = &mut self.hosts[at];
             let socket = host.socket.as_ref().expect("there is a socket");
-            assert_eq!(socket.end(), Some(SocketEnd::Finished), "{socket:#?}");
+            assert_eq!(socket.end(), Some(SocketEnd::Finished), "host {at}: {summary:?}");
             assert_eq!(host.received, other);
             assert_eq!(socket.poll_timeout(), None);
             assert!(socket.peer_fin_received() && socket.fin_acked());

@@ -82,6 +82,8 @@ fn build(case: &Case, client: bool) -> Host {
     params.config.timestamps = pick(case.timestamps);
     params.config.max_retransmits = 40;
     params.config.max_syn_retransmits = 20;
+    // Well below TIME-WAIT, or a FIN whose ACKs are lost finds nobody who would answer.
+    params.config.max_rto = Duration::from_secs(5);
     params.config.congestion =
         if case.cubic { CongestionAlgorithm::Cubic } else { CongestionAlgorithm::NewReno };
     let mut host = Host::new(params, total);
