@@ -14,8 +14,8 @@ const MAX_REO_WND_MULT: u32 = 255;
 /// The state RFC 8985 calls `RACK.*`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rack {
-    /// Send time and end of the most recently sent range known to have arrived.
-    newest: Option<(Instant, u64)>,
+    /// The most recently sent octets known to have arrived: their place in the order of transmissions, and their end.
+    newest: Option<(u64, u64)>,
     rtt: Duration,
     /// Highest offset acknowledged in any way.
     fack: u64,
@@ -51,7 +51,7 @@ impl Rack {
             return;
         }
         self.rtt = rtt;
-        let candidate = (piece.sent_at, piece.range.end);
+        let candidate = (piece.order, piece.range.end);
         if self.newest.is_none_or(|newest| candidate > newest) {
             self.newest = Some(candidate);
         }
@@ -66,6 +66,11 @@ impl Rack {
     #[cfg(test)]
     pub(crate) const fn reordering_seen(&self) -> bool {
         self.reordering_seen
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn reo_wnd_mult(&self) -> u32 {
+        self.reo_wnd_mult
     }
 
     /// A D-SACK says that a retransmission was needless: wait longer, once per round trip.
@@ -107,7 +112,7 @@ impl Rack {
         let patience = self.rtt + self.reo_wnd(in_recovery, board.sacked_segments(), rtt);
         let mut look_again = None;
         let newly_lost = board.mark_lost(|entry| {
-            if newest <= (entry.sent_at, entry.range.end) {
+            if newest <= (entry.order, entry.range.end) {
                 return Verdict::TooLate;
             }
             let deadline = entry.sent_at + patience;

@@ -37,7 +37,8 @@ pub(crate) struct AckOutcome {
     pub(crate) newly_delivered: u64,
     /// Octets found lost.
     pub(crate) newly_lost: u64,
-    /// Time since the oldest octet newly acknowledged was sent; never from retransmitted data (Karn).
+    /// Time since the oldest octet newly acknowledged was sent; never from retransmitted data (Karn), unless the
+    /// timestamp echo tells which transmission arrived.
     pub(crate) rtt_sample: Option<Duration>,
     /// The last recovery answered no loss: `undo`, and `reset_backoff`. Recovery, if still under way, is over.
     pub(crate) spurious: bool,
@@ -130,7 +131,7 @@ struct Delivery {
     /// Send time of the oldest piece acknowledged that was sent once.
     oldest: Option<Instant>,
     oldest_sacked: Option<Instant>,
-    newest: Option<(Instant, Snapshot)>,
+    newest: Option<(u64, Instant, Snapshot)>,
     retransmitted: bool,
     /// Something thought lost was acknowledged in order without having been sent again.
     lost_original: bool,
@@ -140,8 +141,8 @@ impl Delivery {
     fn add(&mut self, piece: &Transmission, cumulative: bool) {
         self.octets += piece.range.end - piece.range.start;
         self.lost_original |= cumulative && !piece.retransmitted && piece.state == State::Lost;
-        if self.newest.is_none_or(|(sent_at, _)| sent_at <= piece.sent_at) {
-            self.newest = Some((piece.sent_at, piece.snapshot));
+        if self.newest.is_none_or(|(order, ..)| order <= piece.order) {
+            self.newest = Some((piece.order, piece.sent_at, piece.snapshot));
         }
         let oldest = if cumulative { &mut self.oldest } else { &mut self.oldest_sacked };
         if !piece.retransmitted {
@@ -236,7 +237,9 @@ impl LossRecovery {
 
         let mut outcome =
             AckOutcome { newly_acked, newly_delivered: delivery.octets, ..AckOutcome::default() };
-        outcome.rtt_sample = delivery.rtt(now);
+        // RFC 7323 4: an echo tells even where Karn's rule forbids, so a back-off ends with the first progress.
+        let echoed = echo.filter(|_| newly_acked > 0).map(|sent_at| now.saturating_since(sent_at));
+        outcome.rtt_sample = delivery.rtt(now).or(echoed.filter(|rtt| !rtt.is_zero()));
         if newly_acked > 0 {
             (self.timers.rto_since, self.timers.probe_since) = (now, now); // RFC 6298 5.3
         }
@@ -264,8 +267,8 @@ impl LossRecovery {
             outcome.newly_delivered = outcome.newly_delivered.saturating_add_signed(counted);
         }
         outcome.enter_recovery = self.enter_if_lost(outcome.newly_lost);
-        if let Some(newest) = delivery.newest {
-            outcome.rate = self.rate.on_delivery(now, delivery.octets, newest);
+        if let Some((_, sent_at, snapshot)) = delivery.newest {
+            outcome.rate = self.rate.on_delivery(now, delivery.octets, (sent_at, snapshot));
         }
         outcome
     }
@@ -321,9 +324,10 @@ impl LossRecovery {
         if let Some(dsack) = dsack {
             spurious |= undo.on_dsack(dsack) && self.board.lost() == 0;
         }
-        // As in F-RTO (RFC 5682 3): after a timeout, what was not sent again arrives nevertheless. When all is
-        // acknowledged at once, the ACKs may have been lost just as well.
-        spurious |= self.phase == Phase::Timeout && lost_original && !complete;
+        // In the spirit of F-RTO (RFC 5682): after a timeout, what was neither sent again nor reported by SACK is
+        // acknowledged nevertheless, so it was late, not lost. When everything is acknowledged at once, it may have
+        // been the ACKs that were lost; without SACK, a filled hole looks the same.
+        spurious |= self.sack && self.phase == Phase::Timeout && lost_original && !complete;
         if spurious {
             self.undo = None;
             self.phase = Phase::Open;
@@ -532,3 +536,7 @@ fn duplicate_block(sacks: &[Range<u64>], una: u64) -> Option<&Range<u64>> {
 #[cfg(test)]
 #[path = "recovery_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "recovery_sim.rs"]
+mod sim;

@@ -30,6 +30,9 @@ pub(crate) struct Transmission {
     pub(crate) range: Range<u64>,
     /// When it was last sent.
     pub(crate) sent_at: Instant,
+    /// How many transmissions came before that one. Drivers stamp a batch with one time, so time alone does not
+    /// tell an original from a retransmission sent right after it.
+    pub(crate) order: u64,
     /// It was sent more than once: what acknowledges it is ambiguous (Karn).
     pub(crate) retransmitted: bool,
     /// What became of it.
@@ -71,6 +74,7 @@ pub(crate) struct Scoreboard {
     lost_from: u64,
     /// Entries from here on were sent once, in order, and nothing happened to them since.
     untouched_from: u64,
+    transmissions: u64,
 }
 
 impl Scoreboard {
@@ -86,6 +90,7 @@ impl Scoreboard {
             lost: 0,
             lost_from: 0,
             untouched_from: 0,
+            transmissions: 0,
         }
     }
 
@@ -144,19 +149,22 @@ impl Scoreboard {
             return;
         }
         let range = self.nxt..end;
+        self.transmissions += 1;
+        let order = self.transmissions;
         self.nxt = end;
         if self.log.len() >= MAX_ENTRIES
             && let Some(last) = self.log.back_mut()
             && last.state == State::InFlight
         {
             last.range.end = end;
-            last.sent_at = now;
+            (last.sent_at, last.order) = (now, order);
             return;
         }
         let (state, retransmitted) = (State::InFlight, false);
         self.log.push_back(Transmission {
             range,
             sent_at: now,
+            order,
             retransmitted,
             state,
             snapshot,
@@ -166,6 +174,7 @@ impl Scoreboard {
 
     /// `range` was sent again. What the peer has selectively acknowledged of it stays so.
     pub(crate) fn retransmit(&mut self, now: Instant, range: &Range<u64>, snapshot: Snapshot) {
+        self.transmissions += 1;
         let first_lost = self.next_lost(1).map_or(u64::MAX, |lost| lost.start);
         let mut index = self.position(range.start);
         while let Some(entry) = self.log.get(index).filter(|entry| entry.range.start < range.end) {
@@ -184,7 +193,7 @@ impl Scoreboard {
             }
             entry.state = State::InFlight;
             entry.retransmitted = true;
-            entry.sent_at = now;
+            (entry.sent_at, entry.order) = (now, self.transmissions);
             entry.snapshot = snapshot;
             self.untouched_from = self.untouched_from.max(entry.range.end);
             index += 1;
@@ -284,10 +293,11 @@ impl Scoreboard {
             }
         }
         let next_is_sacked = self.log.get(at + 1).is_some_and(|next| next.state == State::Sacked);
-        if next_is_sacked && let Some(next) = self.log.remove(at + 1) {
-            if let Some(entry) = self.log.get_mut(at) {
-                entry.absorb(&next, next.segments);
-            }
+        if next_is_sacked
+            && let Some(next) = self.log.remove(at + 1)
+            && let Some(entry) = self.log.get_mut(at)
+        {
+            entry.absorb(&next, next.segments);
         }
         at + 1
     }
@@ -317,12 +327,15 @@ impl Scoreboard {
 
     /// Marks the first segment as lost, whatever is known about it. Returns the octets newly lost.
     pub(crate) fn mark_first_lost(&mut self) -> u64 {
-        let end = (self.una + self.mss).min(self.nxt);
-        if self.log.front().is_some_and(|front| front.state == State::InFlight) {
+        let Some(front) = self.log.front() else { return 0 };
+        let end = front.range.end.min(self.una + self.mss);
+        if front.state == State::InFlight {
             self.split(0, end);
         }
         self.mark_lost(
-            |entry| if entry.range.end <= end { Verdict::Lost } else { Verdict::TooLate },
+            |entry| {
+                if entry.range.end <= end { Verdict::Lost } else { Verdict::TooLate }
+            },
         )
     }
 
@@ -401,6 +414,7 @@ impl Transmission {
         self.range.end = right.range.end;
         self.segments += segments;
         self.sent_at = self.sent_at.max(right.sent_at);
+        self.order = self.order.max(right.order);
         self.retransmitted |= right.retransmitted;
     }
 }

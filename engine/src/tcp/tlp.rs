@@ -1,6 +1,6 @@
 //! Tail loss probe (RFC 8985 7): a segment sent early, so that a lost tail is found by its ACK, not by the RTO.
 
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use core::ops::Range;
 
 /// Allowance for a delayed ACK when a single segment is in flight (RFC 8985 7.2 `TLP.max_ack_delay`).

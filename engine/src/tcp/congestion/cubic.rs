@@ -3,7 +3,9 @@
 //! All in integers: octets and microseconds. The constants C = 0.4 and beta = 0.7 are fractions below.
 
 use super::hystart::{Growth, HyStart};
-use super::{AckSample, CongestionControl, CoupledView, initial_window, min_ssthresh, segment_size};
+use super::{
+    AckSample, CongestionControl, CoupledView, initial_window, min_ssthresh, segment_size,
+};
 use crate::time::{Duration, Instant};
 
 /// beta = 7/10: what remains of the window after a loss (RFC 9438 4.6).

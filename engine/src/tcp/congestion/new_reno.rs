@@ -1,6 +1,8 @@
 //! The standard: slow start, congestion avoidance, halving (RFC 5681, RFC 6582).
 
-use super::{AckSample, CongestionControl, CoupledView, initial_window, min_ssthresh, segment_size};
+use super::{
+    AckSample, CongestionControl, CoupledView, initial_window, min_ssthresh, segment_size,
+};
 use crate::time::{Duration, Instant};
 
 /// RFC 5681 with byte counting (RFC 3465), without a limit per ACK: receivers here acknowledge super-segments.
