@@ -50,8 +50,7 @@ impl Socket {
             Acceptance::Reset => return self.on_reset(),
             Acceptance::Drop => {
                 let end = self.recv.offset(seg.seq).saturating_add(seg.payload.len() as i64);
-                disposition.duplicate =
-                    !seg.payload.is_empty() && end <= self.recv.nxt() as i64;
+                disposition.duplicate = !seg.payload.is_empty() && end <= self.recv.nxt() as i64;
                 return disposition;
             }
         }

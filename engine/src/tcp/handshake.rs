@@ -146,13 +146,13 @@ impl Socket {
 
     /// The peer acknowledged the SYN: ESTABLISHED, or FIN-WAIT-1 when this end closed meanwhile.
     fn on_handshake_acked(&mut self, now: Instant, seg: &Segment) {
-        self.state =
-            if self.send.fin_queued() { State::FinWait1 } else { State::Established };
+        self.state = if self.send.fin_queued() { State::FinWait1 } else { State::Established };
         self.handshake.pending = false;
         self.handshake.deadline = None;
-        let rtt = self.handshake.rtt(now).or_else(|| {
-            Some(now.saturating_since(self.timestamps.echoed_at(now, seg)?))
-        });
+        let rtt = self
+            .handshake
+            .rtt(now)
+            .or_else(|| Some(now.saturating_since(self.timestamps.echoed_at(now, seg)?)));
         self.send.on_established(now, rtt);
     }
 

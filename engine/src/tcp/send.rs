@@ -67,6 +67,8 @@ pub(super) struct Send {
     pub(super) last_progress: Instant,
     pub(super) sent: u64,
     pub(super) retransmitted: u64,
+    /// Octets a second, as last measured.
+    pub(super) delivery_rate: Option<u64>,
 }
 
 impl Send {
@@ -98,6 +100,7 @@ impl Send {
             last_progress: now,
             sent: 0,
             retransmitted: 0,
+            delivery_rate: None,
         }
     }
 
@@ -340,7 +343,8 @@ impl Send {
 
     /// A long pause says that the window's size is no longer known to fit the path (RFC 5681 4.1).
     pub(super) fn restart_after_idle(&mut self, now: Instant) {
-        let Some(last) = self.last_sent.filter(|_| !self.is_outstanding() && self.unsent() > 0) else {
+        let Some(last) = self.last_sent.filter(|_| !self.is_outstanding() && self.unsent() > 0)
+        else {
             return;
         };
         let (idle, rto) = (now.saturating_since(last), self.rtt.rto());
@@ -348,6 +352,13 @@ impl Send {
             self.congestion.on_idle_restart(idle, rto);
             // Once only.
             self.last_sent = None;
+        }
+    }
+
+    /// Nothing is left to send: rate samples of what is in flight say too little of the path.
+    pub(super) fn note_app_limited(&mut self) {
+        if self.nxt == self.end() && self.is_outstanding() && self.budget() > 0 {
+            self.loss.mark_app_limited();
         }
     }
 

@@ -13,7 +13,12 @@ fn answer(socket: &mut Socket, segment: &Segment) -> (Vec<PlanKind>, &'static st
 fn syn_sent() {
     use PlanKind::{Ack, ResetReply, SynAck};
     let table: &[(&str, Segment, &[PlanKind], &str)] = &[
-        ("an ACK of something else is answered with RST", seg(0, 7, b""), &[ResetReply], "SYN-SENT"),
+        (
+            "an ACK of something else is answered with RST",
+            seg(0, 7, b""),
+            &[ResetReply],
+            "SYN-SENT",
+        ),
         ("so is SYN/ACK with such an ACK", with(seg(0, 0, b""), "S"), &[ResetReply], "SYN-SENT"),
         ("but never a RST", with(seg(0, 7, b""), "R"), &[], "SYN-SENT"),
         ("a RST without ACK is blind", with(seg(0, 0, b""), "Rn"), &[], "SYN-SENT"),
@@ -100,7 +105,12 @@ fn established_state() {
         ("FIN", with(seg(1, 1, b""), "F"), &[Ack], "CLOSE-WAIT"),
         ("FIN out of order", with(seg(5, 1, b""), "F"), &[Ack], "ESTAB"),
         ("an ACK of nothing sent (RFC 5961 5)", seg(1, 2, b"x"), &[ChallengeAck], "ESTAB"),
-        ("an ACK too old (RFC 5961 5)", seg(1, 1u32.wrapping_sub(60_001), b"x"), &[ChallengeAck], "ESTAB"),
+        (
+            "an ACK too old (RFC 5961 5)",
+            seg(1, 1u32.wrapping_sub(60_001), b"x"),
+            &[ChallengeAck],
+            "ESTAB",
+        ),
         ("an old ACK", seg(1, 1u32.wrapping_sub(60_000), b""), &[], "ESTAB"),
         ("no ACK bit", with(seg(1, 1, b"x"), "n"), &[], "ESTAB"),
         ("SYN in the window (RFC 5961 4)", with(seg(9, 1, b""), "S"), &[ChallengeAck], "ESTAB"),

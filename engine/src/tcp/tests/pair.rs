@@ -159,7 +159,11 @@ impl Host {
             self.received += data.len() as u64;
             self.unread += data.len() as u32;
         }
-        assert!(self.unread <= self.buffer + (1 << 4), "the window was overrun: {}", self.summary());
+        assert!(
+            self.unread <= self.buffer + (1 << 4),
+            "the window was overrun: {}",
+            self.summary()
+        );
         if self.read_every.is_zero() {
             self.unread = 0;
         }

@@ -157,7 +157,10 @@ fn the_right_edge_never_retreats_and_opening_is_told() {
     // Half of the window is gone above: what was promised stays.
     let plans = offer(&mut socket, 20, 25_000);
     assert_eq!(u32::from(plans[0].window), WINDOW - 2920);
-    socket.on_segment(ms(21), &Segment { payload: Bytes::from(vec![1; 47_080]), ..seg(2921, 1, b"") });
+    socket.on_segment(
+        ms(21),
+        &Segment { payload: Bytes::from(vec![1; 47_080]), ..seg(2921, 1, b"") },
+    );
     let plans = offer(&mut socket, 21, 0);
     assert_eq!((kinds(&plans), plans[0].window), (vec![PlanKind::Ack], 0));
     // Receiver silly-window avoidance (RFC 9293 3.8.6.2.2): small steps are kept back.

@@ -134,7 +134,12 @@ fn half_close_lets_the_other_direction_go_on() {
 }
 
 /// Octets a second over ten seconds.
-fn goodput(seed: u64, network: Network, algorithm: CongestionAlgorithm, super_segments: bool) -> u64 {
+fn goodput(
+    seed: u64,
+    network: Network,
+    algorithm: CongestionAlgorithm,
+    super_segments: bool,
+) -> u64 {
     let mut client = host(1, u64::MAX / 2);
     client.params.config.congestion = algorithm;
     client.largest_chunk = 65_000;
