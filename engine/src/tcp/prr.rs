@@ -16,10 +16,11 @@ pub(crate) struct Prr {
 
 impl Prr {
     /// Fast recovery begins. `ssthresh` is the window to end with, `recover_fs` the octets in flight when the loss
-    /// was detected (what was delivered by that ACK included, what was sacked before it not).
+    /// was detected (what was delivered by that ACK included, what was sacked before it not). One segment may go
+    /// at once, even if it was a timer that detected the loss and no ACK follows.
     pub(crate) fn new(ssthresh: u64, recover_fs: u64, mss: u32) -> Self {
         let (recover_fs, mss) = (recover_fs.max(1), u64::from(mss.max(1)));
-        Self { ssthresh, recover_fs, mss, delivered: 0, out: 0, budget: 0 }
+        Self { ssthresh, recover_fs, mss, delivered: 0, out: 0, budget: mss }
     }
 
     /// An ACK in fast recovery, the one that began it included. `pipe` is what is in flight after it.
@@ -49,6 +50,12 @@ impl Prr {
             // The first retransmission goes out at once.
             self.budget = self.budget.max(self.mss);
         }
+    }
+
+    /// The reordering timer found more lost, in fast recovery already. What is lost is no longer in flight, and makes
+    /// room for as much: without it the retransmission would wait for an ACK that may never come.
+    pub(crate) fn on_loss(&mut self, newly_lost: u64) {
+        self.budget = self.budget.saturating_add(newly_lost);
     }
 
     /// `bytes` were sent, new or again.
@@ -87,11 +94,14 @@ mod tests {
     #[test]
     fn the_first_retransmission_never_waits() {
         let mut prr = Prr::new(10_000, 20_000, 1000);
+        assert_eq!(prr.budget(), 1000, "a timer found the loss");
         prr.on_ack(0, 19_000, 1000, false);
-        assert_eq!(prr.budget(), 1000);
+        assert_eq!(prr.budget(), 1000, "an ACK did");
         prr.on_sent(1000);
         prr.on_ack(0, 19_000, 0, false);
         assert_eq!(prr.budget(), 0);
+        prr.on_loss(1000);
+        assert_eq!(prr.budget(), 1000, "a lost retransmission goes out again");
     }
 
     #[test]
@@ -106,6 +116,5 @@ mod tests {
         prr.on_sent(2000);
         prr.on_ack(1000, 2000, 1000, true);
         assert_eq!(prr.budget(), 1000, "a lost retransmission is not safe");
-        assert!(Prr::new(u64::MAX, 0, 0).budget() == 0);
     }
 }

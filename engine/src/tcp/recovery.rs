@@ -56,7 +56,7 @@ pub(crate) struct AckOutcome {
 /// What an expired timer asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TimeoutOutcome {
-    /// Octets found lost; [`LossRecovery::next_lost`] yields them.
+    /// Octets found lost; [`LossRecovery::next_lost`] yields them. In fast recovery already: `Prr::on_loss`.
     pub(crate) newly_lost: u64,
     /// Fast recovery begins (reordering timer): `on_congestion`, new `Prr`.
     pub(crate) enter_recovery: bool,

@@ -205,11 +205,9 @@ impl Sim {
         }
         if out.enter_recovery {
             self.cc.on_congestion(self.now, in_flight);
-            let mut prr = Prr::new(self.cc.ssthresh(), in_flight, MSS as u32);
-            prr.on_ack(0, self.loss.pipe(), out.newly_lost, false);
-            self.prr = Some(prr);
+            self.prr = Some(Prr::new(self.cc.ssthresh(), in_flight, MSS as u32));
         } else if let Some(prr) = &mut self.prr {
-            prr.on_ack(0, self.loss.pipe(), out.newly_lost, false);
+            prr.on_loss(out.newly_lost);
         }
         if let Some(probe) = out.probe {
             let fresh = self.new_data(MSS).filter(|_| probe.new_data);
