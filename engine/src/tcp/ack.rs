@@ -174,6 +174,8 @@ impl Send {
         let outcome = self.loss.on_timeout(now, timer, &mut self.rtt);
         if outcome.enter_recovery {
             self.enter_recovery(now, in_flight);
+        } else if let Some(prr) = &mut self.prr {
+            prr.on_loss(outcome.newly_lost);
         }
         if outcome.retransmission_timeout {
             if self.timeouts >= most {

@@ -183,7 +183,17 @@ impl Send {
         self.congestion.set_mss(mss);
     }
 
-    pub(super) fn on_established(&mut self, now: Instant, rtt: Option<Duration>) {
+    /// The handshake is complete; its SYN or SYN/ACK went out `transmissions` times.
+    pub(super) fn on_established(
+        &mut self,
+        now: Instant,
+        rtt: Option<Duration>,
+        transmissions: u32,
+    ) {
+        // The first timer, of 1 s, may just have been impatient: as in Linux it takes two (RFC 5681 3.1).
+        if transmissions > 2 {
+            self.congestion.on_handshake_loss();
+        }
         if let Some(rtt) = rtt {
             self.rtt.on_sample(rtt);
         }
@@ -275,10 +285,10 @@ impl Send {
         let many = limits.max_payload - limits.max_payload % mss;
         let cap = u64::from(many.max(mss));
         if let Some(probe) = &self.tail_probe {
-            if probe.new_data {
-                if let Some(piece) = self.fresh(u64::from(mss), mss, u64::MAX, insist) {
-                    return Some(piece);
-                }
+            if probe.new_data
+                && let Some(piece) = self.fresh(u64::from(mss), mss, u64::MAX, insist)
+            {
+                return Some(piece);
             }
             let range = probe.last_segment.clone();
             if range.start >= self.una && range.end <= self.nxt {

@@ -203,12 +203,12 @@ impl Pair {
             return;
         }
         let mut at = self.now + network.delay;
-        if network.rate > 0 {
+        if let Some(nanos) = (size * 1_000_000_000).checked_div(network.rate) {
             let free = self.hosts[from].link_free.max(self.now);
             if free.saturating_since(self.now) > network.queue {
                 return;
             }
-            let free = free + Duration::from_nanos(size * 1_000_000_000 / network.rate);
+            let free = free + Duration::from_nanos(nanos);
             self.hosts[from].link_free = free;
             at = free + network.delay;
         }
@@ -287,10 +287,10 @@ impl Pair {
                 self.deliver(to, &segment);
             }
             for host in &mut self.hosts {
-                if let Some(socket) = &mut host.socket {
-                    if socket.poll_timeout().is_some_and(|at| at <= self.now) {
-                        socket.on_timeout(self.now);
-                    }
+                if let Some(socket) = &mut host.socket
+                    && socket.poll_timeout().is_some_and(|at| at <= self.now)
+                {
+                    socket.on_timeout(self.now);
                 }
                 if host.next_read <= self.now {
                     host.unread = 0;

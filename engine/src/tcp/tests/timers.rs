@@ -38,7 +38,15 @@ fn syn_tells_how_often_it_went_out() {
     assert_eq!((again.kind, again.transmissions, again.ack), (PlanKind::Syn, 1, None));
     // Nobody knows which of the two was answered (Karn).
     socket.on_segment(ms(1010), &syn("S"));
-    assert_eq!(socket.srtt(), None);
+    assert_eq!((socket.srtt(), socket.cwnd()), (None, 14_600));
+    // After a second loss the window starts small (RFC 5681 3.1).
+    let mut socket = Socket::connect(ms(0), plain_params());
+    for at in [0, 1000, 3000] {
+        socket.on_timeout(ms(at));
+        drain(&mut socket, ms(at));
+    }
+    socket.on_segment(ms(3010), &syn("S"));
+    assert_eq!(socket.cwnd(), 1460);
 }
 
 #[test]
@@ -208,7 +216,7 @@ fn single_octets_cannot_hold_a_scaled_window_open() {
         socket.request_ack();
         offer(&mut socket, 20, 60_000 - taken.min(60_000));
     }
-    assert!(taken >= 60_000 && taken < 60_000 + 128, "{taken}");
+    assert!((60_000..60_000 + 128).contains(&taken), "{taken}");
 }
 
 #[test]

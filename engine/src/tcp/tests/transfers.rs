@@ -122,6 +122,24 @@ fn tiny_windows_and_a_slow_reader() {
 }
 
 #[test]
+fn both_ends_may_open_and_close_at_once() {
+    for seed in 0..50 {
+        let network = Network { loss: seed * 4, reorder: 100, ..Network::default() };
+        let mut pair = Pair::new(seed, network, host(1, 9_000), host(2, 9_000));
+        let params = pair.hosts[1].params.clone();
+        pair.hosts[1].socket = Some(Socket::connect(ms(0), params));
+        pair.finish();
+    }
+    let mut pair = Pair::new(0, Network::default(), host(1, 0), host(2, 0));
+    pair.hosts.iter_mut().for_each(|host| host.keep_open = true);
+    pair.run_until(ms(100));
+    pair.hosts.iter_mut().for_each(|host| host.keep_open = false);
+    pair.run_until(ms(115));
+    assert_eq!(pair.socket(0).state(), State::Closing);
+    pair.finish();
+}
+
+#[test]
 fn half_close_lets_the_other_direction_go_on() {
     let mut pair = Pair::new(5, Network::default(), host(1, 1_000), host(2, 400_000));
     pair.hosts[1].keep_open = true;
