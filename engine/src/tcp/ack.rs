@@ -2,6 +2,7 @@
 
 use super::congestion::{AckSample, CoupledView};
 use super::prr::Prr;
+use super::rate::RateSample;
 use super::recovery::AckOutcome;
 use super::segment::Segment;
 use super::send::Send;
@@ -90,6 +91,8 @@ impl Send {
         self.una = ack;
         self.chunks.release(ack);
         self.timeouts = 0;
+        // The answer came while the probe was still to be sent.
+        self.tail_probe = None;
         self.last_progress = now;
         octets
     }
@@ -122,6 +125,9 @@ impl Send {
             let advanced = outcome.newly_acked > 0;
             prr.on_ack(outcome.newly_delivered, self.loss.pipe(), outcome.newly_lost, advanced);
         }
+        if let Some(rate) = outcome.rate {
+            self.on_rate_sample(rate);
+        }
         if outcome.newly_acked > 0 || outcome.newly_delivered > 0 {
             let sample = AckSample {
                 now,
@@ -135,6 +141,18 @@ impl Send {
                 in_recovery: self.loss.in_recovery(),
             };
             self.congestion.on_ack(&sample, coupled);
+        }
+    }
+
+    /// A sample taken while the application was the limit counts only if it shows that more is possible.
+    fn on_rate_sample(&mut self, rate: RateSample) {
+        let octets = u128::from(rate.delivered) * 1_000_000_000;
+        let nanos = rate.interval.as_nanos();
+        let Some(bytes) = octets.checked_div(nanos).and_then(|n| u64::try_from(n).ok()) else {
+            return;
+        };
+        if !rate.app_limited || self.delivery_rate.is_none_or(|known| bytes >= known) {
+            self.delivery_rate = Some(bytes);
         }
     }
 
@@ -156,6 +174,8 @@ impl Send {
         let outcome = self.loss.on_timeout(now, timer, &mut self.rtt);
         if outcome.enter_recovery {
             self.enter_recovery(now, in_flight);
+        } else if let Some(prr) = &mut self.prr {
+            prr.on_loss(outcome.newly_lost);
         }
         if outcome.retransmission_timeout {
             if self.timeouts >= most {

@@ -49,7 +49,8 @@ impl Socket {
             Acceptance::Accept => {}
             Acceptance::Reset => return self.on_reset(),
             Acceptance::Drop => {
-                disposition.duplicate = !seg.payload.is_empty();
+                let end = self.recv.offset(seg.seq).saturating_add(seg.payload.len() as i64);
+                disposition.duplicate = !seg.payload.is_empty() && end <= self.recv.nxt() as i64;
                 return disposition;
             }
         }

@@ -153,7 +153,7 @@ impl Socket {
             .handshake
             .rtt(now)
             .or_else(|| Some(now.saturating_since(self.timestamps.echoed_at(now, seg)?)));
-        self.send.on_established(now, rtt);
+        self.send.on_established(now, rtt, self.handshake.transmissions);
     }
 
     /// The SYN's timer ran out.

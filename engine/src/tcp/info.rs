@@ -80,6 +80,12 @@ impl Socket {
         self.send.congestion.ssthresh()
     }
 
+    /// Delivery rate as last measured, bytes a second.
+    #[must_use]
+    pub fn delivery_rate(&self) -> Option<u64> {
+        self.send.delivery_rate
+    }
+
     /// Smoothed round-trip time; `None` before the first sample.
     #[must_use]
     pub fn srtt(&self) -> Option<Duration> {

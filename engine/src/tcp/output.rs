@@ -41,6 +41,7 @@ impl Socket {
         if let Some(piece) = self.send.next(limits, self.probe.persist_due) {
             return Some(self.plan_piece(now, piece));
         }
+        self.send.note_app_limited();
         self.refresh_persist(now);
         if self.probe.persist_due {
             return Some(self.plan_probe(now, PlanKind::WindowProbe));

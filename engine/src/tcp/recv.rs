@@ -128,10 +128,10 @@ impl Recv {
     /// A segment before the window: its data arrived before.
     pub(super) fn on_duplicate(&mut self, start: i64, len: usize) {
         let end = start.saturating_add(len as i64).min(self.nxt as i64);
-        if let (Ok(from), Ok(to)) = (u64::try_from(start), u64::try_from(end)) {
-            if from < to {
-                self.dsack = Some(from..to);
-            }
+        if let (Ok(from), Ok(to)) = (u64::try_from(start), u64::try_from(end))
+            && from < to
+        {
+            self.dsack = Some(from..to);
         }
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Send {
     pub(super) last_progress: Instant,
     pub(super) sent: u64,
     pub(super) retransmitted: u64,
+    /// Octets a second, as last measured.
+    pub(super) delivery_rate: Option<u64>,
 }
 
 impl Send {
@@ -98,6 +100,7 @@ impl Send {
             last_progress: now,
             sent: 0,
             retransmitted: 0,
+            delivery_rate: None,
         }
     }
 
@@ -180,7 +183,17 @@ impl Send {
         self.congestion.set_mss(mss);
     }
 
-    pub(super) fn on_established(&mut self, now: Instant, rtt: Option<Duration>) {
+    /// The handshake is complete; its SYN or SYN/ACK went out `transmissions` times.
+    pub(super) fn on_established(
+        &mut self,
+        now: Instant,
+        rtt: Option<Duration>,
+        transmissions: u32,
+    ) {
+        // The first timer, of 1 s, may just have been impatient: as in Linux it takes two (RFC 5681 3.1).
+        if transmissions > 2 {
+            self.congestion.on_handshake_loss();
+        }
         if let Some(rtt) = rtt {
             self.rtt.on_sample(rtt);
         }
@@ -262,8 +275,8 @@ impl Send {
         // Part of a segment waits until there is room for a whole one, unless nothing would bring that about.
         let idle = self.loss.pipe() == 0 && lost == 0 && unsent == 0;
         let room = if idle { room.max(mss) } else { room - room % mss };
-        let window = self.window_takes(room.max(unsent), mss, false).saturating_sub(unsent);
-        room.min(window)
+        let window = self.window_takes(unsent.saturating_add(room), mss, false);
+        room.min(window.saturating_sub(unsent))
     }
 
     /// What goes next, by order of need: a tail probe, what is lost, new data.
@@ -272,10 +285,10 @@ impl Send {
         let many = limits.max_payload - limits.max_payload % mss;
         let cap = u64::from(many.max(mss));
         if let Some(probe) = &self.tail_probe {
-            if probe.new_data {
-                if let Some(piece) = self.fresh(u64::from(mss), mss, u64::MAX, insist) {
-                    return Some(piece);
-                }
+            if probe.new_data
+                && let Some(piece) = self.fresh(u64::from(mss), mss, u64::MAX, insist)
+            {
+                return Some(piece);
             }
             let range = probe.last_segment.clone();
             if range.start >= self.una && range.end <= self.nxt {
@@ -349,6 +362,13 @@ impl Send {
             self.congestion.on_idle_restart(idle, rto);
             // Once only.
             self.last_sent = None;
+        }
+    }
+
+    /// Nothing is left to send: rate samples of what is in flight say too little of the path.
+    pub(super) fn note_app_limited(&mut self) {
+        if self.nxt == self.end() && self.is_outstanding() && self.budget() > 0 {
+            self.loss.mark_app_limited();
         }
     }
 

@@ -54,10 +54,10 @@ impl TimestampClock {
 
     /// Takes the peer's clock from a segment that spans the last acknowledgement (RFC 7323 4.3).
     pub(super) fn on_segment(&mut self, now: Instant, seg: &Segment) {
-        if let (true, Some(option)) = (self.enabled, seg.options.timestamps) {
-            if !self.is_old(now, seg) {
-                self.recent = Some((option.value, now));
-            }
+        if let (true, Some(option)) = (self.enabled, seg.options.timestamps)
+            && !self.is_old(now, seg)
+        {
+            self.recent = Some((option.value, now));
         }
     }
 

@@ -240,6 +240,10 @@ impl CongestionControl for Cubic {
         self.epoch = None;
     }
 
+    fn on_handshake_loss(&mut self) {
+        self.cwnd = self.mss;
+    }
+
     fn set_mss(&mut self, mss: u32) {
         let mss = segment_size(mss);
         self.cwnd = super::rescale(self.cwnd, self.mss, mss);

@@ -84,6 +84,8 @@ pub trait CongestionControl: core::fmt::Debug + Send {
     fn undo(&mut self);
     /// Nothing was sent for `idle`: an old window says nothing about the path now (RFC 5681 4.1).
     fn on_idle_restart(&mut self, idle: Duration, rto: Duration);
+    /// The handshake had to be repeated: begin with one segment (RFC 5681 3.1).
+    fn on_handshake_loss(&mut self);
     /// The maximum segment size changed.
     fn set_mss(&mut self, mss: u32);
 }

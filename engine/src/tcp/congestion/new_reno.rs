@@ -110,6 +110,10 @@ impl CongestionControl for NewReno {
             super::restart_window(self.cwnd, self.ssthresh, self.mss, idle > rto);
     }
 
+    fn on_handshake_loss(&mut self) {
+        self.cwnd = self.mss;
+    }
+
     fn set_mss(&mut self, mss: u32) {
         let mss = segment_size(mss);
         self.cwnd = super::rescale(self.cwnd, self.mss, mss);

@@ -66,6 +66,8 @@ pub(super) struct Host {
     /// Octets to send, then close.
     pub(super) total: u64,
     pub(super) keep_open: bool,
+    /// The application always writes as much as it may.
+    pub(super) greedy: bool,
     written: u64,
     pub(super) received: u64,
     /// Receive buffer, and what the application has not taken out of it.
@@ -90,6 +92,7 @@ impl Host {
             params,
             total,
             keep_open: false,
+            greedy: false,
             written: 0,
             received: 0,
             unread: 0,
@@ -104,9 +107,26 @@ impl Host {
         }
     }
 
+    fn summary(&self) -> std::string::String {
+        let Some(socket) = &self.socket else { return "no socket".into() };
+        std::format!(
+            "{} {:?} sent {}..{} of {}, received {}, last heard of at {}, progress at {}, {} timeouts, {} segments",
+            socket.state().as_str(),
+            socket.end(),
+            socket.una(),
+            socket.nxt(),
+            self.total,
+            self.received,
+            socket.last_received_at(),
+            socket.last_progress(),
+            socket.backoff_count(),
+            self.segments,
+        )
+    }
+
     fn limits(&self) -> SendLimits {
         SendLimits {
-            window: self.buffer - self.unread,
+            window: self.buffer.saturating_sub(self.unread),
             reserved_options: self.reserved,
             max_payload: self.max_payload,
         }
@@ -120,8 +140,8 @@ impl Host {
             if room == 0 && socket.unsent() > 0 {
                 break;
             }
-            let most = self.largest_chunk.min(self.total - self.written).min(room.max(1000));
-            let len = 1 + dice.below(most);
+            let most = self.largest_chunk.min(self.total - self.written).min(room.max(1448));
+            let len = if self.greedy { most } else { 1 + dice.below(most) };
             let chunk: Vec<u8> = (self.written..self.written + len).map(octet).collect();
             assert_eq!(socket.write(Bytes::from(chunk)), self.written);
             self.written += len;
@@ -139,7 +159,11 @@ impl Host {
             self.received += data.len() as u64;
             self.unread += data.len() as u32;
         }
-        assert!(self.unread <= self.buffer + (1 << 14), "the window was overrun");
+        assert!(
+            self.unread <= self.buffer + (1 << 4),
+            "the window was overrun: {}",
+            self.summary()
+        );
         if self.read_every.is_zero() {
             self.unread = 0;
         }
@@ -179,12 +203,12 @@ impl Pair {
             return;
         }
         let mut at = self.now + network.delay;
-        if network.rate > 0 {
+        if let Some(nanos) = (size * 1_000_000_000).checked_div(network.rate) {
             let free = self.hosts[from].link_free.max(self.now);
             if free.saturating_since(self.now) > network.queue {
                 return;
             }
-            let free = free + Duration::from_nanos(size * 1_000_000_000 / network.rate);
+            let free = free + Duration::from_nanos(nanos);
             self.hosts[from].link_free = free;
             at = free + network.delay;
         }
@@ -263,10 +287,10 @@ impl Pair {
                 self.deliver(to, &segment);
             }
             for host in &mut self.hosts {
-                if let Some(socket) = &mut host.socket {
-                    if socket.poll_timeout().is_some_and(|at| at <= self.now) {
-                        socket.on_timeout(self.now);
-                    }
+                if let Some(socket) = &mut host.socket
+                    && socket.poll_timeout().is_some_and(|at| at <= self.now)
+                {
+                    socket.on_timeout(self.now);
                 }
                 if host.next_read <= self.now {
                     host.unread = 0;
@@ -279,11 +303,12 @@ impl Pair {
     /// Runs to the end: all data arrived, both sides closed in order, no timer runs.
     pub(super) fn finish(&mut self) {
         self.run_until(ms(3_600_000 * 24));
+        let summary = self.hosts.each_ref().map(Host::summary);
         for at in 0..2 {
             let other = self.hosts[1 - at].total;
             let host = &mut self.hosts[at];
             let socket = host.socket.as_ref().expect("there is a socket");
-            assert_eq!(socket.end(), Some(SocketEnd::Finished), "{socket:#?}");
+            assert_eq!(socket.end(), Some(SocketEnd::Finished), "host {at}: {summary:?}");
             assert_eq!(host.received, other);
             assert_eq!(socket.poll_timeout(), None);
             assert!(socket.peer_fin_received() && socket.fin_acked());

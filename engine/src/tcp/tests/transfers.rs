@@ -82,6 +82,8 @@ fn build(case: &Case, client: bool) -> Host {
     params.config.timestamps = pick(case.timestamps);
     params.config.max_retransmits = 40;
     params.config.max_syn_retransmits = 20;
+    // Well below TIME-WAIT, or a FIN whose ACKs are lost finds nobody who would answer.
+    params.config.max_rto = Duration::from_secs(5);
     params.config.congestion =
         if case.cubic { CongestionAlgorithm::Cubic } else { CongestionAlgorithm::NewReno };
     let mut host = Host::new(params, total);
@@ -120,6 +122,24 @@ fn tiny_windows_and_a_slow_reader() {
 }
 
 #[test]
+fn both_ends_may_open_and_close_at_once() {
+    for seed in 0..50 {
+        let network = Network { loss: seed * 4, reorder: 100, ..Network::default() };
+        let mut pair = Pair::new(seed, network, host(1, 9_000), host(2, 9_000));
+        let params = pair.hosts[1].params.clone();
+        pair.hosts[1].socket = Some(Socket::connect(ms(0), params));
+        pair.finish();
+    }
+    let mut pair = Pair::new(0, Network::default(), host(1, 0), host(2, 0));
+    pair.hosts.iter_mut().for_each(|host| host.keep_open = true);
+    pair.run_until(ms(100));
+    pair.hosts.iter_mut().for_each(|host| host.keep_open = false);
+    pair.run_until(ms(115));
+    assert_eq!(pair.socket(0).state(), State::Closing);
+    pair.finish();
+}
+
+#[test]
 fn half_close_lets_the_other_direction_go_on() {
     let mut pair = Pair::new(5, Network::default(), host(1, 1_000), host(2, 400_000));
     pair.hosts[1].keep_open = true;
@@ -141,6 +161,7 @@ fn goodput(
     let mut client = host(1, u64::MAX / 2);
     client.params.config.congestion = algorithm;
     client.largest_chunk = 65_000;
+    client.greedy = true;
     client.max_payload = if super_segments { 65_000 } else { 0 };
     let mut server = host(2, 0);
     server.buffer = 4 << 20;
@@ -163,7 +184,7 @@ fn fills_a_clean_path() {
     for algorithm in [CongestionAlgorithm::Cubic, CongestionAlgorithm::NewReno] {
         for super_segments in [false, true] {
             let rate = goodput(3, network, algorithm, super_segments);
-            assert!(rate > 10_500_000, "{algorithm:?} {super_segments}: {rate} octets a second");
+            assert!(rate > 11_500_000, "{algorithm:?} {super_segments}: {rate} octets a second");
         }
     }
 }
@@ -180,6 +201,6 @@ fn keeps_a_sane_share_under_random_loss() {
     // The Mathis formula gives about 1.22 * 1448 / 20 ms / sqrt(0.01) = 880 kB/s for Reno.
     for algorithm in [CongestionAlgorithm::Cubic, CongestionAlgorithm::NewReno] {
         let rate = goodput(4, network, algorithm, false);
-        assert!(rate > 500_000, "{algorithm:?}: {rate} octets a second");
+        assert!(rate > 700_000, "{algorithm:?}: {rate} octets a second");
     }
 }
