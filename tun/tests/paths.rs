@@ -26,7 +26,9 @@ async fn events_tell_the_story_even_after_the_stream_is_gone() {
     let stream = net.client.connect(server_addr()).await.unwrap();
     let mut events = stream.events();
     assert!(matches!(events.recv().await, Some(Event::Established { mptcp: true, .. })));
-    while !matches!(events.recv().await, Some(Event::SubflowEstablished { ids, .. }) if ids.0.0 != 0) {}
+    while !matches!(events.recv().await, Some(Event::SubflowEstablished { ids, .. }) if ids.0.0 != 0)
+    {
+    }
     assert!(stream.subflows().iter().any(|subflow| subflow.join));
     exchange(stream, b"done").await.unwrap();
     let mut last = None;
@@ -51,7 +53,10 @@ async fn a_path_cut_in_the_middle_costs_no_data() {
     let (answer, ()) = tokio::join!(exchange(stream, &data), cut);
     assert!(answer.unwrap() == data);
     let stats = net.client.path_stats();
-    assert!(stats.iter().all(|path| path.packets_sent > 0 && path.packets_received > 0), "{stats:?}");
+    assert!(
+        stats.iter().all(|path| path.packets_sent > 0 && path.packets_received > 0),
+        "{stats:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,8 +116,7 @@ async fn a_capture_shows_both_directions() {
         .capture(CaptureWriter::new(file.clone()))
         .build()
         .unwrap();
-    let listener =
-        mpuser_tun::MptcpListener::bind(&net.server, (server_ip(5), 80)).await.unwrap();
+    let listener = mpuser_tun::MptcpListener::bind(&net.server, (server_ip(5), 80)).await.unwrap();
     let (stream, accepted) = tokio::join!(client.connect((server_ip(5), 80)), listener.accept());
     drop((stream.unwrap(), accepted.unwrap()));
     client.shutdown(Duration::from_secs(90)).await.unwrap();
