@@ -29,7 +29,10 @@ fn next_udp(device: &PlainTun) -> Option<bytes::Bytes> {
             }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait_readable(device),
-            Err(error) => panic!("{error}"),
+            Err(error) => {
+                eprintln!("{error}");
+                return None;
+            }
         }
     }
     None
