@@ -19,6 +19,9 @@ use tokio::io::unix::AsyncFd;
 /// once.
 const RECEIVE_BATCH: usize = 64;
 
+/// A TUN device that was deleted reports an error and nothing else.
+const READABLE: Interest = Interest::READABLE.add(Interest::ERROR);
+
 /// Pause after a failed read: a device that is down may be up again soon, and must not keep a core busy.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -30,8 +33,7 @@ pub(crate) fn register(fd: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
     let fd = fd.try_clone_to_owned()?;
     // SAFETY: an `OwnedFd` is open, always gives the same descriptor, and closes it only on drop; the `AsyncFd`
     // owns it and lends it out by shared reference only.
-    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
-        .map_err(|error| error.into_parts().1)
+    unsafe { AsyncFd::register_with_interest(fd, READABLE) }.map_err(|error| error.into_parts().1)
 }
 
 /// Fires the engine's timers, and goes on sending where a batch ended.
@@ -87,7 +89,7 @@ pub(crate) async fn receive(
         let deadline = path.arm();
         let mut ready = None;
         tokio::select! {
-            outcome = descriptor.readable() => match outcome {
+            outcome = descriptor.ready(READABLE) => match outcome {
                 Ok(guard) => ready = Some(guard),
                 // The runtime is going away.
                 Err(_) => return,
@@ -100,10 +102,9 @@ pub(crate) async fn receive(
             path.device.handle_timeout(now);
         }
         let round = read_batch(&path, now, &mut arena, &mut batch);
-        if let (Some(guard), Round::Empty | Round::Failed(_)) = (&mut ready, &round) {
+        if let (Some(mut guard), Round::Empty | Round::Failed(_)) = (ready, &round) {
             guard.clear_ready();
         }
-        drop(ready);
         if !batch.is_empty() {
             shared.with(|inner, now| {
                 batch.drain(..).for_each(|received| inner.receive(now, interface, received));

@@ -41,6 +41,29 @@ async fn events_tell_the_story_even_after_the_stream_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_link_takes_its_time() {
+    let net = net_with(1, &slow(), |device, _| device);
+    net.echo_server().await;
+    let start = mpuser_tun::clock::now();
+    let stream = net.client.connect(server_addr()).await.unwrap();
+    let connected = mpuser_tun::clock::now();
+    // One round trip of twice 10 ms; timers are good to a millisecond per hop.
+    let handshake = connected.saturating_since(start);
+    assert!(
+        (Duration::from_millis(20)..Duration::from_millis(25)).contains(&handshake),
+        "{handshake:?}"
+    );
+    let data = pattern(1_000_000);
+    assert!(exchange(stream, &data).await.unwrap() == data);
+    // A million bytes at 20 Mbit/s are 400 ms, and cannot take less.
+    let transfer = mpuser_tun::clock::now().saturating_since(connected);
+    assert!(
+        (Duration::from_millis(400)..Duration::from_secs(5)).contains(&transfer),
+        "{transfer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_path_cut_in_the_middle_costs_no_data() {
     let net = net_with(2, &slow(), |device, _| device);
     net.echo_server().await;
@@ -96,7 +119,8 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        let mut buffer = self.0.lock().map_err(|_| std::io::ErrorKind::Other)?;
+        buffer.extend_from_slice(bytes);
         Ok(bytes.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {

@@ -198,7 +198,8 @@ impl Device for MemoryDevice {
         let Some(lane) = state.lanes.get_mut(self.side) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        if let Some((_, packet)) = lane.packets.pop_front_if(|(arrival, _)| *arrival <= now) {
+        let arrived = lane.packets.front().is_some_and(|(arrival, _)| *arrival <= now);
+        if arrived && let Some((_, packet)) = lane.packets.pop_front() {
             return Ok(Received::plain(packet));
         }
         if lane.raised {

@@ -264,7 +264,7 @@ impl Stack {
             tokio::runtime::Handle::try_current().map_err(|_| io::Error::from(Error::NoRuntime))?;
         let mtu = config.mtu.unwrap_or_else(|| config.device.mtu());
         let name = config.name.unwrap_or_else(|| config.device.name().to_owned());
-        let path = Arc::new(Path::new(name, config.device));
+        let path = Arc::new(Path::new(name, config.device, mtu));
         let descriptor = driver::register(path.device.fd())?;
         self.handle.with(|inner, now| {
             if inner.stopped {
@@ -310,7 +310,7 @@ impl Stack {
             let Some(path) = inner.paths.get(usize::from(interface.0)) else {
                 return Err(io::ErrorKind::NotFound.into());
             };
-            let (mtu, checksum_offload) = (path.device.mtu(), path.device.offload());
+            let (mtu, checksum_offload) = (path.mtu, path.device.offload());
             let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
             inner.endpoint.add_address(now, local);
             Ok(())

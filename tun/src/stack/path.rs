@@ -30,6 +30,8 @@ pub struct PathStats {
 pub(crate) struct Path {
     pub(crate) name: String,
     pub(crate) device: Box<dyn Device>,
+    /// Largest IP packet, bytes.
+    pub(crate) mtu: u16,
     /// Wakes the reading task: the device's own timer moved ahead.
     pub(crate) rearm: Notify,
     /// When the reading task will wake by itself, nanoseconds of engine time.
@@ -47,10 +49,11 @@ fn add(counter: &AtomicU64, value: u64) {
 }
 
 impl Path {
-    pub(crate) fn new(name: String, device: Box<dyn Device>) -> Self {
+    pub(crate) fn new(name: String, device: Box<dyn Device>, mtu: u16) -> Self {
         Self {
             name,
             device,
+            mtu,
             rearm: Notify::new(),
             armed: AtomicU64::new(u64::MAX),
             packets_sent: AtomicU64::new(0),

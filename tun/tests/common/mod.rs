@@ -1,5 +1,6 @@
 //! Two stacks joined by links in memory.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test helper: failing here is failing the test")]
 
 use mpuser_tun::device::{Device, Faults, Faulty, MemoryConfig, MemoryLink, memory_pair};
 use mpuser_tun::{MptcpListener, MptcpStream, PathConfig, Stack};
