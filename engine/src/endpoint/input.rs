@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 impl Endpoint {
     /// Takes in one IP packet. Whatever is wrong with it is counted and otherwise ignored.
-    pub fn handle_packet(&mut self, now: Instant, _interface: InterfaceId, packet: Bytes) {
+    pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: Bytes) {
         let Ok(ip) = IpHeader::parse(&packet) else {
             self.counters.ip_in_errors += 1;
             return;
@@ -23,6 +23,8 @@ impl Endpoint {
             self.counters.ip_in_errors += 1;
             return;
         };
+        // Answers leave the way the question came, whichever device the address was added for.
+        let local = LocalAddress { interface, ..local };
         match ip.protocol {
             protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),

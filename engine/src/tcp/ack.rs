@@ -170,7 +170,7 @@ impl Send {
         let Some((_, timer)) = self.loss.poll_timeout().filter(|(at, _)| *at <= now) else {
             return true;
         };
-        let in_flight = self.loss.pipe();
+        let (in_flight, outstanding) = (self.loss.pipe(), self.loss.bytes_outstanding());
         let outcome = self.loss.on_timeout(now, timer, &mut self.rtt);
         if outcome.enter_recovery {
             self.enter_recovery(now, in_flight);
@@ -184,7 +184,7 @@ impl Send {
             self.timeouts += 1;
             self.prr = None;
             self.tail_probe = None;
-            self.congestion.on_retransmission_timeout(now, in_flight);
+            self.congestion.on_retransmission_timeout(now, outstanding);
         }
         if outcome.probe.is_some() {
             self.tail_probe = outcome.probe;

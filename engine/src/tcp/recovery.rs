@@ -415,6 +415,7 @@ impl LossRecovery {
     }
 
     /// Octets above una that the peer reports to have.
+    #[cfg(test)]
     pub(crate) const fn sacked_bytes(&self) -> u64 {
         self.board.sacked()
     }

@@ -109,7 +109,7 @@ impl RttEstimator {
     }
 
     /// The last sample.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) const fn latest(&self) -> Option<Duration> {
         self.latest
     }
