@@ -1,0 +1,6 @@
+//! `mpuser demo`.
+
+mod payload;
+mod report;
+pub(crate) mod transfer;
+mod view;
