@@ -1,4 +1,4 @@
-//! Where to: `host:port`, `[v6]:port`, `host port`; and what a path is.
+//! Where to: `host:port`, `[v6]:port`, `host port`.
 
 use crate::error::{Code, Failure};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -111,59 +111,6 @@ fn usable(address: IpAddr, target: &Target) -> Result<SocketAddr, Failure> {
     Err(Failure::usage(format!("cannot connect to {address}"), why, FORMS))
 }
 
-/// A path as the user wrote it: a device name, or `name=dev,local=..,gw=..,backup`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PathSpec {
-    /// The device.
-    pub(crate) device: String,
-    /// The engine's address on it.
-    pub(crate) local: Option<IpAddr>,
-    /// The next hop.
-    pub(crate) gateway: Option<IpAddr>,
-    /// Ask the peer to use it as a backup only.
-    pub(crate) backup: bool,
-}
-
-impl std::str::FromStr for PathSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut path = Self::default();
-        for part in text.split(',') {
-            match part.trim().split_once('=') {
-                None if part.trim() == "backup" => path.backup = true,
-                None if path.device.is_empty() => path.device = device_name(part.trim())?,
-                None => return Err(format!("`{part}` is not understood")),
-                Some(("name" | "dev", value)) => path.device = device_name(value)?,
-                Some(("local", value)) => path.local = Some(ip(value)?),
-                Some(("gw", value)) => path.gateway = Some(ip(value)?),
-                Some((key, _)) => {
-                    return Err(format!(
-                        "`{key}` is not understood; use name, local, gw or backup"
-                    ));
-                }
-            }
-        }
-        if path.device.is_empty() {
-            return Err("it names no device".to_owned());
-        }
-        Ok(path)
-    }
-}
-
-fn device_name(text: &str) -> Result<String, String> {
-    // IFNAMSIZ counts the closing zero
-    let fits = (1..=15).contains(&text.len());
-    let clean = text.chars().all(|c| c.is_ascii_graphic() && c != '/');
-    if fits && clean { Ok(text.to_owned()) } else { Err(format!("`{text}` is no device name")) }
-}
-
-fn ip(text: &str) -> Result<IpAddr, String> {
-    // a prefix length is accepted and has no meaning here: the address is a host's
-    let bare = text.split_once('/').map_or(text, |(address, _)| address);
-    bare.parse().map_err(|_| format!("`{text}` is no IP address"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,32 +172,6 @@ mod tests {
         for host in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
             let target = Target { host: host.to_owned(), port: 1 };
             assert_eq!(resolve(&target).unwrap_err().code, Code::Usage, "{host}");
-        }
-    }
-
-    #[test]
-    fn paths() {
-        assert_eq!("eth0".parse(), Ok(PathSpec { device: "eth0".into(), ..PathSpec::default() }));
-        assert_eq!(
-            "name=eth1,local=10.0.0.2/24,gw=10.0.0.1,backup".parse(),
-            Ok(PathSpec {
-                device: "eth1".into(),
-                local: Some([10, 0, 0, 2].into()),
-                gateway: Some([10, 0, 0, 1].into()),
-                backup: true,
-            })
-        );
-        for text in [
-            "",
-            "backup",
-            "name=",
-            "local=10.0.0.1",
-            "eth0,local=x",
-            "eth0,colour=red",
-            "eth0,eth1",
-            "a/b",
-        ] {
-            assert!(text.parse::<PathSpec>().is_err(), "{text}");
         }
     }
 }

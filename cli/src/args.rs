@@ -1,9 +1,9 @@
 //! The command line. Every command has examples; every value is checked while it is parsed.
 
-use crate::address::PathSpec;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use mpuser_engine::config::{CongestionAlgorithm, SchedulerKind};
+use mpuser_tun::net::{NetError, PathSpec};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,8 +83,8 @@ Examples:
 pub(crate) struct Transport {
     /// A path to use (repeatable); without it every usable interface is one
     ///
-    /// A device name, or name=DEV[,local=ADDR][,gw=ADDR][,backup].
-    #[arg(long, value_name = "PATH")]
+    /// [NAME=]DEV[,local=ADDR][,gw=ADDR][,backup]
+    #[arg(long, value_name = "PATH", value_parser = path_spec)]
     pub(crate) path: Vec<PathSpec>,
     /// How the engine's addresses reach the network
     #[arg(long, value_name = "HOW", default_value = "auto")]
@@ -308,6 +308,11 @@ fn scheduler(text: &str) -> Result<SchedulerKind, String> {
 fn congestion(text: &str) -> Result<CongestionAlgorithm, String> {
     let known = || format!("the algorithms are {}", CongestionAlgorithm::NAMES.join(", "));
     CongestionAlgorithm::from_name(text).ok_or_else(known)
+}
+
+fn path_spec(text: &str) -> Result<PathSpec, String> {
+    // clap says what failed and on what; the reason is what is missing
+    text.parse().map_err(|error: NetError| error.because)
 }
 
 fn demo_size(text: &str) -> Result<u64, String> {

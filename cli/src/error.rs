@@ -1,5 +1,6 @@
 //! Failures as the user sees them: what failed, why, what to do. Three lines, one exit code.
 
+use mpuser_tun::net::{ErrorKind, NetError};
 use serde::Serialize;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -28,8 +29,8 @@ pub(crate) enum Code {
     Malformed,
     /// A file or stream could not be read or written.
     Io,
-    /// No lab, node or peer of this name, or the lab cannot be built.
-    Lab,
+    /// A device, route, namespace or lab could not be set up, or is not there.
+    Setup,
     /// The address or port to listen on is taken.
     InUse,
     /// A bug in this program.
@@ -54,7 +55,7 @@ impl Code {
         Self::Check,
         Self::Malformed,
         Self::Io,
-        Self::Lab,
+        Self::Setup,
         Self::InUse,
         Self::Internal,
         Self::Interrupted,
@@ -74,7 +75,7 @@ impl Code {
             Self::Check => (8, "check", 7),
             Self::Malformed => (9, "malformed", 8),
             Self::Io => (10, "io", 1),
-            Self::Lab => (11, "lab", 6),
+            Self::Setup => (11, "setup", 6),
             Self::InUse => (12, "in_use", 3),
             Self::Internal => (70, "internal", 70),
             Self::Interrupted => (130, "interrupted", 130),
@@ -160,12 +161,12 @@ impl Failure {
 
     /// A file or stream error in words, never as `Os { code: 13 }`.
     pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
-        use std::io::ErrorKind;
+        use std::io::ErrorKind as Kind;
         let (code, help) = match error.kind() {
-            ErrorKind::PermissionDenied => {
+            Kind::PermissionDenied => {
                 (Code::Permission, "run `mpuser doctor`: it names what is missing and the repair")
             }
-            ErrorKind::NotFound => (Code::Io, "check the name and that its directory exists"),
+            Kind::NotFound => (Code::Io, "check the name and that its directory exists"),
             _ => (Code::Io, "check that there is room and that the file can be written"),
         };
         Self::new(code, what, plain_words(error), help)
@@ -204,16 +205,25 @@ impl Failure {
     }
 }
 
+impl From<NetError> for Failure {
+    fn from(error: NetError) -> Self {
+        let code = match error.kind {
+            ErrorKind::Usage => Code::Usage,
+            ErrorKind::NoRoute => Code::Unreachable,
+            ErrorKind::Permission | ErrorKind::MissingTool => Code::Permission,
+            ErrorKind::Malformed => Code::Malformed,
+            _ => Code::Setup,
+        };
+        Self::new(code, error.message, strip_number(&error.because), error.help)
+    }
+}
+
 const BUG_HELP: &str =
     "this is a bug in mpuser: please report it with the command line and this message";
 
 /// An I/O error without the `(os error 13)` tail.
 pub(crate) fn plain_words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = match text.rfind(" (os error ") {
-        Some(at) => text.get(..at).unwrap_or(&text).to_owned(),
-        None => text,
-    };
+    let text = strip_number(&error.to_string());
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
         // "Permission denied" reads on after "because"; "MPTCP ..." stays
@@ -222,6 +232,13 @@ pub(crate) fn plain_words(error: &std::io::Error) -> String {
         }
         _ => text,
     }
+}
+
+/// Without the first `(os error 13)`.
+fn strip_number(text: &str) -> String {
+    let parts = text.split_once(" (os error ");
+    let parts = parts.and_then(|(before, after)| Some((before, after.split_once(')')?.1)));
+    parts.map_or_else(|| text.to_owned(), |(before, after)| format!("{before}{after}"))
 }
 
 fn one_line(text: &str) -> String {

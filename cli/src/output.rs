@@ -99,6 +99,11 @@ fn stderr_line(text: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
+/// A result to stdout. A reader that has seen enough is no error.
+pub(crate) fn stdout(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 /// An event as a line, if it is worth one.
 fn event_line(event: &Event, verbose: u8) -> Option<(Tint, String)> {
     let line = match event {

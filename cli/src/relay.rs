@@ -15,8 +15,10 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct Wishes {
     /// Do not read the input.
     pub(crate) recv_only: bool,
-    /// Do not write the output.
+    /// The end of the input is the end of it all.
     pub(crate) send_only: bool,
+    /// Do not write the output: it is not wanted, or a capture goes there.
+    pub(crate) mute: bool,
     /// End after this long without a byte.
     pub(crate) idle: Option<Duration>,
     /// The input is a person at a terminal: the peer's end ends it.
@@ -180,7 +182,7 @@ where
             return output.flush().await.map_err(failed);
         }
         moved.set(Instant::now());
-        if !wishes.send_only {
+        if !wishes.mute {
             let data = buffer.get(..length).unwrap_or_default();
             output.write_all(data).await.map_err(failed)?;
             output.flush().await.map_err(failed)?;
