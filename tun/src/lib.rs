@@ -1,1 +1,40 @@
-//! x
+//! mpuser on a real machine: devices that carry IP packets, the tokio driver around the engine, and streams that
+//! feel like tokio's.
+//!
+//! A [`Stack`] owns an [`Endpoint`](mpuser_engine::Endpoint) and one [`device::Device`] per path. [`MptcpStream`] and
+//! [`MptcpListener`] are used like tokio's `TcpStream` and `TcpListener`:
+//!
+//! ```no_run
+//! use mpuser_tun::{PathConfig, Stack, device::PlainTun};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # async fn example() -> std::io::Result<()> {
+//! let stack = Stack::builder()
+//!     .path(PathConfig::new(PlainTun::open("mpu0")?, "10.9.0.2".parse().unwrap()))
+//!     .path(PathConfig::new(PlainTun::open("mpu1")?, "10.9.1.2".parse().unwrap()).backup(true))
+//!     .build()?;
+//! let mut stream = stack.connect("192.168.56.101:7000").await?;
+//! stream.write_all(b"hello").await?;
+//! stream.shutdown().await?; // DATA_FIN; reading goes on
+//! let mut answer = Vec::new();
+//! stream.read_to_end(&mut answer).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod capture;
+pub mod clock;
+pub mod device;
+mod driver;
+mod error;
+mod listener;
+mod stack;
+mod stream;
+
+pub use capture::CaptureWriter;
+pub use error::Error;
+pub use listener::MptcpListener;
+pub use stack::{ConnectOptions, PathConfig, PathStats, Stack, StackBuilder};
+pub use stream::{
+    Events, MptcpStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf,
+};

@@ -1,0 +1,263 @@
+//! The engine with its devices, under one lock, and the pump that moves packets and events out of it.
+
+use super::conn::{Conn, Deferred, Holder, Phase, Waiters};
+use super::path::Path;
+use crate::capture::{CaptureInterface, CaptureWriter, Direction};
+use crate::clock;
+use crate::device::Received;
+use bytes::Bytes;
+use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
+use mpuser_engine::time::Instant;
+use mpuser_engine::{ConnectionInfo, Endpoint, Event, Transmit};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use tokio::task::AbortHandle;
+
+/// Packets sent per hold of the lock; the rest follows from the driver task.
+pub(crate) const SEND_BATCH: usize = 64;
+/// Connections with events that nobody has accepted; the log of the oldest is forgotten beyond.
+const MAX_UNACCEPTED: usize = 4096;
+
+/// A capture and its interfaces, one per path.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) writer: CaptureWriter,
+    pub(crate) interfaces: Vec<CaptureInterface>,
+    comment: String,
+}
+
+impl Capture {
+    pub(crate) fn new(writer: CaptureWriter) -> Self {
+        Self { writer, interfaces: Vec::new(), comment: String::new() }
+    }
+
+    fn sent(&mut self, now: Instant, headers: &[u8], transmit: &Transmit, refused: bool) {
+        let Some(&interface) = self.interfaces.get(usize::from(transmit.interface.0)) else {
+            return;
+        };
+        if refused {
+            self.writer.dropped(interface);
+            return;
+        }
+        self.comment.clear();
+        if let Some((connection, subflow)) = transmit.subflow {
+            // Writing to a string does not fail.
+            let _ = write!(self.comment, "conn {} sub {}", connection.0, subflow.0);
+        }
+        let comment = (!self.comment.is_empty()).then_some(self.comment.as_str());
+        let parts = (headers, &transmit.payload[..]);
+        self.writer.packet(interface, clock::to_wall(now), Direction::Outbound, parts, comment);
+    }
+
+    fn received(&mut self, now: Instant, interface: InterfaceId, packet: &Bytes) {
+        if let Some(&interface) = self.interfaces.get(usize::from(interface.0)) {
+            let at = clock::to_wall(now);
+            self.writer.packet(interface, at, Direction::Inbound, (packet, &[]), None);
+        }
+    }
+}
+
+/// Everything behind the stack's lock.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) paths: Vec<Arc<Path>>,
+    pub(crate) conns: BTreeMap<ConnectionId, Conn>,
+    pub(crate) acceptors: BTreeMap<ListenerId, Waiters>,
+    pub(crate) capture: Option<Capture>,
+    /// Tasks in `shutdown`.
+    pub(crate) idle: Waiters,
+    pub(crate) deferred: Deferred,
+    /// When the timer task will wake by itself.
+    pub(crate) armed: Option<Instant>,
+    /// There was more to send than one batch.
+    pub(crate) more_to_send: bool,
+    /// No handle on the stack is left: ends with its last connection.
+    pub(crate) released: bool,
+    /// Over: tasks are gone, devices no longer served.
+    pub(crate) stopped: bool,
+    pub(crate) tasks: Vec<AbortHandle>,
+    unaccepted: usize,
+    headers: Vec<u8>,
+}
+
+impl Inner {
+    pub(crate) fn new(endpoint: Endpoint, capture: Option<Capture>) -> Self {
+        Self {
+            endpoint,
+            paths: Vec::new(),
+            conns: BTreeMap::new(),
+            acceptors: BTreeMap::new(),
+            capture,
+            idle: Waiters::default(),
+            deferred: Deferred::default(),
+            armed: None,
+            more_to_send: false,
+            released: false,
+            stopped: false,
+            tasks: Vec::new(),
+            unaccepted: 0,
+            headers: Vec::with_capacity(256),
+        }
+    }
+
+    /// Takes in a packet a device received.
+    pub(crate) fn receive(&mut self, now: Instant, interface: InterfaceId, received: Received) {
+        if let Some(capture) = &mut self.capture {
+            capture.received(now, interface, &received.packet);
+        }
+        self.endpoint.handle_packet(now, interface, received.packet);
+    }
+
+    /// Sends what the engine wants to send, up to one batch, and passes on its events.
+    pub(crate) fn pump(&mut self, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        self.more_to_send = true;
+        for _ in 0..SEND_BATCH {
+            let Some(transmit) = self.endpoint.poll_transmit(now, &mut self.headers) else {
+                self.more_to_send = false;
+                break;
+            };
+            self.transmit(now, &transmit);
+        }
+        while let Some((id, event)) = self.endpoint.poll_event() {
+            self.dispatch(now, id, event);
+        }
+        if self.released && self.conns.is_empty() {
+            self.stop();
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, transmit: &Transmit) {
+        let Some(path) = self.paths.get(usize::from(transmit.interface.0)) else { return };
+        // A refused packet is lost, which the protocol is made for; a queue here would only hide the loss.
+        let refused = path.send(now, &self.headers, transmit);
+        if let Some(capture) = &mut self.capture {
+            capture.sent(now, &self.headers, transmit, refused);
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant, id: ConnectionId, event: Event) {
+        if !self.conns.contains_key(&id) {
+            self.forget_unaccepted();
+            // Not from `connect`, so from a listener: it may wait to be accepted.
+            self.conns.insert(id, Conn::new(Phase::Connecting, Holder::Listener));
+            self.unaccepted += 1;
+        }
+        let closed = matches!(event, Event::Closed(_));
+        let established = matches!(event, Event::Established { .. });
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.on_event(now, event, &mut self.deferred);
+        if established && conn.holder == Holder::Listener {
+            // The engine knows which listener; there are few, and a task woken in vain asks and sleeps.
+            self.acceptors.values_mut().for_each(|waiters| waiters.wake(&mut self.deferred));
+        }
+        if closed {
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.last = self.endpoint.info(id).map(Box::new).or(conn.last.take());
+            }
+            self.forget_if_over(id);
+        }
+    }
+
+    /// Keeps the number of connections that nobody accepted within bounds.
+    fn forget_unaccepted(&mut self) {
+        if self.unaccepted >= MAX_UNACCEPTED {
+            let waiting = |(_, conn): &(&ConnectionId, &Conn)| conn.holder == Holder::Listener;
+            let oldest = self.conns.iter().find(waiting).map(|(id, _)| *id);
+            if let Some(id) = oldest {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// The application takes a connection from a listener.
+    pub(crate) fn adopt(&mut self, id: ConnectionId) {
+        match self.conns.get_mut(&id) {
+            Some(conn) if conn.holder == Holder::Listener => {
+                conn.holder = Holder::Application;
+                self.unaccepted = self.unaccepted.saturating_sub(1);
+            }
+            Some(_) => {}
+            None => {
+                self.conns.insert(id, Conn::new(Phase::Established, Holder::Application));
+            }
+        }
+    }
+
+    /// The application is done with a connection: it closes in the background.
+    pub(crate) fn disown(&mut self, now: Instant, id: ConnectionId) {
+        self.endpoint.close(now, id);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.holder = Holder::Nobody;
+        }
+        self.forget_if_over(id);
+    }
+
+    /// Forgets a connection that is over and that nobody holds.
+    fn forget_if_over(&mut self, id: ConnectionId) {
+        let over = match self.conns.get(&id) {
+            Some(conn) => match conn.holder {
+                Holder::Application => false,
+                Holder::Nobody => conn.is_closed() || self.endpoint.info(id).is_none(),
+                // Data that came before the end can still be accepted and read.
+                Holder::Listener => self.endpoint.info(id).is_none(),
+            },
+            None => false,
+        };
+        if over {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: ConnectionId) {
+        if let Some(mut conn) = self.conns.remove(&id) {
+            if conn.holder == Holder::Listener {
+                self.unaccepted = self.unaccepted.saturating_sub(1);
+            }
+            conn.wake_all(&mut self.deferred);
+        }
+        if self.conns.is_empty() {
+            self.idle.wake(&mut self.deferred);
+        }
+    }
+
+    /// A listener is gone, and with it the connections nobody accepted.
+    pub(crate) fn sweep(&mut self) {
+        let waiting = |(_, conn): &(&ConnectionId, &Conn)| conn.holder == Holder::Listener;
+        let ids: Vec<_> = self.conns.iter().filter(waiting).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.forget_if_over(id));
+    }
+
+    /// How a connection is, or was when it ended.
+    pub(crate) fn info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
+        self.endpoint
+            .info(id)
+            .or_else(|| self.conns.get(&id).and_then(|conn| conn.last.as_deref().cloned()))
+    }
+
+    /// Ends a connection at once.
+    pub(crate) fn abort(&mut self, now: Instant, id: ConnectionId) {
+        // Asked before, in case the engine forgets it with the abort.
+        let info = self.endpoint.info(id).map(Box::new);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.last = info.or(conn.last.take());
+        }
+        self.endpoint.abort(now, id);
+    }
+
+    /// The end: no task serves the stack any more.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.deferred.abort.append(&mut self.tasks);
+        self.conns.values_mut().for_each(|conn| conn.wake_all(&mut self.deferred));
+        self.acceptors.values_mut().for_each(|waiters| waiters.wake(&mut self.deferred));
+        self.idle.wake(&mut self.deferred);
+        if let Some(capture) = &mut self.capture {
+            capture.writer.finish();
+        }
+    }
+}

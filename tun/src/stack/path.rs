@@ -1,0 +1,112 @@
+//! One device of a stack, with its statistics.
+
+use crate::device::Device;
+use mpuser_engine::Transmit;
+use mpuser_engine::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Notify;
+
+/// What went over one path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathStats {
+    /// The path's name.
+    pub name: String,
+    /// Packets handed to the device; a super-segment counts once.
+    pub packets_sent: u64,
+    /// Bytes of those packets, headers included.
+    pub bytes_sent: u64,
+    /// Packets the device gave.
+    pub packets_received: u64,
+    /// Bytes of those packets.
+    pub bytes_received: u64,
+    /// Packets the device refused; they are lost.
+    pub send_drops: u64,
+    /// Failed reads, other than "nothing there".
+    pub receive_errors: u64,
+}
+
+/// One device of a stack.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) name: String,
+    pub(crate) device: Box<dyn Device>,
+    /// Wakes the reading task: the device's own timer moved ahead.
+    pub(crate) rearm: Notify,
+    /// When the reading task will wake by itself, nanoseconds of engine time.
+    armed: AtomicU64,
+    packets_sent: AtomicU64,
+    bytes_sent: AtomicU64,
+    packets_received: AtomicU64,
+    bytes_received: AtomicU64,
+    send_drops: AtomicU64,
+    receive_errors: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, value: u64) {
+    counter.fetch_add(value, Ordering::Relaxed);
+}
+
+impl Path {
+    pub(crate) fn new(name: String, device: Box<dyn Device>) -> Self {
+        Self {
+            name,
+            device,
+            rearm: Notify::new(),
+            armed: AtomicU64::new(u64::MAX),
+            packets_sent: AtomicU64::new(0),
+            bytes_sent: AtomicU64::new(0),
+            packets_received: AtomicU64::new(0),
+            bytes_received: AtomicU64::new(0),
+            send_drops: AtomicU64::new(0),
+            receive_errors: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends one packet; true if the device refused it.
+    pub(crate) fn send(&self, now: Instant, headers: &[u8], transmit: &Transmit) -> bool {
+        let outcome = self.device.send(now, headers, &transmit.payload, transmit.segment_size);
+        if outcome.is_err() {
+            add(&self.send_drops, 1);
+            return true;
+        }
+        add(&self.packets_sent, 1);
+        add(&self.bytes_sent, (headers.len() + transmit.payload.len()) as u64);
+        if let Some(deadline) = self.device.poll_timeout()
+            && deadline.as_nanos() < self.armed.load(Ordering::Relaxed)
+        {
+            self.rearm.notify_one();
+        }
+        false
+    }
+
+    /// The reading task is about to sleep until the deadline it gets.
+    pub(crate) fn arm(&self) -> Option<Instant> {
+        // First "never": whatever is sent from here on notifies, and `Notify` keeps the permit until the task waits.
+        self.armed.store(u64::MAX, Ordering::Relaxed);
+        let deadline = self.device.poll_timeout();
+        self.armed.store(deadline.map_or(u64::MAX, Instant::as_nanos), Ordering::Relaxed);
+        deadline
+    }
+
+    pub(crate) fn count_received(&self, bytes: usize) {
+        add(&self.packets_received, 1);
+        add(&self.bytes_received, bytes as u64);
+    }
+
+    pub(crate) fn count_receive_error(&self) {
+        add(&self.receive_errors, 1);
+    }
+
+    pub(crate) fn stats(&self) -> PathStats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PathStats {
+            name: self.name.clone(),
+            packets_sent: get(&self.packets_sent),
+            bytes_sent: get(&self.bytes_sent),
+            packets_received: get(&self.packets_received),
+            bytes_received: get(&self.bytes_received),
+            send_drops: get(&self.send_drops),
+            receive_errors: get(&self.receive_errors),
+        }
+    }
+}
