@@ -37,7 +37,13 @@ fn lines(findings: &[Finding], printer: &Printer) -> String {
             Level::Fail => (Tint::Bad, "fail"),
         };
         // writing to a String cannot fail
-        let _ = writeln!(text, "{} {:<width$}  {}", printer.tint(tint, word), finding.check, finding.detail);
+        let _ = writeln!(
+            text,
+            "{} {:<width$}  {}",
+            printer.tint(tint, word),
+            finding.check,
+            finding.detail
+        );
         if let Some(fix) = finding.fix.as_ref().filter(|_| finding.level != Level::Ok) {
             let _ = writeln!(text, "     {:<width$}  repair: {fix}", "");
         }

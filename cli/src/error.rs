@@ -123,12 +123,6 @@ struct Body<'a> {
     exit: u8,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
-    schema: &'static str,
-    error: Body<'a>,
-}
-
 impl Failure {
     /// A failure; line breaks in the texts are folded so that the form stays three lines.
     pub(crate) fn new(
@@ -182,8 +176,8 @@ impl Failure {
         text
     }
 
-    /// One JSON object.
-    pub(crate) fn render_json(&self) -> String {
+    /// The failure as an object.
+    pub(crate) fn object(&self) -> serde_json::Value {
         let body = Body {
             code: self.code.to_string(),
             kind: self.code.kind(),
@@ -192,13 +186,17 @@ impl Failure {
             hint: &self.help,
             exit: self.code.exit(),
         };
-        let envelope = Envelope { schema: "mpuser.error/1", error: body };
-        serde_json::to_string(&envelope).unwrap_or_default()
+        serde_json::json!({ "schema": "mpuser.error/1", "error": body })
     }
 
     /// Prints the failure to stderr and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        let text = if json { self.render_json() + "\n" } else { self.render() };
+        let text = match self.code {
+            _ if json => format!("{}\n", self.object()),
+            // whoever sent the signal knows
+            Code::Interrupted | Code::Terminated => String::new(),
+            _ => self.render(),
+        };
         // nobody is left to be told that stderr is closed
         let _ = std::io::stderr().write_all(text.as_bytes());
         ExitCode::from(self.code.exit())
@@ -269,7 +267,7 @@ mod tests {
     fn three_lines_whatever_the_texts_contain() {
         let failure = Failure::usage("a\nb", "c\r\n  d", "e\n");
         assert_eq!(failure.render(), "error[MPU-E0001]: a b\n  because c d\n  help: e\n");
-        let json: serde_json::Value = serde_json::from_str(&failure.render_json()).unwrap();
+        let json = failure.object();
         assert_eq!(json["error"]["code"], "MPU-E0001");
         assert_eq!(json["error"]["kind"], "usage");
         assert_eq!(json["error"]["hint"], "e");

@@ -5,16 +5,24 @@
 
 mod address;
 mod args;
+mod connect;
 mod demo;
+mod doctor;
 mod error;
+mod lab;
+mod listen;
 mod output;
 mod relay;
+mod runtime;
+mod session;
+mod signals;
 mod units;
 
-use args::Cli;
+use args::{Cli, Command};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use error::Failure;
+use output::Printer;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -30,8 +38,16 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|_| ExitCode::from(error::Code::Internal.exit()))
 }
 
-fn run(_cli: Cli) -> ExitCode {
-    ExitCode::SUCCESS
+fn run(cli: Cli) -> ExitCode {
+    let printer = Printer::new(&cli.global);
+    let outcome = match cli.command {
+        Command::Connect(args) => connect::run(&args, printer),
+        Command::Listen(args) => listen::run(*args, printer),
+        Command::Lab(command) => lab::run(&command, printer),
+        Command::Doctor => Ok(doctor::run(printer)),
+        Command::Demo(args) => demo::run(&args, printer),
+    };
+    outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }
 
 /// Help and version go to stdout; mistakes get three lines and exit code 2.

@@ -26,8 +26,7 @@ pub(crate) struct Printer {
     /// One JSON object per line.
     pub(crate) json: bool,
     quiet: bool,
-    /// Number of `-v`.
-    pub(crate) verbose: u8,
+    verbose: u8,
     colored: bool,
 }
 
@@ -45,9 +44,14 @@ impl Printer {
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, colored }
     }
 
+    /// People are not to be told anything but errors.
+    pub(crate) const fn is_mute(&self) -> bool {
+        self.json || self.quiet
+    }
+
     /// A line for people; not with `--json` and not with `-q`.
     pub(crate) fn line(&self, text: &str) {
-        if !self.json && !self.quiet {
+        if !self.is_mute() {
             stderr_line(text);
         }
     }
@@ -77,6 +81,18 @@ impl Printer {
             Tint::Bad => 31,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// The object for a connection that was made; people get [`connected_line`].
+    pub(crate) fn connected(&self, remote: &str, info: &ConnectionInfo) {
+        self.object(&json!({
+            "schema": "mpuser.event/1",
+            "event": "connected",
+            "remote": remote,
+            "mptcp": info.mptcp,
+            "fallback": info.fallback.map(mpuser_engine::error::FallbackReason::as_str),
+            "token": info.mptcp.then(|| format!("{:08x}", info.token.0)),
+        }));
     }
 
     /// Reports an event of a connection, `at` after its start.

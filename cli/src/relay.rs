@@ -1,8 +1,8 @@
 //! Between the user's streams and the peer: netcat's loop, with half closes and limits.
 
-use crate::error::{Code, plain_words};
-use std::cell::Cell;
+use crate::error::Code;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -69,7 +69,7 @@ where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
 {
-    let moved = Cell::new(Instant::now());
+    let moved = Activity::new();
     let (closing, closed) = tokio::sync::watch::channel(false);
     let up = outward(ends.writer, ends.input, wishes, closed, &moved);
     let down = inward(ends.reader, ends.output, wishes, &moved);
@@ -116,7 +116,7 @@ async fn outward<W, I>(
     mut input: I,
     wishes: Wishes,
     mut closed: tokio::sync::watch::Receiver<bool>,
-    moved: &Cell<Instant>,
+    moved: &Activity,
 ) -> Result<(), End>
 where
     W: AsyncWrite + Unpin,
@@ -151,7 +151,7 @@ where
                 return Err(End::Lost(io::ErrorKind::WriteZero.into()));
             }
             rest = rest.get(taken..).unwrap_or_default();
-            moved.set(Instant::now());
+            moved.note();
         }
         if !rest.is_empty() {
             break;
@@ -165,7 +165,7 @@ async fn inward<R, O>(
     reader: &mut R,
     mut output: O,
     wishes: Wishes,
-    moved: &Cell<Instant>,
+    moved: &Activity,
 ) -> Result<(), End>
 where
     R: AsyncRead + Unpin,
@@ -181,7 +181,7 @@ where
         if length == 0 {
             return output.flush().await.map_err(failed);
         }
-        moved.set(Instant::now());
+        moved.note();
         if !wishes.mute {
             let data = buffer.get(..length).unwrap_or_default();
             output.write_all(data).await.map_err(failed)?;
@@ -190,11 +190,33 @@ where
     }
 }
 
+/// When bytes moved last.
+struct Activity {
+    start: Instant,
+    /// Microseconds since the start.
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { start: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn note(&self) {
+        let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last.store(micros, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.start + Duration::from_micros(self.last.load(Ordering::Relaxed))
+    }
+}
+
 /// Ends when nothing has moved for `limit`; never without one.
-async fn silence(limit: Option<Duration>, moved: &Cell<Instant>) {
+async fn silence(limit: Option<Duration>, moved: &Activity) {
     let Some(limit) = limit else { return std::future::pending().await };
     loop {
-        let due = moved.get() + limit;
+        let due = moved.last() + limit;
         if due <= Instant::now() {
             return;
         }
@@ -202,33 +224,38 @@ async fn silence(limit: Option<Duration>, moved: &Cell<Instant>) {
     }
 }
 
+/// What [`reflect`] is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Send the bytes back; else forget them.
+    pub(crate) echo: bool,
+    /// End after this long without a byte.
+    pub(crate) idle: Option<Duration>,
+}
+
 /// The peer's bytes back to the peer, or nowhere; to its end, then the half close.
-pub(crate) async fn reflect<R, W>(reader: &mut R, writer: &mut W, echo: bool) -> io::Result<()>
+pub(crate) async fn reflect<R, W>(reader: &mut R, writer: &mut W, limits: Limits) -> End
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut buffer = vec![0; 4 * CHUNK];
-    loop {
-        let length = reader.read(&mut buffer).await?;
-        if length == 0 {
-            return writer.shutdown().await;
+    let moved = Activity::new();
+    let all = async {
+        let mut buffer = vec![0; 4 * CHUNK];
+        loop {
+            let length = reader.read(&mut buffer).await?;
+            if length == 0 {
+                return writer.shutdown().await;
+            }
+            moved.note();
+            if limits.echo {
+                writer.write_all(buffer.get(..length).unwrap_or_default()).await?;
+            }
         }
-        if echo {
-            writer.write_all(buffer.get(..length).unwrap_or_default()).await?;
-        }
-    }
-}
-
-impl End {
-    /// What is said of an end that is no success; `None` if there is nothing to say.
-    pub(crate) fn words(&self) -> Option<(Code, String)> {
-        match self {
-            Self::Finished | Self::OutputClosed | Self::Closed(_) | Self::Abort(_) => None,
-            Self::Idle => Some((Code::Timeout, "nothing moved either way".to_owned())),
-            Self::Lost(error) => Some((Code::Lost, plain_words(error))),
-            Self::Local(_, error) => Some((Code::Io, plain_words(error))),
-        }
+    };
+    tokio::select! {
+        outcome = all => outcome.map_or_else(End::Lost, |()| End::Finished),
+        () = silence(limits.idle, &moved) => End::Idle,
     }
 }
 

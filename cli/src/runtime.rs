@@ -4,9 +4,7 @@ use crate::error::Failure;
 use std::future::Future;
 
 /// Runs a future to its end. Threads of the runtime inherit the namespace of the calling thread.
-pub(crate) fn block_on<T>(
-    future: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

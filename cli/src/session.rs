@@ -4,10 +4,10 @@ use crate::args::{Nat, Switch, Transport};
 use crate::error::{Code, Failure, plain_words};
 use crate::output::Printer;
 use mpuser_engine::config::{ConnectionConfig, TcpConfig};
-use mpuser_engine::error::{ConnectionError, ConnectError};
+use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::device::PlainTun;
 use mpuser_tun::net::doctor::{Level, preflight};
-use mpuser_tun::net::{self, Egress, NetError, PathOptions, PathPlan, PathSet};
+use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet};
 use mpuser_tun::{CaptureWriter, Error, PathConfig, Stack};
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +24,37 @@ pub(crate) struct Session {
     pub(crate) stack: Stack,
     // declared after the stack: devices close first, then routes and addresses go
     paths: PathSet,
+}
+
+/// What a stack is made with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// Of its connections.
+    pub(crate) config: ConnectionConfig,
+    /// Where its packets are written.
+    pub(crate) capture: Option<CaptureWriter>,
+    /// Whether its addresses are translated.
+    pub(crate) nat: NatMode,
+    /// What it draws keys from; the operating system without.
+    pub(crate) seed: Option<[u8; 32]>,
+}
+
+impl Setup {
+    /// As the flags ask for it; opens the capture file.
+    pub(crate) fn from_flags(transport: &Transport) -> Result<Self, Failure> {
+        let capture = transport.pcap.as_deref().map(|file| capture(file, transport.snaplen));
+        let nat = match transport.nat {
+            Nat::Auto => NatMode::Auto,
+            Nat::Masquerade => NatMode::Masquerade,
+            Nat::None => NatMode::None,
+        };
+        Ok(Self {
+            config: connection_config(transport),
+            capture: capture.transpose()?,
+            nat,
+            seed: None,
+        })
+    }
 }
 
 /// The configuration the flags ask for.
@@ -48,20 +79,18 @@ impl Session {
     ) -> Result<Self, Failure> {
         let ways = net::resolve(peer, &transport.path)?;
         check(peer, &ways, printer)?;
-        Self::over(&ways, transport, Some(peer), printer)
+        // before anything is changed: a file that cannot be written is the cheaper mistake
+        Self::over(&ways, Setup::from_flags(transport)?, Some(peer), printer)
     }
 
     /// Sets up paths by `ways` and a stack over them.
     pub(crate) fn over(
         ways: &[Egress],
-        transport: &Transport,
+        setup: Setup,
         peer: Option<IpAddr>,
         printer: &Printer,
     ) -> Result<Self, Failure> {
-        // before anything is changed: a file that cannot be written is the cheaper mistake
-        let capture = transport.pcap.as_deref().map(|file| capture(file, transport.snaplen));
-        let capture = capture.transpose()?;
-        let options = PathOptions { dest: peer, nat: nat(transport.nat), ..PathOptions::default() };
+        let options = PathOptions { dest: peer, nat: setup.nat, ..PathOptions::default() };
         let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
         for line in paths.recovered() {
             printer.detail(&format!("cleaned up after a process that died: {line}"));
@@ -69,14 +98,17 @@ impl Session {
         if let Some(peer) = peer {
             paths.verify(peer)?;
         }
-        let mut builder = Stack::builder().connection(connection_config(transport));
+        let mut builder = Stack::builder().connection(setup.config);
         for (plan, device) in paths.paths().iter().zip(devices) {
             printer.detail(&describe(plan));
             let path = PathConfig::new(device, plan.engine).name(plan.egress.name.clone());
             builder = builder.path(path.backup(plan.egress.backup));
         }
-        if let Some(capture) = capture {
+        if let Some(capture) = setup.capture {
             builder = builder.capture(capture);
+        }
+        if let Some(seed) = setup.seed {
+            builder = builder.seed(seed);
         }
         let stack = builder.build().map_err(|error| stack_failure(&error))?;
         Ok(Self { stack, paths })
@@ -85,6 +117,11 @@ impl Session {
     /// The paths, in order.
     pub(crate) fn plans(&self) -> &[PathPlan] {
         self.paths.paths()
+    }
+
+    /// Lets clients in to `port` of the interfaces' own addresses where those are translated.
+    pub(crate) fn let_in(&mut self, port: u16) -> Result<(), Failure> {
+        Ok(self.paths.let_in(port)?)
     }
 
     /// Lets connections close, completes the capture, and takes paths back.
@@ -107,14 +144,6 @@ impl Session {
     }
 }
 
-const fn nat(nat: Nat) -> net::NatMode {
-    match nat {
-        Nat::Auto => net::NatMode::Auto,
-        Nat::Masquerade => net::NatMode::Masquerade,
-        Nat::None => net::NatMode::None,
-    }
-}
-
 /// What is in the way, before anything is changed.
 fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
     for finding in preflight(peer, ways) {
@@ -122,9 +151,15 @@ fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure
             Level::Ok => printer.detail(&format!("{}: {}", finding.check, finding.detail)),
             Level::Warn => printer.line(&format!("note: {}", finding.detail)),
             Level::Fail => {
-                let code = if finding.check == "route" { Code::Unreachable } else { Code::Permission };
+                let code =
+                    if finding.check == "route" { Code::Unreachable } else { Code::Permission };
                 let help = finding.fix.unwrap_or_else(|| "see `mpuser doctor`".to_owned());
-                return Err(Failure::new(code, format!("cannot reach {peer}"), finding.detail, help));
+                return Err(Failure::new(
+                    code,
+                    format!("cannot reach {peer}"),
+                    finding.detail,
+                    help,
+                ));
             }
         }
     }
@@ -194,7 +229,10 @@ pub(crate) fn connect_failure(remote: SocketAddr, error: &std::io::Error) -> Fai
             Code::Refused,
             format!("connection to {remote} refused"),
             "the SYN was answered with a RST: nothing listens there, or a firewall rejects it",
-            format!("check the port; on the peer `ss -Htln sport = {}` shows a listener", remote.port()),
+            format!(
+                "check the port; on the peer `ss -Htln sport = {}` shows a listener",
+                remote.port()
+            ),
         ),
         Some(
             Error::ConnectTimeout

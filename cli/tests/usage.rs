@@ -80,7 +80,9 @@ fn a_typing_error_gets_a_suggestion() {
 
 #[test]
 fn with_json_errors_are_objects() {
-    for words in [&["connect", "--json", "h:0"][..], &["--json", "lab"], &["demo", "--json", "--size", "x"]] {
+    for words in
+        [&["connect", "--json", "h:0"][..], &["--json", "lab"], &["demo", "--json", "--size", "x"]]
+    {
         let run = mpuser(words);
         assert_eq!(run.code, Some(2), "{}", run.stderr);
         let object: serde_json::Value = serde_json::from_str(&run.stderr).expect("one JSON object");
@@ -88,7 +90,10 @@ fn with_json_errors_are_objects() {
         assert_eq!(object["error"]["code"], "MPU-E0001");
         assert_eq!(object["error"]["kind"], "usage");
         for field in ["message", "because", "hint"] {
-            assert!(object["error"][field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+            assert!(
+                object["error"][field].as_str().is_some_and(|text| !text.is_empty()),
+                "{field}"
+            );
         }
     }
 }

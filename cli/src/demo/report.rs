@@ -4,6 +4,7 @@ use super::transfer::Measured;
 use crate::output::{end_state, seconds};
 use crate::units;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
+use mpuser_tun::lab::peer::Transfer;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,16 +53,16 @@ struct DemoCut {
 pub(crate) struct KernelClient {
     stall_ms: u64,
     seconds: f64,
-    sha256_ok: bool,
+    subflows: u32,
 }
 
 impl KernelClient {
     /// What was measured of it.
-    pub(crate) fn new(measured: &Measured) -> Self {
+    pub(crate) fn new(transfer: &Transfer) -> Self {
         Self {
-            stall_ms: millis(measured.stall),
-            seconds: seconds(measured.time),
-            sha256_ok: measured.sha256_ok,
+            stall_ms: millis(transfer.longest_stall),
+            seconds: seconds(transfer.elapsed),
+            subflows: transfer.subflows,
         }
     }
 }
@@ -137,6 +138,11 @@ impl DemoReport {
             capture: around.capture,
             kernel_client: around.kernel_client,
         }
+    }
+
+    /// What came back is what was sent.
+    pub(crate) const fn intact(&self) -> bool {
+        self.sha256_ok
     }
 
     /// What was seen, in five lines; a sixth with `--compare`.
@@ -264,7 +270,14 @@ mod tests {
         assert_eq!(lines.len(), 5);
         assert!(lines[2].contains("212 ms"), "{}", lines[2]);
         assert!(lines[4].contains("SHA-256 equal"), "{}", lines[4]);
-        let compared = Around { kernel_client: Some(KernelClient::new(&measured())), ..around() };
+        let kernel = Transfer {
+            bytes: 64 << 20,
+            elapsed: Duration::from_millis(3_300),
+            longest_stall: Duration::from_millis(400),
+            stalled: Duration::from_millis(400),
+            subflows: 3,
+        };
+        let compared = Around { kernel_client: Some(KernelClient::new(&kernel)), ..around() };
         assert_eq!(DemoReport::new(&measured(), compared).lines().len(), 6);
     }
 }

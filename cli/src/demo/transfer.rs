@@ -4,10 +4,11 @@ use super::payload::Payload;
 use crate::error::{Code, Failure};
 use crate::units;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
+use mpuser_tun::MptcpStream;
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 const CHUNK: usize = 256 * 1024;
@@ -35,6 +36,25 @@ pub(crate) trait Stage {
     fn tick(&mut self, progress: &Snapshot);
 }
 
+/// Where the bytes come back from. Not `AsyncRead`: the stage asks the same stream for its state meanwhile.
+pub(crate) trait Source {
+    /// Reads what is there; 0 is the end.
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = std::io::Result<usize>>;
+}
+
+impl Source for &MptcpStream {
+    async fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.try_read(buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.readable().await?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
 /// A transfer at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -46,8 +66,6 @@ pub(crate) struct Snapshot {
     pub(crate) sent: u64,
     /// Bytes received.
     pub(crate) received: u64,
-    /// The path that was cut.
-    pub(crate) cut: Option<String>,
     /// The connection.
     pub(crate) info: Option<ConnectionInfo>,
 }
@@ -121,7 +139,7 @@ pub(crate) async fn run<R, W>(
     stage: &mut impl Stage,
 ) -> Result<Measured, Failure>
 where
-    R: AsyncRead + Unpin,
+    R: Source,
     W: AsyncWrite + Unpin,
 {
     let start = Instant::now();
@@ -178,7 +196,7 @@ where
 
 async fn receive<R>(reader: &mut R, shared: &Shared) -> Result<[u8; 32], Failure>
 where
-    R: AsyncRead + Unpin,
+    R: Source,
 {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; CHUNK];
@@ -220,7 +238,6 @@ async fn watch(
             size: plan.size,
             sent: shared.sent.get(),
             received,
-            cut: cut.as_ref().map(|record| record.path.clone()),
             info,
         });
         let total = received + shared.sent.get();
@@ -263,6 +280,15 @@ fn silent(shared: &Shared) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+    struct Plain<R>(R);
+
+    impl<R: AsyncRead + Unpin> Source for Plain<R> {
+        async fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer).await
+        }
+    }
 
     #[derive(Default)]
     struct Bare {
@@ -307,7 +333,8 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let (mut reader, mut writer) = tokio::io::split(near);
+        let (reader, mut writer) = tokio::io::split(near);
+        let mut reader = Plain(reader);
         let mut stage = Bare::default();
         let plan = Plan { size: 1 << 20, seed: 3 };
         let (result, ()) = tokio::join!(
@@ -344,7 +371,8 @@ mod tests {
         let (result, _) = {
             // the far end never answers
             let (near, far) = tokio::io::duplex(1024);
-            let (mut reader, mut writer) = tokio::io::split(near);
+            let (reader, mut writer) = tokio::io::split(near);
+            let mut reader = Plain(reader);
             let mut stage = Bare::default();
             let plan = Plan { size: 1 << 20, seed: 3 };
             let result = run(&mut reader, &mut writer, plan, &mut stage).await;

@@ -20,7 +20,6 @@ const SPAN: Duration = Duration::from_millis(500);
 pub(crate) struct LiveView {
     printer: Printer,
     terminal: bool,
-    silent: bool,
     due: Duration,
     /// Lines on the screen that the next frame replaces.
     drawn: usize,
@@ -70,14 +69,14 @@ fn carried(subflow: &SubflowInfo) -> u64 {
 
 impl LiveView {
     /// A view in the printer's style; nothing is drawn with `--json` or `-q`.
-    pub(crate) fn new(printer: Printer, silent: bool) -> Self {
+    pub(crate) fn new(printer: Printer) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { printer, terminal, silent, due: Duration::ZERO, drawn: 0, rates: Rates::default() }
+        Self { printer, terminal, due: Duration::ZERO, drawn: 0, rates: Rates::default() }
     }
 
     /// Draws if it is time to.
     pub(crate) fn draw(&mut self, now: &Snapshot) {
-        if self.silent || self.printer.json {
+        if self.printer.is_mute() {
             return;
         }
         self.rates.note(now, if self.terminal { SPAN } else { LINE });
@@ -94,9 +93,14 @@ impl LiveView {
 
     /// Prints a line that stays, above the view.
     pub(crate) fn say(&mut self, text: &str) {
-        self.redraw(&[]);
-        if !self.silent {
-            self.printer.line(text);
+        self.clear();
+        self.printer.line(text);
+    }
+
+    /// Takes the view off the screen.
+    fn clear(&mut self) {
+        if self.drawn > 0 {
+            self.redraw(&[]);
         }
     }
 
@@ -120,10 +124,11 @@ impl LiveView {
 fn frame(now: &Snapshot, rates: &Rates, printer: &Printer) -> Vec<String> {
     let done = units::share(now.received, now.size);
     let mut lines = vec![format!(
-        "{:>9} of {} back [{}] {:>7} {:>14}",
+        "{:>9} out {:>9} of {} back [{}] {:>7} {:>14}",
+        units::size(now.sent),
         units::size(now.received),
         units::size(now.size),
-        units::bar(done, 24),
+        units::bar(done, 12),
         units::percent(done),
         units::rate(rates.received, rates.span()),
     )];
@@ -184,7 +189,6 @@ mod tests {
             size: 64 << 20,
             sent: 64 << 20,
             received,
-            cut: None,
             info: Some(info()),
         }
     }
@@ -201,7 +205,7 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert_eq!(
             lines[0],
-            " 16.0 MiB of 64.0 MiB back [######..................]  25.0 %   134.2 Mbit/s"
+            " 64.0 MiB out  16.0 MiB of 64.0 MiB back [###.........]  25.0 %   134.2 Mbit/s"
         );
         assert!(lines[1].contains("10.83.56.1"), "{}", lines[1]);
         assert!(lines[1].contains("33.6 Mbit/s"), "{}", lines[1]);

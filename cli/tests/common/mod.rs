@@ -3,14 +3,14 @@
 use std::process::{Command, Output, Stdio};
 
 /// What a run of `mpuser` left.
-pub struct Run {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `mpuser` with `args`, no input, and no terminal.
-pub fn mpuser(args: &[&str]) -> Run {
+pub(crate) fn mpuser(args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mpuser"));
     let output = command.args(args).stdin(Stdio::null()).output().expect("the binary runs");
     Run::from(output)
@@ -28,7 +28,7 @@ impl From<Output> for Run {
 
 impl Run {
     /// The three-line form and nothing else on stderr, nothing on stdout, and this exit code.
-    pub fn assert_error(&self, exit: i32) {
+    pub(crate) fn assert_error(&self, exit: i32) {
         let lines: Vec<&str> = self.stderr.lines().collect();
         assert_eq!(self.code, Some(exit), "{}", self.stderr);
         assert_eq!(lines.len(), 3, "{}", self.stderr);
@@ -36,7 +36,11 @@ impl Run {
         assert!(lines[1].starts_with("  because ") && lines[1].len() > 12, "{}", self.stderr);
         assert!(lines[2].starts_with("  help: ") && lines[2].len() > 10, "{}", self.stderr);
         // U10: words, not numbers of the operating system
-        assert!(!self.stderr.contains("os error") && !self.stderr.contains("Os {"), "{}", self.stderr);
+        assert!(
+            !self.stderr.contains("os error") && !self.stderr.contains("Os {"),
+            "{}",
+            self.stderr
+        );
         assert_eq!(self.stdout, "");
     }
 }
