@@ -27,7 +27,9 @@ pub mod clock;
 pub mod device;
 mod driver;
 mod error;
+pub mod lab;
 mod listener;
+pub mod net;
 mod stack;
 mod stream;
 

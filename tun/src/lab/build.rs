@@ -1,0 +1,287 @@
+//! Building the seed topology, and changing its links.
+
+use std::net::Ipv4Addr;
+
+use super::LabOptions;
+use super::state::{LabPath, LabState, Node, namespace};
+use crate::net::{
+    ErrorKind, NetError, Netns, Prefix, Result, ip, ip_batch, named_namespaces, read_sysctl, run,
+    tc_batch, write_sysctl, write_sysctl_if_there,
+};
+
+const CLIENT: &str = "client";
+const SERVER: &str = "server";
+
+/// The links' interfaces and the third byte of their networks.
+const LINKS: [(&str, u8); 3] = [("eth1", 56), ("eth2", 57), ("eth3", 58)];
+
+fn paths(options: &LabOptions) -> Vec<LabPath> {
+    LINKS
+        .iter()
+        .map(|&(dev, net)| LabPath {
+            dev: dev.to_owned(),
+            client: Ipv4Addr::new(192, 168, net, 100),
+            server: Ipv4Addr::new(192, 168, net, 101),
+            engine_prefix: options
+                .routed
+                .then(|| Prefix::new(Ipv4Addr::new(10, 83, net, 0).into(), 24)),
+        })
+        .collect()
+}
+
+/// Builds everything. On an error the caller removes what was made.
+pub(super) fn build(options: &LabOptions) -> Result<LabState> {
+    let paths = paths(options);
+    let mut nodes = Vec::new();
+    for role in [CLIENT, SERVER] {
+        let ns = namespace(&options.name, role);
+        ip(&["netns", "add", &ns])?;
+        let id = Netns::named(&ns)?.id()?;
+        nodes.push(Node { role: role.to_owned(), namespace: ns, id });
+    }
+    let state = LabState::new(options, nodes, paths);
+    let (client, server) = (&state.node(CLIENT)?.namespace, &state.node(SERVER)?.namespace);
+    let veth = |p: &LabPath| {
+        let dev = &p.dev;
+        format!("link add {dev} netns {client} type veth peer name {dev} netns {server}")
+    };
+    ip_batch(&[], &state.paths.iter().map(veth).collect::<Vec<_>>())?;
+    for (role, ns) in [(CLIENT, client), (SERVER, server)] {
+        Netns::named(ns)?.run(|| sysctls(role, &state))??;
+        ip_batch(&["-n", ns], &addresses(role, &state))?;
+    }
+    for path in &state.paths {
+        set_link(&state, path, true)?;
+        set_rate(&state, path, options.rate.as_deref())?;
+    }
+    // After the links: an endpoint names its interface.
+    for (role, ns) in [(CLIENT, client), (SERVER, server)] {
+        ip_batch(&["-n", ns], &mptcp(role, &state))?;
+    }
+    Ok(state)
+}
+
+fn sysctls(role: &str, state: &LabState) -> Result<()> {
+    for key in ["all", "default"] {
+        write_sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
+    }
+    for LabPath { dev, .. } in &state.paths {
+        write_sysctl(&format!("net/ipv4/conf/{dev}/rp_filter"), "0")?;
+        // Nobody speaks IPv6 here, and its neighbour discovery would only blur packet counts.
+        write_sysctl_if_there(&format!("net/ipv6/conf/{dev}/disable_ipv6"), "1")?;
+    }
+    if role == CLIENT {
+        write_sysctl("net/ipv4/ip_forward", "1")?;
+    }
+    if read_sysctl("net/mptcp/enabled").is_none() {
+        return Err(NetError::new(
+            ErrorKind::NotFound,
+            "the lab cannot have the kernel as a peer",
+            "this kernel has no MPTCP (CONFIG_MPTCP)",
+            "use a kernel of 5.6 or later as a distribution builds it",
+        ));
+    }
+    write_sysctl("net/mptcp/enabled", "1")?;
+    let Some(wanted) = &state.options.congestion else { return Ok(()) };
+    let there = read_sysctl("net/ipv4/tcp_available_congestion_control").unwrap_or_default();
+    if there.split_whitespace().any(|c| c == wanted) {
+        return Ok(());
+    }
+    Err(NetError::new(
+        ErrorKind::Usage,
+        format!("the lab's routes cannot use the congestion control {wanted}"),
+        format!("this kernel has {there}"),
+        format!("name one of those, or run: modprobe tcp_{wanted}"),
+    ))
+}
+
+fn own_address(role: &str, path: &LabPath) -> Ipv4Addr {
+    if role == CLIENT { path.client } else { path.server }
+}
+
+fn addresses(role: &str, state: &LabState) -> Vec<String> {
+    let address = |p: &LabPath| format!("address add {}/24 dev {}", own_address(role, p), p.dev);
+    let mut lines = vec!["link set lo up".to_owned()];
+    lines.extend(state.paths.iter().map(address));
+    lines
+}
+
+fn mptcp(role: &str, state: &LabState) -> Vec<String> {
+    let mut lines = vec!["mptcp limits set subflows 8 add_addr_accepted 8".to_owned()];
+    let flag = match role {
+        CLIENT if state.options.client_subflow => "subflow",
+        SERVER if state.options.server_signal => "signal",
+        _ => return lines,
+    };
+    // With the interface: without it the kernel sends every upload by the first link.
+    let endpoint =
+        |p: &LabPath| format!("mptcp endpoint add {} dev {} {flag}", own_address(role, p), p.dev);
+    lines.extend(state.paths.iter().skip(1).map(endpoint));
+    lines
+}
+
+/// The routes of one link at one end. The kernel makes the connected one by itself, but without
+/// the congestion control, and it drops all of them when the link goes down.
+fn routes(role: &str, state: &LabState, path: &LabPath) -> Vec<String> {
+    let own = own_address(role, path);
+    let net = Prefix::new(own.into(), 24);
+    let dev = &path.dev;
+    let with =
+        state.options.congestion.as_ref().map_or_else(String::new, |c| format!(" congctl {c}"));
+    let mut lines =
+        vec![format!("route replace {net} dev {dev} proto kernel scope link src {own}{with}")];
+    if let (SERVER, Some(engines)) = (role, path.engine_prefix) {
+        lines.push(format!("route replace {engines} via {} dev {dev}{with}", path.client));
+    }
+    lines
+}
+
+pub(super) fn set_link(state: &LabState, path: &LabPath, up: bool) -> Result<()> {
+    let word = if up { "up" } else { "down" };
+    // Both ends first: a route by an interface whose other end is down would be "linkdown".
+    for node in &state.nodes {
+        ip(&["-n", &node.namespace, "link", "set", &path.dev, word])?;
+    }
+    if up {
+        for node in &state.nodes {
+            ip_batch(&["-n", &node.namespace], &routes(&node.role, state, path))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn set_rate(state: &LabState, path: &LabPath, rate: Option<&str>) -> Result<()> {
+    let (dev, options) = (&path.dev, &state.options);
+    for node in &state.nodes {
+        let ns = &node.namespace;
+        match rate {
+            Some(rate) => {
+                let (burst, latency) = (&options.burst, &options.latency);
+                let line = format!(
+                    "qdisc replace dev {dev} root tbf rate {rate} burst {burst} latency {latency}"
+                );
+                tc_batch(&["-n", ns], &[line])?;
+            }
+            None => {
+                absent_is_fine(run("tc", &["-n", ns, "qdisc", "del", "dev", dev, "root"], None))?
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A one-instruction classic BPF program: return 2, TC_ACT_SHOT.
+const DROP_ALL: &str = "1,6 0 0 2,";
+
+pub(super) fn cut(state: &LabState, path: &LabPath, cut: bool) -> Result<()> {
+    let dev = &path.dev;
+    for node in &state.nodes {
+        let ns = &node.namespace;
+        if !cut {
+            absent_is_fine(run("tc", &["-n", ns, "qdisc", "del", "dev", dev, "clsact"], None))?;
+            continue;
+        }
+        // On arrival, so that no sender gets a local error. The verdict is the program's own
+        // ("da"), so no action module is needed.
+        let lines = [
+            format!("qdisc replace dev {dev} clsact"),
+            format!(
+                "filter replace dev {dev} ingress pref 1 handle 1 bpf da bytecode \"{DROP_ALL}\""
+            ),
+        ];
+        tc_batch(&["-n", ns], &lines)?;
+    }
+    Ok(())
+}
+
+fn absent_is_fine(result: Result<String>) -> Result<()> {
+    const ABSENT: [&str; 5] = [
+        "Cannot find specified qdisc",
+        "Invalid handle",
+        "handle of zero",
+        "No such file",
+        "Cannot find device",
+    ];
+    match result {
+        Err(e) if e.kind == ErrorKind::Command && ABSENT.iter().any(|a| e.because.contains(a)) => {
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Removes the namespaces of a lab; whether any was there.
+pub(super) fn remove(name: &str) -> Result<bool> {
+    let there = named_namespaces();
+    let ours: Vec<String> = [CLIENT, SERVER].iter().map(|r| namespace(name, r)).collect();
+    let ours: Vec<&String> = ours.iter().filter(|ns| there.contains(ns)).collect();
+    for ns in &ours {
+        // A program inside keeps a namespace alive after its name is gone, so the links go first.
+        // One may go by itself at any moment, when its other end went with a namespace before.
+        for (dev, _) in LINKS {
+            absent_is_fine(ip(&["-n", ns, "link", "delete", dev]))?;
+        }
+    }
+    for ns in &ours {
+        ip(&["netns", "delete", ns])?;
+    }
+    Ok(!ours.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(options: LabOptions) -> LabState {
+        LabState::new(&options, vec![], paths(&options))
+    }
+
+    #[test]
+    fn lines_of_the_seed() {
+        let s = state(LabOptions::default());
+        assert_eq!(
+            addresses(CLIENT, &s),
+            [
+                "link set lo up",
+                "address add 192.168.56.100/24 dev eth1",
+                "address add 192.168.57.100/24 dev eth2",
+                "address add 192.168.58.100/24 dev eth3"
+            ]
+        );
+        assert_eq!(
+            mptcp(SERVER, &s),
+            [
+                "mptcp limits set subflows 8 add_addr_accepted 8",
+                "mptcp endpoint add 192.168.57.101 dev eth2 signal",
+                "mptcp endpoint add 192.168.58.101 dev eth3 signal"
+            ]
+        );
+        assert_eq!(mptcp(CLIENT, &s).len(), 1);
+        assert_eq!(
+            routes(SERVER, &s, &s.paths[1]),
+            [
+                "route replace 192.168.57.0/24 dev eth2 proto kernel scope link src \
+                 192.168.57.101 congctl cubic",
+                "route replace 10.83.57.0/24 via 192.168.57.100 dev eth2 congctl cubic"
+            ]
+        );
+        assert_eq!(routes(CLIENT, &s, &s.paths[1]).len(), 1);
+    }
+
+    #[test]
+    fn options_change_the_lines() {
+        let s = state(LabOptions {
+            routed: false,
+            congestion: None,
+            client_subflow: true,
+            server_signal: false,
+            ..LabOptions::default()
+        });
+        assert_eq!(
+            routes(SERVER, &s, &s.paths[0]),
+            ["route replace 192.168.56.0/24 dev eth1 proto kernel scope link src 192.168.56.101"]
+        );
+        assert_eq!(mptcp(SERVER, &s).len(), 1);
+        assert_eq!(mptcp(CLIENT, &s)[1], "mptcp endpoint add 192.168.57.100 dev eth2 subflow");
+    }
+}

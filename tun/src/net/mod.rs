@@ -1,0 +1,32 @@
+//! Paths on a real machine: which ways lead to a destination, and TUN devices, addresses, policy
+//! routes and address translation for them, all of it taken back at the end.
+//!
+//! The engine speaks from addresses the kernel does not own, so the kernel never answers its
+//! segments with a RST; it only forwards them between a TUN device and an interface.
+
+mod command;
+pub mod doctor;
+mod egress;
+mod error;
+mod inventory;
+mod journal;
+mod netns;
+mod pathset;
+mod prefix;
+mod spec;
+mod state;
+mod sysctl;
+
+pub use egress::{Egress, Reach, discover, physical_paths, resolve};
+pub use error::{ErrorKind, NetError, Result};
+pub use netns::{Netns, NetnsId};
+pub use pathset::{PathOptions, PathPlan, PathSet, ReturnPath, recover};
+pub use prefix::Prefix;
+pub use spec::PathSpec;
+pub use state::state_dir;
+
+pub(crate) use command::{ip, ip_batch, ip_json, run, tc_batch};
+pub(crate) use netns::{enter, named_namespaces};
+pub(crate) use state::{StateLock, is_root};
+pub(crate) use sysctl::write_if_there as write_sysctl_if_there;
+pub(crate) use sysctl::{read as read_sysctl, write as write_sysctl};
