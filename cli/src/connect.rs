@@ -5,14 +5,16 @@ use crate::args::{Connect, Transport};
 use crate::error::{Code, Failure};
 use crate::output::{ConnectionReport, Printer, connected_line, summary};
 use crate::relay::{End, Ends, Wishes, relay};
-use crate::session::{Session, connect_failure};
+use crate::session::{Session, connect_failure, settle};
 use crate::{runtime, signals};
+use mpuser_engine::time::Instant as EngineInstant;
 use mpuser_engine::{ConnectionInfo, Event};
-use mpuser_tun::{ConnectOptions, Events, MptcpStream};
+use mpuser_tun::{ConnectOptions, Events, MptcpStream, clock};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -47,6 +49,7 @@ async fn talk(
     printer: &Printer,
     stop: &mut mpsc::Receiver<Code>,
 ) -> Result<ExitCode, Failure> {
+    let syn = clock::now();
     let options = ConnectOptions { timeout: args.connect_timeout, ..ConnectOptions::default() };
     let stream = tokio::select! {
         outcome = session.stack.connect_with(remote, options) => {
@@ -66,14 +69,35 @@ async fn talk(
     let (end, stream) = if args.zero {
         (End::Finished, stream)
     } else {
-        converse(stream, wishes, &args.transport, printer, stop).await?
+        converse(stream, wishes, &args.transport, syn, printer, stop).await?
+    };
+    let time = start.elapsed();
+    let (end, info) = part(stream, end, stop).await;
+    finish("mpuser.connect/1", remote, time, info.as_ref(), &end, printer)
+}
+
+/// Closes or aborts, as the end of the talk demands; a signal meanwhile aborts.
+pub(crate) async fn part(
+    mut stream: MptcpStream,
+    end: End,
+    stop: &mut mpsc::Receiver<Code>,
+) -> (End, Option<ConnectionInfo>) {
+    let end = match end {
+        End::Finished | End::Closed(_) => {
+            // queues the DATA_FIN if it has not been: it cannot fail, the connection may be over
+            let _ = stream.shutdown().await;
+            tokio::select! {
+                () = settle(&stream) => end,
+                Some(code) = stop.recv() => End::Abort(code),
+            }
+        }
+        end => end,
     };
     let info = stream.info();
-    if matches!(end, End::Abort(_) | End::Idle | End::Local(..)) {
+    if matches!(end, End::Abort(_) | End::Idle | End::OutputClosed | End::Local(..)) {
         stream.abort();
     }
-    drop(stream);
-    finish("mpuser.connect/1", remote, start.elapsed(), info.as_ref(), &end, printer)
+    (end, info)
 }
 
 /// What `--send-only`, `--recv-only` and the rest mean for the relay.
@@ -105,20 +129,20 @@ pub(crate) async fn converse(
     stream: MptcpStream,
     wishes: Wishes,
     transport: &Transport,
+    since: EngineInstant,
     printer: &Printer,
     stop: &mut mpsc::Receiver<Code>,
 ) -> Result<(End, MptcpStream), Failure> {
     let mut stream = stream;
     let events = stream.events();
     let remote = stream.peer_addr().ok();
-    let start = Instant::now();
     let end = {
         let (mut reader, mut writer) = stream.split();
         let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
         let ends = Ends { reader: &mut reader, writer: &mut writer, input, output };
         tokio::select! {
             end = relay(ends, wishes, stop) => Some(end),
-            () = narrate(events, start, transport.require_mptcp, printer) => None,
+            () = narrate(events, since, transport.require_mptcp, printer) => None,
         }
     };
     match (end, remote) {
@@ -131,17 +155,17 @@ pub(crate) async fn converse(
 /// Prints events as they come. Ends only at a fallback that was not wanted.
 pub(crate) async fn narrate(
     mut events: Events,
-    start: Instant,
+    since: EngineInstant,
     require_mptcp: bool,
     printer: &Printer,
 ) {
     let mut subflows = 0_u32;
-    while let Some(event) = events.recv().await {
+    while let Some((at, event)) = events.recv_timed().await {
         // the first subflow is in the line "connected"
         let first = matches!(event, Event::SubflowEstablished { .. }) && subflows == 0;
         subflows += u32::from(matches!(event, Event::SubflowEstablished { .. }));
         if !first {
-            printer.event(start.elapsed(), &event);
+            printer.event(at.saturating_since(since), &event);
         }
         if require_mptcp && matches!(event, Event::Fallback(_)) {
             return;

@@ -3,6 +3,7 @@
 use crate::args::{Lab, LabDown, LabExec, LabUp};
 use crate::error::Failure;
 use crate::output::{self, Printer};
+use crate::units;
 use mpuser_tun::lab::{self, LabInfo, LabOptions, LabState};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -72,7 +73,8 @@ fn topology(state: &LabState) -> String {
         // writing to a String cannot fail
         let _ = write!(text, "\n  {}  {} --- {}", path.dev, path.client, path.server);
         if let Some(rate) = &state.options.rate {
-            let _ = write!(text, "  {rate}/s");
+            let bits = units::parse_rate(rate).map(units::float);
+            let _ = write!(text, "  {}", bits.map_or_else(|_| rate.clone(), units::bit_rate));
         }
     }
     text + "\nnext: mpuser lab exec client -- COMMAND; mpuser lab down"

@@ -2,15 +2,16 @@
 
 use crate::address;
 use crate::args::Listen;
-use crate::connect::{converse, finish, interrupted, narrate, refuse_plain, wishes};
+use crate::connect::{converse, finish, interrupted, narrate, part, refuse_plain, wishes};
 use crate::error::{Code, Failure, plain_words};
 use crate::output::{Printer, connected_line};
 use crate::relay::{End, Limits, reflect};
 use crate::session::{Session, Setup, connection_config};
 use crate::{runtime, signals};
 use mpuser_engine::error::ListenError;
+use mpuser_engine::time::Instant as EngineInstant;
 use mpuser_tun::net::{self, PathPlan, ReturnPath};
-use mpuser_tun::{Error, MptcpListener, MptcpStream};
+use mpuser_tun::{Error, MptcpListener, MptcpStream, clock};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -146,7 +147,7 @@ async fn client(
     printer: Printer,
     stop: Option<&mut mpsc::Receiver<Code>>,
 ) -> Result<ExitCode, Failure> {
-    let start = Instant::now();
+    let (start, since) = (Instant::now(), clock::now());
     if let Some(info) = stream.info() {
         printer.line(&connected_line("accepted", &peer.to_string(), &info));
         printer.connected(&peer.to_string(), &info);
@@ -157,35 +158,32 @@ async fn client(
     let (_keep_open, mut never) = mpsc::channel(1);
     let stop = stop.unwrap_or(&mut never);
     let (end, stream) = if args.echo || args.discard {
-        mirror(stream, args, &printer, stop).await
+        mirror(stream, args, since, &printer, stop).await
     } else {
-        converse(stream, wishes(&args.transport), &args.transport, &printer, stop).await?
+        converse(stream, wishes(&args.transport), &args.transport, since, &printer, stop).await?
     };
-    let info = stream.info();
-    if matches!(end, End::Abort(_) | End::Idle | End::Local(..)) {
-        stream.abort();
-    }
-    drop(stream);
-    finish(SCHEMA, peer, start.elapsed(), info.as_ref(), &end, &printer)
+    let time = start.elapsed();
+    let (end, info) = part(stream, end, stop).await;
+    finish(SCHEMA, peer, time, info.as_ref(), &end, &printer)
 }
 
 /// Echo or discard.
 async fn mirror(
     stream: MptcpStream,
     args: &Listen,
+    since: EngineInstant,
     printer: &Printer,
     stop: &mut mpsc::Receiver<Code>,
 ) -> (End, MptcpStream) {
     let mut stream = stream;
     let events = stream.events();
-    let start = Instant::now();
     let end = {
         let (mut reader, mut writer) = stream.split();
         let limits = Limits { echo: args.echo, idle: args.transport.idle_timeout };
         tokio::select! {
             end = reflect(&mut reader, &mut writer, limits) => end,
             Some(code) = stop.recv() => End::Closed(code),
-            () = narrate(events, start, false, printer) => End::Finished,
+            () = narrate(events, since, false, printer) => End::Finished,
         }
     };
     (end, stream)

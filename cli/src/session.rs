@@ -8,14 +8,16 @@ use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::device::PlainTun;
 use mpuser_tun::net::doctor::{Level, preflight};
 use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet};
-use mpuser_tun::{CaptureWriter, Error, PathConfig, Stack};
+use mpuser_tun::{CaptureWriter, Error, MptcpStream, PathConfig, Stack};
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long connections may take to close once the user is done with them.
-const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// How long the last bytes may take to be acknowledged once the user is done: the engine's own limit for closing.
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+/// How long subflows may take to close once both directions of the data have. One on a dead path never does.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A running stack and what it stands on.
 #[derive(Debug)]
@@ -142,6 +144,23 @@ impl Session {
             )),
         }
     }
+}
+
+/// Waits until everything written is acknowledged and the peer has ended its data, too, or the connection is over.
+/// To abort earlier could take back from a slow peer what it has not read yet.
+pub(crate) async fn settle(stream: &MptcpStream) {
+    let done = async {
+        while stream.info().is_some_and(|info| info.error.is_none() && under_way(info.state)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    // what did not settle by now is aborted with the stack
+    let _ = tokio::time::timeout(SETTLE_LIMIT, done).await;
+}
+
+/// States of the data level in which something is still to be sent or received (RFC 8684 Appendix D).
+fn under_way(state: &str) -> bool {
+    !matches!(state, "TIME-WAIT" | "CLOSED")
 }
 
 /// What is in the way, before anything is changed.

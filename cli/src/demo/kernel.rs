@@ -9,7 +9,7 @@ use crate::connect::interrupted;
 use crate::error::{Code, Failure};
 use crate::output::Printer;
 use crate::runtime;
-use crate::session::{Session, Setup, capture, connect_failure};
+use crate::session::{Session, Setup, capture, connect_failure, settle};
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use mpuser_tun::MptcpStream;
@@ -148,6 +148,7 @@ async fn exchange(
     let plan = Plan { size: args.size, seed: args.seed };
     let measured = transfer::run(&mut &*stream, &mut writer, plan, &mut stage).await;
     stage.cut_done()?;
+    settle(stream).await;
     measured
 }
 

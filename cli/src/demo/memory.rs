@@ -8,7 +8,7 @@ use crate::args::Demo;
 use crate::error::{Code, Failure};
 use crate::output::Printer;
 use crate::relay::{Limits, reflect};
-use crate::session::{capture, connect_failure, stack_failure};
+use crate::session::{capture, connect_failure, settle, stack_failure};
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use mpuser_tun::device::{MemoryConfig, MemoryLink, memory_pair};
@@ -23,7 +23,7 @@ const PORT: u16 = 7000;
 const DELAYS: [Duration; 3] =
     [Duration::from_millis(2), Duration::from_millis(5), Duration::from_millis(8)];
 /// How long connections may take to close.
-const CLOSE: Duration = Duration::from_secs(5);
+const CLOSE: Duration = Duration::from_millis(500);
 
 /// Links, with the client's address on each.
 type Links = Vec<(Ipv4Addr, String, MemoryLink)>;
@@ -106,7 +106,9 @@ async fn exchange(
     let stream = reader.as_ref();
     let mut stage = MemoryStage { stream, links, joined: 1, view: LiveView::new(printer) };
     let plan = Plan { size: args.size, seed: args.seed };
-    transfer::run(&mut &*stream, &mut writer, plan, &mut stage).await
+    let measured = transfer::run(&mut &*stream, &mut writer, plan, &mut stage).await;
+    settle(stream).await;
+    measured
 }
 
 struct MemoryStage<'a> {

@@ -71,7 +71,8 @@ impl LiveView {
     /// A view in the printer's style; nothing is drawn with `--json` or `-q`.
     pub(crate) fn new(printer: Printer) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { printer, terminal, due: Duration::ZERO, drawn: 0, rates: Rates::default() }
+        let due = if terminal { Duration::ZERO } else { LINE };
+        Self { printer, terminal, due, drawn: 0, rates: Rates::default() }
     }
 
     /// Draws if it is time to.
@@ -86,7 +87,7 @@ impl LiveView {
         self.due = now.elapsed + if self.terminal { FRAME } else { LINE };
         if self.terminal {
             self.redraw(&frame(now, &self.rates, &self.printer));
-        } else if !now.elapsed.is_zero() && now.received > 0 {
+        } else {
             self.printer.line(&line(now, &self.rates));
         }
     }
