@@ -87,18 +87,19 @@ fn bad(shown: &str, why: &str) -> Failure {
     Failure::usage(format!("`{shown}` is not an address"), why, FORMS)
 }
 
-/// The first address of the peer. Names go to the system's resolver, which may block.
-pub(crate) fn resolve(target: &Target) -> Result<SocketAddr, Failure> {
+/// The addresses of the peer. Names go to the system's resolver, which may block.
+pub(crate) fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(address) = target.host.parse::<IpAddr>() {
-        return usable(address, target);
+        return usable(address, target).map(|address| vec![address]);
     }
     let unknown = |why: String| {
         let help = "check the spelling, or give the IP address";
         Failure::new(Code::Unreachable, format!("cannot find the host {}", target.host), why, help)
     };
     let found = (target.host.as_str(), target.port).to_socket_addrs();
-    let mut found = found.map_err(|error| unknown(crate::error::plain_words(&error)))?;
-    found.next().ok_or_else(|| unknown("the name has no address".to_owned()))
+    let found: Vec<_> =
+        found.map_err(|error| unknown(crate::error::plain_words(&error)))?.collect();
+    if found.is_empty() { Err(unknown("the name has no address".to_owned())) } else { Ok(found) }
 }
 
 fn usable(address: IpAddr, target: &Target) -> Result<SocketAddr, Failure> {

@@ -21,10 +21,10 @@ use tokio::time::Instant;
 /// Connects, relays, reports.
 pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure> {
     let target = address::parse_target(&args.target)?;
-    let remote = address::resolve(&target)?;
+    let remotes = address::resolve(&target)?;
     runtime::block_on(async {
         let mut stop = signals::listen()?;
-        let session = Session::open(&args.transport, remote.ip(), &printer)?;
+        let (session, remote) = Session::open(&args.transport, &remotes, &printer)?;
         let outcome = talk(&session, args, remote, &printer, &mut stop).await;
         // a signal while things are taken down aborts what is still closing
         let closed = tokio::select! {

@@ -42,7 +42,7 @@ fn lines(findings: &[Finding], printer: &Printer) -> String {
             "{} {:<width$}  {}",
             printer.tint(tint, word),
             finding.check,
-            finding.detail
+            crate::error::strip_number(&finding.detail)
         );
         if let Some(fix) = finding.fix.as_ref().filter(|_| finding.level != Level::Ok) {
             let _ = writeln!(text, "     {:<width$}  repair: {fix}", "");

@@ -124,7 +124,8 @@ struct Body<'a> {
 }
 
 impl Failure {
-    /// A failure; line breaks in the texts are folded so that the form stays three lines.
+    /// A failure; line breaks in the texts are folded so that the form stays three lines, and numbers of the
+    /// operating system's errors go: they say nothing the words do not.
     pub(crate) fn new(
         code: Code,
         what: impl fmt::Display,
@@ -134,7 +135,7 @@ impl Failure {
         Self {
             code,
             what: one_line(&what.to_string()),
-            because: one_line(&because.to_string()),
+            because: one_line(&strip_number(&because.to_string())),
             help: one_line(&help.to_string()),
         }
     }
@@ -212,7 +213,7 @@ impl From<NetError> for Failure {
             ErrorKind::Malformed => Code::Malformed,
             _ => Code::Setup,
         };
-        Self::new(code, error.message, strip_number(&error.because), error.help)
+        Self::new(code, error.message, error.because, error.help)
     }
 }
 
@@ -233,7 +234,7 @@ pub(crate) fn plain_words(error: &std::io::Error) -> String {
 }
 
 /// Without the first `(os error 13)`.
-fn strip_number(text: &str) -> String {
+pub(crate) fn strip_number(text: &str) -> String {
     let parts = text.split_once(" (os error ");
     let parts = parts.and_then(|(before, after)| Some((before, after.split_once(')')?.1)));
     parts.map_or_else(|| text.to_owned(), |(before, after)| format!("{before}{after}"))

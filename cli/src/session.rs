@@ -73,16 +73,18 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
 }
 
 impl Session {
-    /// Sets up paths towards `peer` and a stack over them. Call it inside the runtime.
+    /// Sets up paths towards the first of `remotes` that can be reached, and a stack over them. Call it inside the
+    /// runtime.
     pub(crate) fn open(
         transport: &Transport,
-        peer: IpAddr,
+        remotes: &[SocketAddr],
         printer: &Printer,
-    ) -> Result<Self, Failure> {
-        let ways = net::resolve(peer, &transport.path)?;
-        check(peer, &ways, printer)?;
+    ) -> Result<(Self, SocketAddr), Failure> {
+        let (remote, ways) = reachable(transport, remotes)?;
+        check(remote.ip(), &ways, printer)?;
         // before anything is changed: a file that cannot be written is the cheaper mistake
-        Self::over(&ways, Setup::from_flags(transport)?, Some(peer), printer)
+        let setup = Setup::from_flags(transport)?;
+        Ok((Self::over(&ways, setup, Some(remote.ip()), printer)?, remote))
     }
 
     /// Sets up paths by `ways` and a stack over them.
@@ -144,6 +146,35 @@ impl Session {
             )),
         }
     }
+}
+
+/// The first address that some path leads to; a name may have one of a family this machine does not speak.
+fn reachable(
+    transport: &Transport,
+    remotes: &[SocketAddr],
+) -> Result<(SocketAddr, Vec<Egress>), Failure> {
+    let mut first = None;
+    for remote in remotes {
+        let outcome = if remote.ip().is_loopback() {
+            Err(loopback(*remote))
+        } else {
+            net::resolve(remote.ip(), &transport.path).map_err(Failure::from)
+        };
+        match outcome {
+            Ok(ways) => return Ok((*remote, ways)),
+            Err(failure) => first = first.or(Some(failure)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Failure::internal("there is no address", "the name gave none")))
+}
+
+fn loopback(remote: SocketAddr) -> Failure {
+    Failure::new(
+        Code::Unreachable,
+        format!("cannot connect to {remote}"),
+        "it is a loopback address, and the kernel drops packets to it on a TUN device",
+        "connect to another address of this machine; `ip -br address` lists them",
+    )
 }
 
 /// Waits until everything written is acknowledged and the peer has ended its data, too, or the connection is over.
@@ -284,6 +315,18 @@ pub(crate) fn connect_failure(remote: SocketAddr, error: &std::io::Error) -> Fai
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser as _;
+
+    #[test]
+    fn loopback_is_refused_with_a_reason() {
+        let cli = Cli::try_parse_from(["mpuser", "connect", "localhost:1"]).unwrap();
+        let Command::Connect(args) = cli.command else { panic!("not connect") };
+        let remotes = [([127, 0, 0, 1], 1).into()];
+        let failure = reachable(&args.transport, &remotes).unwrap_err();
+        assert_eq!(failure.code, Code::Unreachable);
+        assert!(failure.because.contains("loopback"));
+    }
 
     #[test]
     fn each_way_to_fail_has_its_code() {

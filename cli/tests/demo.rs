@@ -1,10 +1,11 @@
 //! The commands that answer with JSON, from the outside.
+#![expect(clippy::expect_used, reason = "helpers of tests: a panic is the verdict")]
 
 mod common;
 
 use common::{Run, mpuser};
 use serde_json::Value;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 fn object(text: &str) -> Value {
     serde_json::from_str(text).expect("one JSON object")
@@ -60,8 +61,8 @@ impl Drop for Scratch {
 
 fn demo(scratch: &Scratch, args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mpuser"));
-    command.arg("demo").args(args).current_dir(&scratch.0).stdin(Stdio::null());
-    Run::from(command.output().expect("the binary runs"))
+    command.arg("demo").args(args).current_dir(&scratch.0);
+    common::run(command, b"")
 }
 
 /// Everything comes back over three subflows although one path is cut.
@@ -81,6 +82,27 @@ fn demo_in_memory() {
     assert_eq!(report["subflows"].as_array().expect("a list").len(), 3);
     let capture = std::fs::read(scratch.0.join("demo.pcapng")).expect("the capture");
     assert_eq!(capture.get(..4), Some(&[0x0a, 0x0d, 0x0d, 0x0a][..]), "a pcapng section header");
+}
+
+/// The same with the kernel as peer, where this machine allows it; no lab is left.
+#[test]
+fn demo_with_the_kernel() {
+    if mpuser(&["doctor"]).code != Some(0) {
+        return;
+    }
+    let scratch = Scratch::new("kernel");
+    let run = demo(&scratch, &["--net", "kernel", "--json", "--size", "8M"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let report = object(&run.stdout);
+    assert_eq!(report["peer"], "kernel");
+    assert_eq!(report["sha256_ok"], true);
+    assert_eq!(report["bytes_received"], 8 << 20);
+    assert_eq!(report["subflows"].as_array().expect("a list").len(), 3);
+    assert!(report["cut"]["path"].as_str().is_some_and(|path| path.starts_with("eth")));
+    assert_eq!(report["kernel_counters"]["MPTcpExtMPJoinAckRx"], 2);
+    let labs = mpuser(&["lab", "list", "--json"]);
+    let (pid, labs) = (run.pid.to_string(), labs.stdout);
+    assert!(!labs.contains(&format!("demo-{pid}")), "{labs}");
 }
 
 /// Without `--json` the explanation goes to stderr, a log line or more before it, nothing to stdout.
