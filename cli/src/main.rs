@@ -1,2 +1,101 @@
-//! x
-fn main() {}
+//! `mpuser`: Multipath TCP in user space, from the command line.
+//!
+//! This crate reads arguments, prints and shows progress. The protocol is in `mpuser-engine`, everything that
+//! touches the operating system in `mpuser-tun`.
+
+mod address;
+mod args;
+mod connect;
+mod demo;
+mod doctor;
+mod error;
+mod lab;
+mod listen;
+mod output;
+mod relay;
+mod runtime;
+mod session;
+mod signals;
+mod units;
+
+use args::{Cli, Command};
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use error::Failure;
+use output::Printer;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // before the grammar is known, so that even its errors come in the form that was asked for
+    let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+    error::install_panic_hook(json);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, json),
+    };
+    // a panic has been reported by the hook
+    let outcome = std::panic::catch_unwind(|| run(cli));
+    outcome.unwrap_or_else(|_| ExitCode::from(error::Code::Internal.exit()))
+}
+
+fn run(cli: Cli) -> ExitCode {
+    let printer = Printer::new(&cli.global);
+    let outcome = match cli.command {
+        Command::Connect(args) => connect::run(&args, printer),
+        Command::Listen(args) => listen::run(*args, printer),
+        Command::Lab(command) => lab::run(&command, printer),
+        Command::Doctor => Ok(doctor::run(printer)),
+        Command::Demo(args) => demo::run(&args, printer),
+    };
+    outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
+}
+
+/// Help and version go to stdout; mistakes get three lines and exit code 2.
+fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // a reader that has seen enough is no error
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            let help = "`mpuser --help` lists the commands; `mpuser demo` shows what it is about";
+            Failure::usage("no command was given", "mpuser does nothing by itself", help)
+                .report(json)
+        }
+        _ => explain(error).report(json),
+    }
+}
+
+/// Clap's message in the three-line form: its first line, its details, and where to read on.
+fn explain(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n");
+    let first = paragraphs.next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let (what, because) = match first.split_once(": ") {
+        Some((what, because)) => (what, because.to_owned()),
+        None => (first, "the command line is not understood".to_owned()),
+    };
+    let suggestion =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+            .into_iter()
+            .find_map(|kind| match error.get(kind) {
+                Some(ContextValue::String(word)) => Some(word.clone()),
+                Some(ContextValue::Strings(words)) => words.first().cloned(),
+                _ => None,
+            });
+    let because = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(values))) if !values.is_empty() => {
+            format!("it must be one of {}", values.join(", "))
+        }
+        _ => because,
+    };
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let help = match (suggestion, usage) {
+        (Some(word), _) => format!("did you mean `{word}`?"),
+        (None, Some(usage)) => format!("usage: {usage}; more with --help"),
+        (None, None) => "see --help".to_owned(),
+    };
+    Failure::usage(what, because, help)
+}

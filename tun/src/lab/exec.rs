@@ -44,22 +44,36 @@ pub fn exec<S: AsRef<OsStr>>(node: &str, argv: &[S]) -> Result<ExitStatus> {
 
 /// The same for the full name of a namespace.
 pub fn exec_in<S: AsRef<OsStr>>(namespace: &str, argv: &[S]) -> Result<ExitStatus> {
-    let Some((program, args)) = argv.split_first() else {
-        return Err(NetError::new(
-            ErrorKind::Usage,
-            "there is nothing to run",
-            "the command is empty",
-            "for example: mpuser lab exec client -- ip route",
-        ));
-    };
+    let Some((program, args)) = argv.split_first() else { return Err(nothing_to_run()) };
     let mut command = Command::new(program);
     command.args(args);
     let mut child = spawn(namespace, command)?;
     child.wait().map_err(|e| NetError::io("cannot wait for the program", &e))
 }
 
+/// Becomes a program in the namespace: this process is replaced, so that signals, terminal and exit code are the
+/// program's own. Comes back only with the reason why it could not be.
+pub fn become_in<S: AsRef<OsStr>>(namespace: &str, argv: &[S]) -> NetError {
+    let Some((program, args)) = argv.split_first() else { return nothing_to_run() };
+    let mut command = Command::new(program);
+    command.args(args);
+    match prepare(namespace, &mut command) {
+        Ok(()) => {
+            let error = command.exec();
+            cannot_run(namespace, &command, &error)
+        }
+        Err(error) => error,
+    }
+}
+
 /// Starts `command` in the namespace.
 pub(super) fn spawn(namespace: &str, mut command: Command) -> Result<Child> {
+    prepare(namespace, &mut command)?;
+    command.spawn().map_err(|e| cannot_run(namespace, &command, &e))
+}
+
+/// Makes `command` enter the namespace before it becomes its program.
+fn prepare(namespace: &str, command: &mut Command) -> Result<()> {
     let ns = Netns::named(namespace)?;
     let enter_namespace = move || {
         enter(ns.raw_fd())?;
@@ -69,20 +83,31 @@ pub(super) fn spawn(namespace: &str, mut command: Command) -> Result<Child> {
     // SAFETY: between fork and exec the closure makes plain system calls only (setns, unshare,
     // mount); it neither allocates nor takes a lock, and the descriptor it uses is its own.
     unsafe { command.pre_exec(enter_namespace) };
-    command.spawn().map_err(|e| {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let kind = match e.kind() {
-            io::ErrorKind::NotFound => ErrorKind::NotFound,
-            io::ErrorKind::PermissionDenied => ErrorKind::Permission,
-            _ => ErrorKind::Command,
-        };
-        NetError::new(
-            kind,
-            format!("cannot run {program} in {namespace}"),
-            e.to_string(),
-            "check the program's name; entering a namespace needs CAP_SYS_ADMIN",
-        )
-    })
+    Ok(())
+}
+
+fn nothing_to_run() -> NetError {
+    NetError::new(
+        ErrorKind::Usage,
+        "there is nothing to run",
+        "the command is empty",
+        "for example: mpuser lab exec client -- ip route",
+    )
+}
+
+fn cannot_run(namespace: &str, command: &Command, e: &io::Error) -> NetError {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let kind = match e.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::PermissionDenied => ErrorKind::Permission,
+        _ => ErrorKind::Command,
+    };
+    NetError::new(
+        kind,
+        format!("cannot run {program} in {namespace}"),
+        e.to_string(),
+        "check the program's name; entering a namespace needs CAP_SYS_ADMIN",
+    )
 }
 
 /// Gives the child a `/sys` of its namespace, as `ip netns exec` does. Without the privilege for

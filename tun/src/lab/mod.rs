@@ -19,7 +19,7 @@ mod exec;
 pub mod peer;
 mod state;
 
-pub use exec::{exec, exec_in, namespace_of};
+pub use exec::{become_in, exec, exec_in, namespace_of};
 pub use state::{LabPath, LabState, Node, current};
 
 use std::process::{Child, Command, ExitStatus};

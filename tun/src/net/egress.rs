@@ -67,6 +67,44 @@ pub fn resolve(dest: IpAddr, specs: &[PathSpec]) -> Result<Vec<Egress>> {
     specs.iter().map(|s| resolve_one(dest, s, &interfaces, &routes)).collect()
 }
 
+/// The ways clients may come in by, for a listener that knows no destination: every interface that is up with a
+/// usable address, or those of `specs`. An interface's own address as `address` leaves only that interface; the
+/// family is the address's, else IPv4 where there is any.
+pub fn ways_in(address: Option<IpAddr>, specs: &[PathSpec]) -> Result<Vec<Egress>> {
+    let interfaces = interfaces()?;
+    let any = |v6: bool| -> IpAddr {
+        if v6 {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            std::net::Ipv4Addr::UNSPECIFIED.into()
+        }
+    };
+    let families = address.map_or(vec![false, true], |address| vec![address.is_ipv6()]);
+    for v6 in families {
+        let (dest, routes) = (any(v6), routes(v6)?);
+        let mut ways = if specs.is_empty() {
+            discover_in(dest, &interfaces, &routes, true)
+        } else {
+            specs
+                .iter()
+                .map(|s| resolve_one(dest, s, &interfaces, &routes))
+                .collect::<Result<_>>()?
+        };
+        if ways.iter().any(|way| Some(way.local) == address) {
+            ways.retain(|way| Some(way.local) == address);
+        }
+        if !ways.is_empty() {
+            return Ok(ways);
+        }
+    }
+    Err(NetError::new(
+        ErrorKind::NoRoute,
+        "there is no interface to listen on",
+        "no interface that is up, other than the loopback, has a usable address",
+        "give one an address, or name a path: --path DEV",
+    ))
+}
+
 /// How many different interfaces the ways leave by: two subflows through one interface share its
 /// fate, and the output has to say so.
 pub fn physical_paths(ways: &[Egress]) -> usize {

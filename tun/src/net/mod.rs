@@ -17,10 +17,10 @@ mod spec;
 mod state;
 mod sysctl;
 
-pub use egress::{Egress, Reach, discover, physical_paths, resolve};
+pub use egress::{Egress, Reach, discover, physical_paths, resolve, ways_in};
 pub use error::{ErrorKind, NetError, Result};
 pub use netns::{Netns, NetnsId};
-pub use pathset::{PathOptions, PathPlan, PathSet, ReturnPath, recover};
+pub use pathset::{NatMode, PathOptions, PathPlan, PathSet, ReturnPath, recover};
 pub use prefix::Prefix;
 pub use spec::PathSpec;
 pub use state::state_dir;

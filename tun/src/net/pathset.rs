@@ -5,6 +5,9 @@
 //! default route leaves by the path's interface. Behind it an `unreachable` route keeps the path
 //! from slipping out of another interface while its own is down.
 
+#[path = "inbound.rs"]
+mod inbound;
+
 use std::net::IpAddr;
 
 use super::command::{ip_batch, ip_json, run};
@@ -35,6 +38,20 @@ pub struct PathOptions {
     pub dest: Option<IpAddr>,
     /// Bytes of an IP packet on the TUN; by default the interface's, at most 1500.
     pub mtu: Option<u32>,
+    /// Whether the kernel translates the engine's addresses.
+    pub nat: NatMode,
+}
+
+/// Whether the kernel puts the interface's address in the place of the engine's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NatMode {
+    /// Where the peer's side is not known to have a route to the engine's address.
+    #[default]
+    Auto,
+    /// Always, even in a lab that routes engine addresses.
+    Masquerade,
+    /// Never: whoever asks for this has set up the way back.
+    None,
 }
 
 /// How the peer's answers find the engine's address.
@@ -212,11 +229,14 @@ fn plan_all(
     lock: &StateLock,
 ) -> Result<Vec<PathPlan>> {
     let mut taken = survey(options, journal, lock)?;
-    let lab = lab::current()?;
+    let lab = if options.nat == NatMode::Masquerade { None } else { lab::current()? };
     let mut plans = Vec::with_capacity(ways.len());
     for way in ways {
         let (index, tun) = free_index(&taken)?;
-        let (subnet, return_path) = free_subnet(way, lab.as_ref(), &taken.prefixes)?;
+        let (subnet, mut return_path) = free_subnet(way, lab.as_ref(), &taken.prefixes)?;
+        if options.nat == NatMode::None && return_path == ReturnPath::Masquerade {
+            return_path = ReturnPath::Routed;
+        }
         journal.add(Step::Reserve { index, tun: tun.clone(), subnet })?;
         let (Some(kernel), Some(engine)) = (subnet.nth(1), subnet.nth(2)) else {
             return Err(no_subnet(way));

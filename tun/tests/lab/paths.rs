@@ -25,7 +25,7 @@ fn open(plan: &PathPlan) -> Result<Iface> {
 }
 
 fn setup(ways: &[Egress]) -> Result<(PathSet, Vec<Iface>)> {
-    PathSet::setup(ways, &PathOptions { dest: Some(SERVER), mtu: None }, open)
+    PathSet::setup(ways, &PathOptions { dest: Some(SERVER), ..PathOptions::default() }, open)
 }
 
 fn v4(addr: IpAddr) -> Ipv4Addr {
@@ -246,7 +246,7 @@ fn the_same_in_ipv6() {
     lab.in_namespace("client", || {
         let ways = discover(dest).unwrap();
         assert_eq!((ways.len(), ways[0].reach), (1, Reach::Connected));
-        let options = PathOptions { dest: Some(dest), mtu: Some(1300) };
+        let options = PathOptions { dest: Some(dest), mtu: Some(1300), ..PathOptions::default() };
         let (set, _devices) = PathSet::setup(&ways, &options, open).unwrap();
         assert_eq!(set.paths()[0].return_path, ReturnPath::Masquerade, "the lab routes IPv4 only");
         set.verify(dest).unwrap_or_else(|e| panic!("{e}"));

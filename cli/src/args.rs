@@ -1,0 +1,367 @@
+//! The command line. Every command has examples; every value is checked while it is parsed.
+
+use crate::units::{parse_duration, parse_rate, parse_size};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use mpuser_engine::config::{CongestionAlgorithm, SchedulerKind};
+use mpuser_tun::net::{NetError, PathSpec};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done as asked                       5  --require-mptcp, and it is plain TCP
+  1  connection lost, or I/O error       6  a privilege or device is missing
+  2  wrong usage                         7  a check failed
+  3  refused or unreachable              8  malformed input file
+  4  timeout                            70  a bug in mpuser
+  130 and 143: ended by SIGINT and SIGTERM";
+
+/// Multipath TCP (RFC 8684) in user space: no kernel support needed at this end.
+#[derive(Debug, Parser)]
+#[command(name = "mpuser", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(propagate_version = true, subcommand_required = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Global {
+    /// Machine-readable results and errors
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print more; twice for every event
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Connect like netcat: stdin to the peer, the peer to stdout
+    Connect(Box<Connect>),
+    /// Listen like netcat, echo or discard
+    Listen(Box<Listen>),
+    /// Namespace labs: two routers' worth of paths and a kernel peer on one machine
+    #[command(subcommand)]
+    Lab(Lab),
+    /// Say what this machine lacks, and how to repair it
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor,
+    /// Show it: three paths, a kernel peer, one path cut in the middle
+    Demo(Demo),
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  mpuser doctor           one line per check: ok, warn or fail, and the repair
+  mpuser doctor --json    the same for scripts; exit code 6 if anything failed";
+
+/// What a connection can be asked for; shared by `connect` and `listen`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Transport {
+    /// A path to use (repeatable); without it every usable interface is one
+    ///
+    /// [NAME=]DEV[,local=ADDR][,gw=ADDR][,backup]
+    #[arg(long, value_name = "PATH", value_parser = path_spec)]
+    pub(crate) path: Vec<PathSpec>,
+    /// How the engine's addresses reach the network
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) nat: Nat,
+    /// Ask for DSS checksums
+    #[arg(long, value_name = "on|off", default_value = "off")]
+    pub(crate) checksum: Switch,
+    /// Scheduler
+    #[arg(long, value_name = "NAME", default_value = "minrtt", value_parser = scheduler)]
+    pub(crate) sched: SchedulerKind,
+    /// Congestion control
+    #[arg(long, value_name = "NAME", default_value = "cubic", value_parser = congestion)]
+    pub(crate) cc: CongestionAlgorithm,
+    /// Stay on the first subflow
+    #[arg(long)]
+    pub(crate) no_join: bool,
+    /// Fail with exit code 5 rather than run as plain TCP
+    #[arg(long)]
+    pub(crate) require_mptcp: bool,
+    /// Give up after this long without a byte either way
+    #[arg(short = 'i', long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Ignore what the peer sends
+    #[arg(long, conflicts_with = "recv_only")]
+    pub(crate) send_only: bool,
+    /// Send nothing; stdin is not read
+    #[arg(long)]
+    pub(crate) recv_only: bool,
+    /// Write a capture (pcapng) of the engine's packets; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Bytes of each packet to capture
+    #[arg(long, value_name = "BYTES", default_value_t = 262_144, requires = "pcap")]
+    pub(crate) snaplen: u32,
+}
+
+/// How the engine's addresses reach the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Nat {
+    /// Routed where the network knows the way back, else masquerade
+    Auto,
+    /// Rewrite to the interface's own address
+    Masquerade,
+    /// Leave addresses alone
+    None,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Yes
+    On,
+    /// No
+    Off,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mpuser connect 192.168.56.101:7000             talk to a server
+  mpuser connect -z --require-mptcp HOST 443     does this server speak MPTCP?
+  mpuser connect --path eth0 --path wlan0,backup HOST:7000 < file
+  mpuser connect --pcap - HOST:7000 < file | wireshark -k -i -
+  printf 'GET / HTTP/1.0\\r\\n\\r\\n' | mpuser connect --json HOST 80 > page
+
+Stdout carries the peer's bytes and nothing else; events, the summary and errors
+go to stderr. The first Ctrl-C closes with DATA_FIN, the second aborts.")]
+pub(crate) struct Connect {
+    /// HOST:PORT, [IPV6]:PORT or HOST PORT
+    #[arg(value_name = "HOST:PORT", required = true, num_args = 1..=2)]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
+    /// Only shake hands, then close
+    #[arg(short = 'z', long = "zero")]
+    pub(crate) zero: bool,
+    /// Give up if there is no connection after this long
+    #[arg(short = 'w', long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) connect_timeout: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mpuser listen 7000                  one client; stdin to it, its bytes to stdout
+  mpuser listen -k --echo 7000        give every client its bytes back
+  mpuser listen -k --discard 10.83.56.2:7000 --json
+  mpuser listen --recv-only 7000 > file
+
+Plain TCP clients are served too, unless --require-mptcp is given.")]
+pub(crate) struct Listen {
+    /// [ADDR:]PORT; without an address every address of the engine
+    #[arg(value_name = "[ADDR:]PORT")]
+    pub(crate) address: String,
+    /// Send every byte back
+    #[arg(long, conflicts_with_all = ["discard", "send_only", "recv_only"])]
+    pub(crate) echo: bool,
+    /// Read and forget
+    #[arg(long, conflicts_with_all = ["send_only", "recv_only"])]
+    pub(crate) discard: bool,
+    /// Go on listening after a client has left
+    #[arg(short, long)]
+    pub(crate) keep: bool,
+    /// Most clients at once with -k
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_conns: u32,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lab {
+    /// Build a lab; building it again changes nothing
+    #[command(after_help = "\
+Examples:
+  mpuser lab up seed                   client and server over three networks
+  mpuser lab up seed --rate 100mbit    each path limited
+  mpuser lab exec server -- mpuser listen -k --echo 7000
+  mpuser lab exec client -- mpuser connect 192.168.56.101:7000")]
+    Up(LabUp),
+    /// Run a command in a node; directory, stdin, stdout and exit code are the command's own
+    #[command(after_help = "\
+Examples:
+  mpuser lab exec server -- ss -Mtni
+  mpuser lab exec client -- mpuser connect 192.168.56.101:7000 < file")]
+    Exec(LabExec),
+    /// Remove a lab
+    #[command(after_help = "\
+Examples:
+  mpuser lab down          the lab `seed`
+  mpuser lab down --all    everything a lab has ever left behind, also after a crash")]
+    Down(LabDown),
+    /// List labs
+    #[command(after_help = "Examples:\n  mpuser lab list --json")]
+    List,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LabUp {
+    /// Which lab
+    #[arg(value_name = "NAME", default_value = "seed")]
+    pub(crate) name: String,
+    /// Limit each path, each way
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) rate: Option<u64>,
+    /// The server announces no further addresses
+    #[arg(long)]
+    pub(crate) no_signal: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LabExec {
+    /// Which node: `client` or `server`
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// Which lab
+    #[arg(long, value_name = "NAME", default_value = "seed")]
+    pub(crate) lab: String,
+    /// The command and its arguments
+    #[arg(value_name = "CMD", required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LabDown {
+    /// Which lab
+    #[arg(value_name = "NAME", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// Every lab, and whatever a crash left
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  mpuser demo                          64 MiB to a kernel and back, one path cut
+  mpuser demo --compare                the same with the kernel's own client beside it
+  mpuser demo --net memory             no privileges: two engines, no device
+  mpuser demo --json | jq .stall_ms")]
+pub(crate) struct Demo {
+    /// How much to send, and get back
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = demo_size)]
+    pub(crate) size: u64,
+    /// Rate of each path, each way
+    #[arg(long, value_name = "RATE", default_value = "100mbit", value_parser = parse_rate)]
+    pub(crate) rate: u64,
+    /// Leave the lab standing
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// The capture file
+    #[arg(long, value_name = "FILE", default_value = "demo.pcapng")]
+    pub(crate) pcap: PathBuf,
+    /// What to run on
+    #[arg(long, value_name = "NET", default_value = "auto")]
+    pub(crate) net: DemoNet,
+    /// Run the kernel's client through the same lab and cut, too
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// What the data and the engine's keys are drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// What the demo runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoNet {
+    /// The kernel lab where privileges allow it, else memory
+    Auto,
+    /// A namespace lab with the kernel as peer
+    Kernel,
+    /// Two engines in this process
+    Memory,
+}
+
+fn scheduler(text: &str) -> Result<SchedulerKind, String> {
+    let known = || format!("the schedulers are {}", SchedulerKind::NAMES.join(", "));
+    SchedulerKind::from_name(text).ok_or_else(known)
+}
+
+fn congestion(text: &str) -> Result<CongestionAlgorithm, String> {
+    let known = || format!("the algorithms are {}", CongestionAlgorithm::NAMES.join(", "));
+    CongestionAlgorithm::from_name(text).ok_or_else(known)
+}
+
+fn path_spec(text: &str) -> Result<PathSpec, String> {
+    // clap says what failed and on what; the reason is what is missing
+    text.parse().map_err(|error: NetError| error.because)
+}
+
+fn demo_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        size @ 4_096..=17_179_869_184 => Ok(size),
+        _ => Err("the demo moves 4K to 16G".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    /// U3: an example for every command that does something.
+    #[test]
+    fn every_command_has_examples() {
+        fn walk(command: &clap::Command) {
+            if command.get_subcommands().next().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Examples:"), "{} has no examples", command.get_name());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+
+    #[test]
+    fn conflicting_wishes_are_refused() {
+        for words in [
+            &["mpuser", "connect"][..],
+            &["mpuser", "connect", "a", "1", "2"],
+            &["mpuser", "connect", "a:1", "--send-only", "--recv-only"],
+            &["mpuser", "connect", "a:1", "--sched", "fastest"],
+            &["mpuser", "connect", "a:1", "-w", "0"],
+            &["mpuser", "connect", "a:1", "-q", "-v"],
+            &["mpuser", "listen", "--echo", "--discard", "1"],
+            &["mpuser", "listen", "--max-conns", "0", "1"],
+            &["mpuser", "lab", "exec", "client"],
+            &["mpuser", "lab", "down", "seed", "--all"],
+            &["mpuser", "demo", "--size", "1"],
+            &["mpuser"],
+        ] {
+            assert!(Cli::try_parse_from(words).is_err(), "{words:?}");
+        }
+    }
+}

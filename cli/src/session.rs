@@ -1,0 +1,354 @@
+//! A stack over this machine's paths: devices, addresses, routes and translation, all taken back at the end.
+
+use crate::args::{Nat, Switch, Transport};
+use crate::error::{Code, Failure, plain_words};
+use crate::output::Printer;
+use mpuser_engine::config::{ConnectionConfig, TcpConfig};
+use mpuser_engine::error::{ConnectError, ConnectionError};
+use mpuser_tun::device::PlainTun;
+use mpuser_tun::net::doctor::{Level, preflight};
+use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet};
+use mpuser_tun::{CaptureWriter, Error, MptcpStream, PathConfig, Stack};
+use std::io::IsTerminal as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the last bytes may take to be acknowledged once the user is done: the engine's own limit for closing.
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+/// How long subflows may take to close once both directions of the data have. One on a dead path never does.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// A running stack and what it stands on.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The stack.
+    pub(crate) stack: Stack,
+    // declared after the stack: devices close first, then routes and addresses go
+    paths: PathSet,
+}
+
+/// What a stack is made with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// Of its connections.
+    pub(crate) config: ConnectionConfig,
+    /// Where its packets are written.
+    pub(crate) capture: Option<CaptureWriter>,
+    /// Whether its addresses are translated.
+    pub(crate) nat: NatMode,
+    /// What it draws keys from; the operating system without.
+    pub(crate) seed: Option<[u8; 32]>,
+}
+
+impl Setup {
+    /// As the flags ask for it; opens the capture file.
+    pub(crate) fn from_flags(transport: &Transport) -> Result<Self, Failure> {
+        let capture = transport.pcap.as_deref().map(|file| capture(file, transport.snaplen));
+        let nat = match transport.nat {
+            Nat::Auto => NatMode::Auto,
+            Nat::Masquerade => NatMode::Masquerade,
+            Nat::None => NatMode::None,
+        };
+        Ok(Self {
+            config: connection_config(transport),
+            capture: capture.transpose()?,
+            nat,
+            seed: None,
+        })
+    }
+}
+
+/// The configuration the flags ask for.
+pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
+    ConnectionConfig {
+        tcp: TcpConfig { congestion: transport.cc, ..TcpConfig::default() },
+        checksum: transport.checksum == Switch::On,
+        scheduler: transport.sched,
+        join_from_local: !transport.no_join,
+        join_announced: !transport.no_join,
+        max_extra_subflows: if transport.no_join { 0 } else { 8 },
+        ..ConnectionConfig::default()
+    }
+}
+
+impl Session {
+    /// Sets up paths towards the first of `remotes` that can be reached, and a stack over them. Call it inside the
+    /// runtime.
+    pub(crate) fn open(
+        transport: &Transport,
+        remotes: &[SocketAddr],
+        printer: &Printer,
+    ) -> Result<(Self, SocketAddr), Failure> {
+        let (remote, ways) = reachable(transport, remotes)?;
+        check(remote.ip(), &ways, printer)?;
+        // before anything is changed: a file that cannot be written is the cheaper mistake
+        let setup = Setup::from_flags(transport)?;
+        Ok((Self::over(&ways, setup, Some(remote.ip()), printer)?, remote))
+    }
+
+    /// Sets up paths by `ways` and a stack over them.
+    pub(crate) fn over(
+        ways: &[Egress],
+        setup: Setup,
+        peer: Option<IpAddr>,
+        printer: &Printer,
+    ) -> Result<Self, Failure> {
+        let options = PathOptions { dest: peer, nat: setup.nat, ..PathOptions::default() };
+        let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
+        for line in paths.recovered() {
+            printer.detail(&format!("cleaned up after a process that died: {line}"));
+        }
+        if let Some(peer) = peer {
+            paths.verify(peer)?;
+        }
+        let mut builder = Stack::builder().connection(setup.config);
+        for (plan, device) in paths.paths().iter().zip(devices) {
+            printer.detail(&describe(plan));
+            let path = PathConfig::new(device, plan.engine).name(plan.egress.name.clone());
+            builder = builder.path(path.backup(plan.egress.backup));
+        }
+        if let Some(capture) = setup.capture {
+            builder = builder.capture(capture);
+        }
+        if let Some(seed) = setup.seed {
+            builder = builder.seed(seed);
+        }
+        let stack = builder.build().map_err(|error| stack_failure(&error))?;
+        Ok(Self { stack, paths })
+    }
+
+    /// The paths, in order.
+    pub(crate) fn plans(&self) -> &[PathPlan] {
+        self.paths.paths()
+    }
+
+    /// Lets clients in to `port` of the interfaces' own addresses where those are translated.
+    pub(crate) fn let_in(&mut self, port: u16) -> Result<(), Failure> {
+        Ok(self.paths.let_in(port)?)
+    }
+
+    /// Lets connections close, completes the capture, and takes paths back.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        let Self { stack, mut paths } = self;
+        let capture_error = stack.capture_error();
+        // connections that would not close were aborted: the user has his data or his error already
+        let _ = stack.shutdown(CLOSE_LIMIT).await;
+        paths.undo()?;
+        match capture_error {
+            // whoever read the capture has seen enough
+            None | Some(std::io::ErrorKind::BrokenPipe) => Ok(()),
+            Some(kind) => Err(Failure::new(
+                Code::Io,
+                "the capture is incomplete",
+                kind,
+                "check that there is room for the file",
+            )),
+        }
+    }
+}
+
+/// The first address that some path leads to; a name may have one of a family this machine does not speak.
+fn reachable(
+    transport: &Transport,
+    remotes: &[SocketAddr],
+) -> Result<(SocketAddr, Vec<Egress>), Failure> {
+    let mut first = None;
+    for remote in remotes {
+        let outcome = if remote.ip().is_loopback() {
+            Err(loopback(*remote))
+        } else {
+            net::resolve(remote.ip(), &transport.path).map_err(Failure::from)
+        };
+        match outcome {
+            Ok(ways) => return Ok((*remote, ways)),
+            Err(failure) => first = first.or(Some(failure)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Failure::internal("there is no address", "the name gave none")))
+}
+
+fn loopback(remote: SocketAddr) -> Failure {
+    Failure::new(
+        Code::Unreachable,
+        format!("cannot connect to {remote}"),
+        "it is a loopback address, and the kernel drops packets to it on a TUN device",
+        "connect to another address of this machine; `ip -br address` lists them",
+    )
+}
+
+/// Waits until everything written is acknowledged and the peer has ended its data, too, or the connection is over.
+/// To abort earlier could take back from a slow peer what it has not read yet.
+pub(crate) async fn settle(stream: &MptcpStream) {
+    let done = async {
+        while stream.info().is_some_and(|info| info.error.is_none() && under_way(info.state)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    // what did not settle by now is aborted with the stack
+    let _ = tokio::time::timeout(SETTLE_LIMIT, done).await;
+}
+
+/// States of the data level in which something is still to be sent or received (RFC 8684 Appendix D).
+fn under_way(state: &str) -> bool {
+    !matches!(state, "TIME-WAIT" | "CLOSED")
+}
+
+/// What is in the way, before anything is changed.
+fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
+    for finding in preflight(peer, ways) {
+        match finding.level {
+            Level::Ok => printer.detail(&format!("{}: {}", finding.check, finding.detail)),
+            Level::Warn => printer.line(&format!("note: {}", finding.detail)),
+            Level::Fail => {
+                let code =
+                    if finding.check == "route" { Code::Unreachable } else { Code::Permission };
+                let help = finding.fix.unwrap_or_else(|| "see `mpuser doctor`".to_owned());
+                return Err(Failure::new(
+                    code,
+                    format!("cannot reach {peer}"),
+                    finding.detail,
+                    help,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn describe(plan: &PathPlan) -> String {
+    let PathPlan { egress, tun, engine, return_path, mtu, .. } = plan;
+    let back = match return_path {
+        net::ReturnPath::Local => "this machine",
+        net::ReturnPath::Routed => "routed",
+        net::ReturnPath::Masquerade => "masqueraded",
+    };
+    format!("path {}: {engine} on {tun}, out by {} ({back}, MTU {mtu})", egress.name, egress.dev)
+}
+
+fn open_device(plan: &PathPlan) -> Result<PlainTun, NetError> {
+    PlainTun::open(&plan.tun).map_err(|error| {
+        let (kind, help) = match error.kind() {
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound => {
+                (net::ErrorKind::Permission, "`mpuser doctor` names what is missing and the repair")
+            }
+            _ => (net::ErrorKind::Command, "`mpuser doctor` may know more"),
+        };
+        let because = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(Error::OpenDevice { hint, .. }) => (*hint).to_owned(),
+            _ => plain_words(&error),
+        };
+        NetError::new(kind, format!("cannot open the TUN device {}", plan.tun), because, help)
+    })
+}
+
+/// A capture to `file`, or to stdout for `-`.
+pub(crate) fn capture(file: &Path, snaplen: u32) -> Result<CaptureWriter, Failure> {
+    let snaplen = usize::try_from(snaplen).unwrap_or(usize::MAX);
+    if file.as_os_str() == "-" {
+        if std::io::stdout().is_terminal() {
+            return Err(Failure::usage(
+                "a capture cannot go to a terminal",
+                "`--pcap -` writes binary data to standard output",
+                "pipe it: mpuser ... --pcap - | wireshark -k -i -",
+            ));
+        }
+        return Ok(CaptureWriter::new(std::io::stdout()).snaplen(snaplen).live(true));
+    }
+    let what = || format!("cannot write the capture {}", file.display());
+    let out = std::fs::File::create(file).map_err(|error| Failure::io(what(), &error))?;
+    Ok(CaptureWriter::new(out).snaplen(snaplen))
+}
+
+/// The stack could not be made.
+pub(crate) fn stack_failure(error: &std::io::Error) -> Failure {
+    Failure::new(
+        Code::Setup,
+        "cannot start the stack",
+        plain_words(error),
+        "`mpuser doctor` may know more",
+    )
+}
+
+/// Why an attempt to connect failed.
+pub(crate) fn connect_failure(remote: SocketAddr, error: &std::io::Error) -> Failure {
+    let what = format!("cannot connect to {remote}");
+    let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match ours {
+        Some(Error::Connection(ConnectionError::Refused)) => Failure::new(
+            Code::Refused,
+            format!("connection to {remote} refused"),
+            "the SYN was answered with a RST: nothing listens there, or a firewall rejects it",
+            format!(
+                "check the port; on the peer `ss -Htln sport = {}` shows a listener",
+                remote.port()
+            ),
+        ),
+        Some(
+            Error::ConnectTimeout
+            | Error::Connection(ConnectionError::ConnectTimeout | ConnectionError::Timeout),
+        ) => Failure::new(
+            Code::Timeout,
+            what,
+            "nobody answered the SYN",
+            "check the address, and that no firewall drops it; -v shows the paths, --pcap the packets",
+        ),
+        Some(Error::Connection(error)) => Failure::new(
+            Code::Refused,
+            what,
+            error,
+            "--pcap FILE shows the packets of the handshake",
+        ),
+        Some(Error::Connect(error @ ConnectError::NoLocalAddress)) => Failure::new(
+            Code::Unreachable,
+            what,
+            error,
+            "name a path whose interface has an address of the peer's family: --path DEV",
+        ),
+        Some(Error::Connect(error @ ConnectError::InvalidRemote)) => {
+            Failure::usage(what, error, "give the address and port of one host")
+        }
+        _ => Failure::new(Code::Setup, what, plain_words(error), "`mpuser doctor` may know more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser as _;
+
+    #[test]
+    fn loopback_is_refused_with_a_reason() {
+        let cli = Cli::try_parse_from(["mpuser", "connect", "localhost:1"]).unwrap();
+        let Command::Connect(args) = cli.command else { panic!("not connect") };
+        let remotes = [([127, 0, 0, 1], 1).into()];
+        let failure = reachable(&args.transport, &remotes).unwrap_err();
+        assert_eq!(failure.code, Code::Unreachable);
+        assert!(failure.because.contains("loopback"));
+    }
+
+    #[test]
+    fn each_way_to_fail_has_its_code() {
+        let remote = SocketAddr::from(([10, 0, 0, 1], 7000));
+        for (error, code) in [
+            (Error::Connection(ConnectionError::Refused), Code::Refused),
+            (Error::Connection(ConnectionError::Reset), Code::Refused),
+            (Error::Connection(ConnectionError::ConnectTimeout), Code::Timeout),
+            (Error::ConnectTimeout, Code::Timeout),
+            (Error::Connect(ConnectError::NoLocalAddress), Code::Unreachable),
+            (Error::Connect(ConnectError::InvalidRemote), Code::Usage),
+            (Error::StackDown, Code::Setup),
+        ] {
+            let failure = connect_failure(remote, &error.into());
+            assert_eq!(failure.code, code);
+            assert!(failure.what.contains("10.0.0.1:7000"));
+        }
+    }
+
+    #[test]
+    fn a_capture_needs_a_place() {
+        let failure = capture(Path::new("/no/such/directory/x.pcapng"), 128).unwrap_err();
+        assert_eq!(failure.code, Code::Io);
+    }
+}
