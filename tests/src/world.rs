@@ -54,6 +54,9 @@ pub enum Side {
     Server,
 }
 
+/// Sees a packet before the network does (who sent it, on which path) and says what becomes of it.
+pub type Tamper = Box<dyn FnMut(Side, usize, Vec<u8>) -> Vec<Vec<u8>>>;
+
 /// Everything, at one moment.
 pub struct World {
     /// Now.
@@ -67,7 +70,7 @@ pub struct World {
     /// Events seen so far, with their time.
     pub events: Vec<(Instant, Side, ConnectionId, Event)>,
     /// Every packet that was put on the wire passes here first; what it returns goes on.
-    pub tamper: Box<dyn FnMut(Side, usize, Vec<u8>) -> Vec<Vec<u8>>>,
+    pub tamper: Tamper,
     /// Packets sent by each side on each path.
     pub packets: BTreeMap<(Side, usize), u64>,
     flying: BTreeMap<(Instant, u64), (Side, usize, Bytes)>,

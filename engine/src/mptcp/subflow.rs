@@ -269,13 +269,14 @@ impl Subflow {
         }
     }
 
-    /// When silence from the peer makes this subflow suspect: long before its RTO, since another subflow can
-    /// carry its data at no risk ([DACK-11]).
+    /// When silence of the peer makes this subflow suspect, with data in flight: long before its RTO, since another
+    /// subflow can carry its data at no risk ([DACK-11]). Anything the peer sends counts as a sign of life; a hole
+    /// that takes long to repair is TCP's business.
     pub(crate) fn suspect_at(&self) -> Option<Instant> {
         if self.stale || !matches!(self.phase, Phase::Active | Phase::Closing) {
             return None;
         }
-        let since = self.outstanding_since?;
+        let since = self.outstanding_since?.max(self.tcp.last_received_at());
         let srtt = self.tcp.srtt()?;
         let bulk = self.tcp.in_flight() > 2 * u64::from(self.tcp.effective_mss(0));
         let least = if bulk { SUSPECT_BULK } else { SUSPECT_TAIL };

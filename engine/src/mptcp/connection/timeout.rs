@@ -54,7 +54,9 @@ impl Connection {
             subflow.tcp.request_ack();
             subflow.postpone_join_ack(now);
         }
-        if subflow.suspect_at().is_some_and(|at| at <= now) {
+        // Silence, or an RTO: the way there may be broken while the way back is not.
+        let timed_out = !subflow.stale && subflow.tcp.backoff_count() > 0;
+        if timed_out || subflow.suspect_at().is_some_and(|at| at <= now) {
             subflow.postpone_suspicion(now);
             if self.is_mptcp() {
                 self.on_suspect(index, counters);
