@@ -7,7 +7,7 @@ mod common;
 use common::{Run, finish, mpuser, pipes};
 use mpuser_tun::lab::peer::{KernelClient, Mode, PeerServer, Protocol};
 use mpuser_tun::lab::{self, Lab, LabOptions};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command};
 
@@ -72,8 +72,9 @@ fn connect_is_netcat() {
 
     let run = lab.run(&["connect", "192.168.56.101:7000", "--json", "--no-join"], b"hello");
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "hello"));
-    let objects = run.stderr.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-    let last: serde_json::Value = objects.last().expect("an object");
+    let parse = |line| serde_json::from_str(line).expect("JSON");
+    let objects: Vec<serde_json::Value> = run.stderr.lines().map(parse).collect();
+    let last = objects.last().expect("an object");
     assert_eq!(last["schema"], "mpuser.connect/1");
     assert_eq!((&last["bytes_sent"], &last["bytes_acked"]), (&5.into(), &5.into()));
     assert_eq!(last["subflows"].as_array().expect("a list").len(), 1);
@@ -103,22 +104,27 @@ fn failures_have_their_exit_codes() {
     assert_eq!(output.status.code(), Some(4));
 }
 
-/// A server that goes away in the middle: exit code 1.
+/// A server that closes with data unread resets the connection: exit code 1.
 #[test]
 fn a_lost_connection_is_no_success() {
     let Some(lab) = TestLab::up("lost") else { return };
-    let server = lab.serve(7000, Protocol::Mptcp, Mode::Echo);
-    let mut child = lab.start("client", &["connect", "192.168.56.101:7000"]);
-    let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut first = String::new();
-    lines.read_line(&mut first).expect("a line");
-    assert!(first.starts_with("connected"), "{first}");
-    // the links fall silent, the server's kernel resets what it can no longer deliver
+    let listen = || std::net::TcpListener::bind((SERVER, 7000)).expect("a listener");
+    let listener = lab.0.in_namespace("server", listen).expect("the server's namespace");
+    let mut child = lab.start("client", &["connect", "192.168.56.101:7000", "-q"]);
+    let (server, _) = listener.accept().expect("a connection");
+    child.stdin.as_mut().expect("a pipe").write_all(b"unread").expect("room");
+    server.peek(&mut [0]).expect("data");
     drop(server);
-    let mut rest = String::new();
-    let code = finish_quietly(child, &mut lines, &mut rest);
-    // the kernel may end the data in order before it goes; both are an end, neither is a hang
-    assert!(matches!(code, Some(0 | 1)), "{rest}");
+    let open = child.stdin.take();
+    let output = child.wait_with_output().expect("it ends");
+    drop(open);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.starts_with("error[MPU-E0006]: the connection with 192.168.56.101:7000 was lost"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 3, "{error}");
 }
 
 fn finish_quietly(

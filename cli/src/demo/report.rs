@@ -165,10 +165,7 @@ impl DemoReport {
                 each(&|subflow| units::percent(subflow.share_before_cut)),
             ),
             self.cut_line(),
-            format!(
-                "{} had been on the dead path and went out again on the others (reinjection)",
-                units::size(self.bytes_reinjected),
-            ),
+            self.reinjection_line(),
             self.end_line(),
         ];
         if let Some(kernel) = &self.kernel_client {
@@ -188,6 +185,17 @@ impl DemoReport {
             ),
             None => "it was over before a path could be cut; a larger --size shows more".to_owned(),
         }
+    }
+
+    fn reinjection_line(&self) -> String {
+        if self.bytes_reinjected == 0 {
+            return "this end had nothing to send again; what was lost was the peer's to send"
+                .to_owned();
+        }
+        let bytes = units::size(self.bytes_reinjected);
+        format!(
+            "{bytes} had been on a slow or dead path and went out again on another (reinjection)"
+        )
     }
 
     fn end_line(&self) -> String {
