@@ -1,6 +1,11 @@
-//! HyStart++ (RFC 9406): leave slow start when the delay rises, before the queue overflows.
+//! HyStart: leave slow start before the queue overflows, by two signs.
+//!
+//! The rising delay of HyStart++ (RFC 9406), and the ACK train of the original HyStart, which Linux has: when the
+//! ACKs of one round arrive back to back for half of the smallest RTT, the pipe is full. Without the second, a path
+//! of a short RTT and a long queue gets the whole queue before the first sign is beyond doubt.
 
-use crate::time::Duration;
+use super::AckSample;
+use crate::time::{Duration, Instant};
 
 /// The delay must rise by an eighth of the RTT, within these bounds (RFC 9406 4.3).
 const MIN_RTT_THRESH: Duration = Duration::from_millis(4);
@@ -9,6 +14,10 @@ const MIN_RTT_DIVISOR: u32 = 8;
 const N_RTT_SAMPLE: u32 = 8;
 const CSS_GROWTH_DIVISOR: u64 = 4;
 const CSS_ROUNDS: u32 = 5;
+/// ACKs further apart than this end a train.
+const TRAIN_GAP: Duration = Duration::from_millis(2);
+/// Segments below which a train says nothing.
+const TRAIN_WINDOW: u64 = 16;
 
 /// The initial slow start of one connection.
 ///
@@ -23,6 +32,14 @@ pub(super) struct HyStart {
     current_round_min: Option<Duration>,
     samples: u32,
     css: Option<Css>,
+    train: Option<Train>,
+}
+
+/// ACKs of one round that came back to back.
+#[derive(Clone, Copy, Debug)]
+struct Train {
+    start: Instant,
+    last: Instant,
 }
 
 /// Conservative slow start: was the delay a passing one?
@@ -42,13 +59,20 @@ pub(super) enum Growth {
 }
 
 impl HyStart {
-    /// An ACK of `acked` octets in slow start, with `in_flight` octets under way before it.
-    pub(super) fn on_ack(&mut self, acked: u64, in_flight: u64, rtt: Option<Duration>) -> Growth {
-        if self.delivered >= self.round_end && self.start_round(in_flight) {
+    /// An ACK in slow start; `window` is the congestion window in segments.
+    pub(super) fn on_ack(&mut self, sample: &AckSample, window: u64) -> Growth {
+        let acked = sample.newly_delivered;
+        if self.delivered >= self.round_end {
+            self.train = Some(Train { start: sample.now, last: sample.now });
+            if self.start_round(sample.in_flight_before) {
+                return Growth::Done;
+            }
+        }
+        if window >= TRAIN_WINDOW && self.train_fills_the_pipe(sample) {
             return Growth::Done;
         }
         self.delivered += acked;
-        if let Some(rtt) = rtt {
+        if let Some(rtt) = sample.rtt_latest {
             self.current_round_min = Some(self.current_round_min.map_or(rtt, |min| min.min(rtt)));
             self.samples = self.samples.saturating_add(1);
         }
@@ -56,6 +80,16 @@ impl HyStart {
             self.judge(current);
         }
         Growth::By(if self.css.is_some() { acked / CSS_GROWTH_DIVISOR } else { acked })
+    }
+
+    fn train_fills_the_pipe(&mut self, sample: &AckSample) -> bool {
+        let (Some(train), Some(min_rtt)) = (&mut self.train, sample.min_rtt) else { return false };
+        if sample.now.saturating_since(train.last) > TRAIN_GAP {
+            self.train = None;
+            return false;
+        }
+        train.last = sample.now;
+        sample.now.saturating_since(train.start) > min_rtt / 2
     }
 
     /// True when conservative slow start has lasted long enough; the round it began in counts.

@@ -131,10 +131,34 @@ fn a_pause_longer_than_the_rto_restarts_from_the_initial_window() {
     }
 }
 
+/// A window's worth of ACKs close together at the end of the round: the pipe is far from full.
+fn burst(cc: &mut dyn CongestionControl, now: &mut Instant, rtt: Duration) {
+    let acks = (cc.window() / MSS).max(1);
+    *now += rtt;
+    for n in 0..acks {
+        let at = *now + Duration::from_micros(10 * n);
+        let ack =
+            AckSample { srtt: Some(rtt), rtt_latest: Some(rtt), ..sample(at, MSS, acks * MSS) };
+        cc.on_ack(&ack, &CoupledView::NONE);
+    }
+}
+
+#[test]
+fn an_ack_train_of_half_the_rtt_ends_slow_start() {
+    let mut cc = Cubic::new(MSS as u32);
+    let mut now = Instant::from_millis(1);
+    (0..3).for_each(|_| burst(&mut cc, &mut now, RTT));
+    assert_eq!((cc.window(), cc.ssthresh()), (80_000, u64::MAX));
+    // 80 ACKs over 100 ms: 1.25 ms apart, and the RTT has not risen at all.
+    round(&mut cc, &mut now, RTT);
+    assert!(cc.ssthresh() < 140_000, "{cc:?}");
+}
+
 #[test]
 fn hystart_leaves_slow_start_when_the_delay_rises_and_not_before() {
     let mut cc = Cubic::new(MSS as u32);
     let mut now = Instant::from_millis(1);
+    let round = burst;
     (0..3).for_each(|_| round(&mut cc, &mut now, RTT));
     assert_eq!((cc.window(), cc.ssthresh()), (80_000, u64::MAX));
     // Up by more than an eighth, capped at 16 ms: conservative slow start, a quarter of the growth.
