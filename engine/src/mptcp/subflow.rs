@@ -28,7 +28,7 @@ const MAX_SIGNALS: usize = 8;
 const JOIN_ACK_INTERVAL: Duration = Duration::from_secs(1);
 /// Least silence before a subflow with data in flight is suspected; covers a peer's delayed ACK.
 const SUSPECT_TAIL: Duration = Duration::from_millis(60);
-const SUSPECT_BULK: Duration = Duration::from_millis(10);
+const SUSPECT_BULK: Duration = Duration::from_millis(30);
 
 /// How far a subflow has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
