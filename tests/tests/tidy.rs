@@ -1,0 +1,10 @@
+//! The rules of the repository that no compiler knows: sizes, layers, clocks, citations, documents.
+
+#[path = "tidy/code.rs"]
+mod code;
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/layers.rs"]
+mod layers;
+#[path = "tidy/repository.rs"]
+mod repository;
