@@ -87,7 +87,7 @@ impl Cubic {
     fn slow_start(&mut self, sample: &AckSample) -> u64 {
         let acked = sample.newly_delivered;
         let growth = if self.ssthresh == u64::MAX {
-            self.hystart.on_ack(sample, self.cwnd / u64::from(self.mss))
+            self.hystart.on_ack(sample, self.cwnd / self.mss)
         } else {
             Growth::By(acked)
         };
