@@ -1,4 +1,5 @@
 //! Whole transfers between two endpoints in virtual time.
+#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::Event;
 use mpuser_engine::config::ConnectionConfig;

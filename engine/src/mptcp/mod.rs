@@ -1,6 +1,6 @@
 //! The connection: MPTCP over a set of subflows (RFC 8684).
 //!
-//! [`connection`] coordinates; every decision stands in a part that can be tested alone: handshakes, mappings, the
+//! `connection` coordinates; every decision stands in a part that can be tested alone: handshakes, mappings, the
 //! two data-level queues, addresses, closing, schedulers, the options of a segment.
 
 mod close;
