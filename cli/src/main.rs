@@ -2,6 +2,10 @@
 //!
 //! This crate reads arguments, prints and shows progress. The protocol is in `mpuser-engine`, everything that
 //! touches the operating system in `mpuser-tun`.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "doc comments of arguments are their help text, brackets and all"
+)]
 
 mod address;
 mod args;
