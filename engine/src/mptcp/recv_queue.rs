@@ -65,6 +65,16 @@ impl RecvQueue {
         u32::try_from(self.edge - self.nxt).unwrap_or(u32::MAX)
     }
 
+    /// A segment announced `window` octets beyond the Data ACK.
+    ///
+    /// That can be more than [`Self::window`] asked for: TCP does not take back what it once promised on a subflow,
+    /// even when other subflows have used up the shared window since. The peer counts the window from the newest
+    /// Data ACK (K32), so what it may send has to be taken; at most twice the buffer is held then.
+    pub(crate) fn promise(&mut self, window: u32) {
+        let window = u64::from(window).min(self.capacity as u64);
+        self.edge = self.edge.max(self.nxt + window);
+    }
+
     /// Takes in a piece. The first copy of an octet wins [DSS-5].
     pub(crate) fn insert(&mut self, offset: u64, mut data: Bytes) -> Received {
         let end = offset.saturating_add(data.len() as u64);

@@ -57,6 +57,15 @@ pub(crate) struct Egress {
     pub(crate) checksum_offload: bool,
 }
 
+/// A segment that went out; its headers are in the caller's buffer.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) payload: Bytes,
+    pub(crate) segment_size: Option<u16>,
+    /// The receive window it announced, bytes.
+    pub(crate) window: u32,
+}
+
 /// One subflow of a connection.
 #[derive(Debug)]
 pub(crate) struct Subflow {
@@ -199,7 +208,7 @@ impl Subflow {
         config: &ConnectionConfig,
         counters: &mut Counters,
         headers: &mut Vec<u8>,
-    ) -> Option<(Bytes, Option<u16>)> {
+    ) -> Option<Sent> {
         let reserved_options = meta.reserved_options();
         let limits = SendLimits { window, reserved_options, max_payload: 0 };
         let plan = self.tcp.plan(now, &limits)?;
@@ -221,7 +230,12 @@ impl Subflow {
         emit(headers, &self.tuple, &header, &options, &plan.payload, mode);
         self.tcp.commit(now, &plan);
         self.on_sent(now, &plan, meta, counters);
-        Some((plan.payload, plan.segment_size))
+        let scale = match self.tcp.window_scales() {
+            Some((own, _)) if !plan.flags.syn => own,
+            _ => WindowScale::ZERO,
+        };
+        let window = scale.scale_up(plan.window);
+        Some(Sent { payload: plan.payload, segment_size: plan.segment_size, window })
     }
 
     fn on_sent(

@@ -29,7 +29,7 @@ fn lines_for_ip() {
     let p = plan(false, Some("192.0.2.1"), true);
     assert_eq!(
         device_lines(&p),
-        ["link set dev mpu1 mtu 1400 up", "address replace 10.83.0.5/30 dev mpu1"]
+        ["link set dev mpu1 mtu 1400 txqueuelen 4096 up", "address replace 10.83.0.5/30 dev mpu1"]
     );
     assert_eq!(
         route_lines(&p),

@@ -8,7 +8,7 @@ use crate::addr::{ConnectionId, SubflowId};
 use crate::counters::Counters;
 use crate::endpoint::Transmit;
 use crate::mptcp::scheduler::{Pick, SchedulerView};
-use crate::mptcp::subflow::{Phase, Subflow};
+use crate::mptcp::subflow::{Phase, Sent, Subflow};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::mem;
@@ -51,7 +51,8 @@ impl Connection {
             let index = (self.cursor + step) % count;
             let Some(subflow) = self.subflows.get_mut(index) else { continue };
             let sent = subflow.poll_transmit(now, window, &meta, &self.config, counters, headers);
-            if let Some((payload, segment_size)) = sent {
+            if let Some(Sent { payload, segment_size, window }) = sent {
+                self.recv.promise(window);
                 self.cursor = index;
                 let interface = subflow.egress.interface;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
