@@ -4,8 +4,8 @@
 
 use crate::crypto::{Key, Nonce, join_hmac, verify};
 use crate::error::FallbackReason;
-use crate::wire::mptcp::{CapableFlags, MpCapable, MpJoin, MptcpOption};
 use crate::wire::SignalList;
+use crate::wire::mptcp::{CapableFlags, MpCapable, MpJoin, MptcpOption};
 
 /// The MPTCP version spoken (RFC 8684).
 pub(crate) const VERSION: u8 = 1;
@@ -30,7 +30,9 @@ pub(crate) struct Offer {
 
 /// The flags this end sends: HMAC-SHA256 alone [INI-21] (K2), and A where checksums are wanted.
 pub(crate) const fn own_flags(checksum: bool) -> CapableFlags {
-    CapableFlags(CapableFlags::HMAC_SHA256 | if checksum { CapableFlags::CHECKSUM_REQUIRED } else { 0 })
+    CapableFlags(
+        CapableFlags::HMAC_SHA256 | if checksum { CapableFlags::CHECKSUM_REQUIRED } else { 0 },
+    )
 }
 
 fn capable(signals: &SignalList) -> Option<MpCapable> {
@@ -60,14 +62,21 @@ pub(crate) fn on_syn(signals: &SignalList) -> Result<Offer, FallbackReason> {
     Ok(Offer { checksum: flags.checksum_required(), deny_join_initial: flags.deny_join_initial() })
 }
 
+/// SYN/ACK and third packet name what was agreed: this version, no extension, exactly one algorithm [INI-24] (K3).
+const fn is_spoken(version: u8, flags: CapableFlags) -> bool {
+    let one_algorithm = flags.algorithms() == CapableFlags::HMAC_SHA256;
+    version == VERSION && one_algorithm && !flags.extensibility()
+}
+
 /// The client's reading of the SYN/ACK; `checksum` is what its own SYN asked for.
-pub(crate) fn on_syn_ack(signals: &SignalList, checksum: bool) -> Result<Agreement, FallbackReason> {
+pub(crate) fn on_syn_ack(
+    signals: &SignalList,
+    checksum: bool,
+) -> Result<Agreement, FallbackReason> {
     let Some(MpCapable::SynAck { version, flags, sender_key }) = capable(signals) else {
         return Err(FallbackReason::SynAckWithoutCapable);
     };
-    // [INI-24]: the answer names exactly one algorithm.
-    let one_algorithm = flags.algorithms() == CapableFlags::HMAC_SHA256;
-    if version != VERSION || flags.extensibility() || !one_algorithm {
+    if !is_spoken(version, flags) {
         return Err(FallbackReason::NotUnderstood);
     }
     Ok(Agreement {
@@ -84,16 +93,16 @@ pub(crate) fn on_third_packet(
     offer: Offer,
     checksum: bool,
 ) -> Result<Agreement, FallbackReason> {
-    let (flags, sender_key, receiver_key, with_checksum) = match capable(signals) {
-        Some(MpCapable::Ack { flags, sender_key, receiver_key, .. }) => {
-            (flags, sender_key, receiver_key, false)
+    let (version, flags, sender_key, receiver_key, with_checksum) = match capable(signals) {
+        Some(MpCapable::Ack { version, flags, sender_key, receiver_key }) => {
+            (version, flags, sender_key, receiver_key, false)
         }
-        Some(MpCapable::AckData { flags, sender_key, receiver_key, checksum, .. }) => {
-            (flags, sender_key, receiver_key, checksum.is_some())
+        Some(MpCapable::AckData { version, flags, sender_key, receiver_key, checksum, .. }) => {
+            (version, flags, sender_key, receiver_key, checksum.is_some())
         }
         _ => return Err(FallbackReason::AckWithoutCapable),
     };
-    if receiver_key != own_key {
+    if !is_spoken(version, flags) || receiver_key != own_key {
         return Err(FallbackReason::NotUnderstood);
     }
     Ok(Agreement {
@@ -116,7 +125,11 @@ pub(crate) fn on_join_syn_ack(
         return Err(JoinFailure::NoOption);
     };
     let expected = join_hmac(peer, own, nonce, own_nonce).leftmost64();
-    if verify(&hmac, &expected) { Ok((nonce, address_id, backup)) } else { Err(JoinFailure::BadHmac) }
+    if verify(&hmac, &expected) {
+        Ok((nonce, address_id, backup))
+    } else {
+        Err(JoinFailure::BadHmac)
+    }
 }
 
 /// The joined side's reading of the third packet [JOIN-14].
