@@ -50,8 +50,13 @@ impl Endpoint {
             && let Some(index) = entry.connection.subflow_index(subflow)
         {
             let connection = &mut entry.connection;
-            connection.on_segment(now, index, &segment, &options, &mut self.counters);
-            return self.serve(now, id);
+            let reopens = connection.reopens(index, &segment);
+            if !reopens || self.listeners.find(tuple.local).is_none() {
+                connection.on_segment(now, index, &segment, &options, &mut self.counters);
+                return self.serve(now, id);
+            }
+            connection.end_time_wait(now, index);
+            self.serve(now, id);
         }
         self.handle_unknown(now, local, tuple, &segment, &options);
     }
@@ -110,7 +115,7 @@ impl Endpoint {
                 connection.on_path_mtu(now, index, mss, error.seq);
             }
             IcmpKind::Unreachable { code: _ } => {
-                connection.on_unreachable(now, index, error.seq, &mut self.counters);
+                connection.on_unreachable(now, index, error.seq);
             }
         }
         self.serve(now, id);
@@ -128,12 +133,9 @@ pub(super) struct JoinSyn {
 
 fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
     options.signals.iter().find_map(|option| match option {
-        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => Some(JoinSyn {
-            token,
-            nonce,
-            address_id,
-            backup,
-        }),
+        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => {
+            Some(JoinSyn { token, nonce, address_id, backup })
+        }
         _ => None,
     })
 }

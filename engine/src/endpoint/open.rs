@@ -113,7 +113,9 @@ impl Endpoint {
         let ids = (AddressId(0), AddressId(0));
         connection.subflows.push(Subflow::new(subflow, tuple, egress(local), ids, None, socket));
         self.demux.insert(tuple, (id, subflow));
-        self.tokens.insert(connection.own.token, id);
+        if connection.has_token() {
+            self.tokens.insert(connection.own.token, id);
+        }
         self.connections.insert(id, Entry { connection, listener, has_events: false });
     }
 
@@ -187,9 +189,8 @@ impl Endpoint {
         let port = entry.connection.first_local_port();
         let config = entry.connection.config.clone();
         // [HEU-3]: the first subflow's port again, where it is free.
-        let tuple = self
-            .free_tuple(local.address, remote, Some(port))
-            .ok_or(SubflowError::AlreadyOpen)?;
+        let tuple =
+            self.free_tuple(local.address, remote, Some(port)).ok_or(SubflowError::AlreadyOpen)?;
         let params = self.open_params(now, &config, &local, &tuple);
         let own_nonce = Nonce::random(&mut self.rng);
         let local_id = self.local_id(id, local.address);
@@ -251,7 +252,9 @@ impl Endpoint {
             .chain(random)
             .chain(low..=high)
             .map(|port| FourTuple { local: SocketAddr::new(local, port), remote })
-            .find(|tuple| !self.demux.contains_key(tuple) && self.listeners.find(tuple.local).is_none())
+            .find(|tuple| {
+                !self.demux.contains_key(tuple) && self.listeners.find(tuple.local).is_none()
+            })
     }
 
     fn open_params(

@@ -8,7 +8,7 @@ use crate::addr::{ConnectionId, SubflowId};
 use crate::counters::Counters;
 use crate::endpoint::Transmit;
 use crate::mptcp::scheduler::{Pick, SchedulerView};
-use crate::mptcp::subflow::{Phase, Subflow};
+use crate::mptcp::subflow::{Phase, Sent, Subflow};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::mem;
@@ -51,10 +51,13 @@ impl Connection {
             let index = (self.cursor + step) % count;
             let Some(subflow) = self.subflows.get_mut(index) else { continue };
             let sent = subflow.poll_transmit(now, window, &meta, &self.config, counters, headers);
-            if let Some((payload, segment_size)) = sent {
+            if let Some(Sent { payload, segment_size, window }) = sent {
                 self.cursor = index;
                 let interface = subflow.egress.interface;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
+                if let Some(window) = window {
+                    self.recv.on_advertised(window);
+                }
                 return Some(Transmit { interface, payload, segment_size, subflow: Some(subflow) });
             }
         }
@@ -129,6 +132,7 @@ impl Connection {
         let Some(payload) = self.send.sent_at(range.start, len) else { return false };
         counters.mptcp_retrans += 1;
         self.bytes_retrans += payload.len() as u64;
+        self.remapped = true;
         self.send.reinjected(payload.len() as u64);
         target.stage(range.start, payload, &meta);
         true
@@ -171,14 +175,15 @@ impl Connection {
         let reserved = self.meta_view().reserved_options();
         let mut snapshots = mem::take(&mut self.snapshots);
         snapshots.clear();
-        snapshots.extend(self.subflows.iter().filter(|s| s.is_usable()).map(|s| s.snapshot(reserved)));
+        snapshots
+            .extend(self.subflows.iter().filter(|s| s.is_usable()).map(|s| s.snapshot(reserved)));
         if snapshots.is_empty() {
             // Every subflow is suspect: better one of them than none.
-            let active = self.subflows.iter().filter(|s| s.phase == Phase::Active && s.tcp.can_send());
+            let active =
+                self.subflows.iter().filter(|s| s.phase == Phase::Active && s.tcp.can_send());
             snapshots.extend(active.map(|s| s.snapshot(reserved)));
         }
-        let view =
-            SchedulerView { now, subflows: &snapshots, unsent, window: self.send.window() };
+        let view = SchedulerView { now, subflows: &snapshots, unsent, window: self.send.window() };
         let answer = match self.scheduler.pick(&view) {
             Pick::Send { subflow, len } => snapshots
                 .iter()
