@@ -7,7 +7,7 @@ use super::{Connection, Mode};
 use crate::addr::{ConnectionId, SubflowId};
 use crate::counters::Counters;
 use crate::endpoint::Transmit;
-use crate::mptcp::scheduler::{Pick, SchedulerView};
+use crate::mptcp::scheduler::{Pick, SchedulerView, SubflowSnapshot};
 use crate::mptcp::subflow::{Phase, Sent, Subflow};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -192,8 +192,20 @@ impl Connection {
                 .filter(|(_, len)| *len > 0),
             Pick::Wait => None,
         };
+        let idle = self.send.una() == self.send.nxt();
+        let answer = answer.or_else(|| if idle { self.pick_idle(&snapshots) } else { None });
         self.snapshots = snapshots;
         answer
+    }
+
+    /// With nothing in flight something has to be staged, even where the peer's window is worth no segment: TCP
+    /// sends it if it fits, and probes if it does not. Nothing else would ever happen.
+    fn pick_idle(&self, snapshots: &[SubflowSnapshot]) -> Option<(SubflowId, u64)> {
+        let silent = |s: &&Subflow| s.tcp.in_flight() == 0 && s.tcp.unsent() == 0;
+        let target = self.subflows.iter().filter(silent).find_map(|subflow| {
+            snapshots.iter().find(|s| s.id == subflow.id)
+        })?;
+        Some((target.id, u64::from(target.mss)))
     }
 
     /// The DATA_FIN leaves on every subflow (K34): whichever arrives first ends the data.
