@@ -3,20 +3,25 @@
 //! The idea is packetdrill's: a test says what arrives and checks what goes out, value by value. The peer has no
 //! TCP of its own, only counters, so it can do what no stack would.
 
+mod packet;
+mod segment;
+
 use bytes::Bytes;
 use mpuser_engine::addr::{AddressId, ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId};
 use mpuser_engine::addr::{SocketAddr, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::crypto::{Key, Nonce, join_hmac};
 use mpuser_engine::seq::{DataSeq, SeqNum, SubflowSeq};
-use mpuser_engine::tcp::Flags;
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::wire::tcp::{ChecksumMode, HEADER_LEN, emit, verify_checksum};
+use mpuser_engine::wire::tcp::{ChecksumMode, emit};
 use mpuser_engine::wire::{
-    CapableFlags, Checksum, Dss, DssMapping, IpHeader, MpCapable, MpJoin, MptcpOption,
-    OptionBuffer, TcpHeader, TcpOptions, WireDataSeq, dss_checksum,
+    CapableFlags, Checksum, Dss, DssMapping, MpCapable, MpJoin, MptcpOption, OptionBuffer,
+    TcpHeader, WireDataSeq, dss_checksum,
 };
 use mpuser_engine::{ConnectionInfo, Endpoint, Event, LocalAddress};
+pub use packet::Packet;
+use packet::parse;
+pub use segment::{Seg, seg};
 use std::collections::VecDeque;
 
 /// The scripted peer's key (test vector V1, key A).
@@ -40,144 +45,6 @@ pub fn engine_address(index: u8) -> IpAddr {
 #[must_use]
 pub fn peer_address(index: u8) -> IpAddr {
     IpAddr::from([192, 0, 2, index + 1])
-}
-
-/// A packet the endpoint emitted.
-#[derive(Clone, Debug)]
-pub struct Packet {
-    /// The endpoint's and the peer's address, as the endpoint sees them.
-    pub tuple: FourTuple,
-    /// When it left.
-    pub at: Instant,
-    /// The TCP header.
-    pub header: TcpHeader,
-    /// Its options.
-    pub options: TcpOptions,
-    /// Its payload.
-    pub payload: Bytes,
-}
-
-impl Packet {
-    /// The MPTCP options other than DSS.
-    #[must_use]
-    pub fn signals(&self) -> Vec<MptcpOption> {
-        self.options.signals.iter().collect()
-    }
-
-    /// No MPTCP option at all.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.options.dss.is_none() && self.options.signals.is_empty()
-    }
-
-    /// The full Data ACK.
-    #[must_use]
-    pub fn data_ack(&self) -> Option<DataSeq> {
-        self.options.dss?.data_ack.map(|ack| ack.expand(DataSeq(0)))
-    }
-
-    /// The mapping.
-    #[must_use]
-    pub fn mapping(&self) -> Option<DssMapping> {
-        self.options.dss?.mapping
-    }
-
-    /// An empty segment with a DATA_FIN.
-    #[must_use]
-    pub fn is_data_fin(&self) -> bool {
-        self.payload.is_empty() && self.options.dss.is_some_and(|dss| dss.data_fin)
-    }
-}
-
-/// A segment the peer is about to send.
-#[derive(Clone, Debug, Default)]
-pub struct Seg {
-    flags: Flags,
-    no_ack: bool,
-    offset: Option<u64>,
-    ack: Option<u64>,
-    window: Option<u16>,
-    options: Vec<MptcpOption>,
-    dss: Option<Dss>,
-    payload: Vec<u8>,
-}
-
-/// An empty segment with an ACK.
-#[must_use]
-pub fn seg() -> Seg {
-    Seg::default()
-}
-
-impl Seg {
-    /// SYN.
-    #[must_use]
-    pub fn syn(mut self) -> Self {
-        self.flags.syn = true;
-        self
-    }
-
-    /// FIN.
-    #[must_use]
-    pub fn fin(mut self) -> Self {
-        self.flags.fin = true;
-        self
-    }
-
-    /// RST.
-    #[must_use]
-    pub fn rst(mut self) -> Self {
-        self.flags.rst = true;
-        self
-    }
-
-    /// No ACK field.
-    #[must_use]
-    pub fn no_ack(mut self) -> Self {
-        self.no_ack = true;
-        self
-    }
-
-    /// Payload.
-    #[must_use]
-    pub fn data(mut self, data: &[u8]) -> Self {
-        self.payload = data.to_vec();
-        self
-    }
-
-    /// Starts at this offset of the peer's stream and not at the next one.
-    #[must_use]
-    pub fn at(mut self, offset: u64) -> Self {
-        self.offset = Some(offset);
-        self
-    }
-
-    /// Acknowledges up to this offset of the endpoint's stream and not everything seen.
-    #[must_use]
-    pub fn acking(mut self, offset: u64) -> Self {
-        self.ack = Some(offset);
-        self
-    }
-
-    /// The window field.
-    #[must_use]
-    pub fn window(mut self, window: u16) -> Self {
-        self.window = Some(window);
-        self
-    }
-
-    /// An MPTCP option other than DSS.
-    #[must_use]
-    pub fn option(mut self, option: MptcpOption) -> Self {
-        self.options.push(option);
-        self
-    }
-
-    /// A DSS.
-    #[must_use]
-    pub fn dss(mut self, dss: Dss) -> Self {
-        self.dss = Some(dss);
-        self
-    }
 }
 
 /// One subflow as the peer sees it. Offsets count payload octets; the SYN is not among them.
@@ -602,10 +469,11 @@ impl Script {
         MptcpOption::Join(MpJoin::SynAck { backup, address_id, hmac, nonce })
     }
 
-    /// Takes a subflow the endpoint opens, up to its fourth ACK.
+    /// Takes a subflow the endpoint opens, up to its fourth ACK. The peer's addresses have their index as identifier.
     pub fn take_join(&mut self) -> Flow {
         let (mut flow, syn) = self.next_syn().expect("a joining SYN");
-        let option = self.join_answer(&syn, AddressId(0));
+        let index = (0..100).find(|i| peer_address(*i) == flow.tuple.remote.ip());
+        let option = self.join_answer(&syn, AddressId(index.unwrap_or(0)));
         self.send(&mut flow, seg().syn().option(option));
         let third = self.next(&mut flow);
         assert!(matches!(third.signals()[..], [MptcpOption::Join(MpJoin::Ack { .. })]));
@@ -613,19 +481,4 @@ impl Script {
         self.send(&mut flow, seg().dss(dss));
         flow
     }
-}
-
-fn parse(at: Instant, packet: &Bytes) -> Packet {
-    let ip = IpHeader::parse(packet).expect("a valid IP header");
-    let segment = ip.payload(packet);
-    assert!(verify_checksum(&ip, segment), "TCP checksum");
-    let (header, len) = TcpHeader::parse(segment).expect("a valid TCP header");
-    let options = TcpOptions::parse(&segment[HEADER_LEN..len]);
-    assert!(!options.malformed, "malformed options");
-    let tuple = FourTuple {
-        local: SocketAddr::new(ip.src, header.src_port),
-        remote: SocketAddr::new(ip.dst, header.dst_port),
-    };
-    let payload = Bytes::copy_from_slice(&segment[len..]);
-    Packet { tuple, at, header, options, payload }
 }
