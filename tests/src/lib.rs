@@ -2,4 +2,5 @@
 
 #![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
 
+pub mod scripted;
 pub mod world;

@@ -26,7 +26,7 @@ impl Endpoint {
         self.addresses.remove(address);
         for id in self.connection_ids() {
             if let Some(entry) = self.connections.get_mut(&id) {
-                entry.connection.on_local_removed(now, address, &mut self.counters);
+                entry.connection.on_local_removed(now, address);
             }
             self.serve(now, id);
         }

@@ -52,8 +52,13 @@ impl Endpoint {
             && let Some(index) = entry.connection.subflow_index(subflow)
         {
             let connection = &mut entry.connection;
-            connection.on_segment(now, index, &segment, &options, &mut self.counters);
-            return self.serve(now, id);
+            let reopens = connection.reopens(index, &segment);
+            if !reopens || self.listeners.find(tuple.local).is_none() {
+                connection.on_segment(now, index, &segment, &options, &mut self.counters);
+                return self.serve(now, id);
+            }
+            connection.end_time_wait(now, index);
+            self.serve(now, id);
         }
         self.handle_unknown(now, local, tuple, &segment, &options);
     }
@@ -112,7 +117,7 @@ impl Endpoint {
                 connection.on_path_mtu(now, index, mss, error.seq);
             }
             IcmpKind::Unreachable { code: _ } => {
-                connection.on_unreachable(now, index, error.seq, &mut self.counters);
+                connection.on_unreachable(now, index, error.seq);
             }
         }
         self.serve(now, id);

@@ -146,7 +146,9 @@ impl Endpoint {
                 return Some(transmit);
             }
             // What went out may have ended a subflow (a RST), so the connection is looked after once more.
-            connection.after_transmit(now, &mut self.counters);
+            if connection.after_transmit(now) {
+                continue;
+            }
             let deadline = connection.poll_timeout();
             self.schedule.rest(id, deadline);
             self.tidy(now, id);
@@ -202,7 +204,9 @@ impl Endpoint {
             self.with_events.push_back(id);
         }
         if connection.is_gone() {
-            self.tokens.remove(&connection.own.token);
+            if self.tokens.get(&connection.own.token) == Some(&id) {
+                self.tokens.remove(&connection.own.token);
+            }
             self.schedule.remove(id);
             self.connections.remove(&id);
         }

@@ -113,7 +113,9 @@ impl Endpoint {
         let ids = (AddressId(0), AddressId(0));
         connection.subflows.push(Subflow::new(subflow, tuple, egress(local), ids, None, socket));
         self.demux.insert(tuple, (id, subflow));
-        self.tokens.insert(connection.own.token, id);
+        if connection.has_token() {
+            self.tokens.insert(connection.own.token, id);
+        }
         self.connections.insert(id, Entry { connection, listener, has_events: false });
     }
 

@@ -56,6 +56,11 @@ impl Close {
         self.sent |= self.requested;
     }
 
+    /// The connection goes on as plain TCP: what was sent as DATA_FIN has to be said again by a FIN.
+    pub(crate) fn on_fallback(&mut self) {
+        self.sent = false;
+    }
+
     pub(crate) const fn is_sent(&self) -> bool {
         self.sent
     }

@@ -35,6 +35,8 @@ pub(crate) struct MetaView {
     pub(crate) data_ack: DataSeq,
     /// Send short DSNs and Data ACKs [DSS-16].
     pub(crate) short: bool,
+    /// The peer sends long DSNs: they are answered with long Data ACKs [DACK-1].
+    pub(crate) long_ack: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
@@ -47,6 +49,10 @@ impl MetaView {
         } else {
             WireDataSeq::Long(seq.0)
         }
+    }
+
+    fn wire_ack(&self) -> WireDataSeq {
+        if self.long_ack { WireDataSeq::Long(self.data_ack.0) } else { self.width(self.data_ack) }
     }
 
     /// Option octets data segments need: a DSS with the longest mapping, or MP_CAPABLE with both keys.
@@ -183,9 +189,9 @@ fn acknowledgement(
         }
         return;
     }
-    // A DATA_FIN cannot wait for the server to confirm: it may be all there is to say.
+    // A DATA_FIN cannot wait for the server to confirm: it may be all there is to say. The keys go before it.
     if subflow.join.is_none()
-        && meta.data_fin.is_none()
+        && (meta.data_fin.is_none() || !subflow.keys_sent)
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
         let (version, flags) = (handshake::VERSION, handshake::own_flags(meta.checksum));
@@ -203,7 +209,7 @@ fn acknowledgement(
     }
     let fin = meta.data_fin.filter(|_| subflow.phase == Phase::Active);
     let dss = Dss {
-        data_ack: Some(meta.width(meta.data_ack)),
+        data_ack: Some(meta.wire_ack()),
         mapping: fin.map(|seq| fin_mapping(seq, meta)),
         data_fin: fin.is_some(),
     };
@@ -234,7 +240,7 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
     }
     // Every segment repeats its mapping: stronger than [FB-3] asks, and robust against split and loss [OPT-17].
     options.push_dss(&Dss {
-        data_ack: Some(meta.width(meta.data_ack)),
+        data_ack: Some(meta.wire_ack()),
         mapping: Some(DssMapping {
             data_seq: meta.width(meta.data_base + mapping.data),
             subflow_seq: SubflowSeq::from_offset(mapping.start),

@@ -62,6 +62,12 @@ pub(crate) fn on_syn(signals: &SignalList) -> Result<Offer, FallbackReason> {
     Ok(Offer { checksum: flags.checksum_required(), deny_join_initial: flags.deny_join_initial() })
 }
 
+/// SYN/ACK and third packet name what was agreed: this version, no extension, exactly one algorithm [INI-24] (K3).
+const fn is_spoken(version: u8, flags: CapableFlags) -> bool {
+    let one_algorithm = flags.algorithms() == CapableFlags::HMAC_SHA256;
+    version == VERSION && one_algorithm && !flags.extensibility()
+}
+
 /// The client's reading of the SYN/ACK; `checksum` is what its own SYN asked for.
 pub(crate) fn on_syn_ack(
     signals: &SignalList,
@@ -70,9 +76,7 @@ pub(crate) fn on_syn_ack(
     let Some(MpCapable::SynAck { version, flags, sender_key }) = capable(signals) else {
         return Err(FallbackReason::SynAckWithoutCapable);
     };
-    // [INI-24]: the answer names exactly one algorithm.
-    let one_algorithm = flags.algorithms() == CapableFlags::HMAC_SHA256;
-    if version != VERSION || flags.extensibility() || !one_algorithm {
+    if !is_spoken(version, flags) {
         return Err(FallbackReason::NotUnderstood);
     }
     Ok(Agreement {
@@ -89,16 +93,16 @@ pub(crate) fn on_third_packet(
     offer: Offer,
     checksum: bool,
 ) -> Result<Agreement, FallbackReason> {
-    let (flags, sender_key, receiver_key, with_checksum) = match capable(signals) {
-        Some(MpCapable::Ack { flags, sender_key, receiver_key, .. }) => {
-            (flags, sender_key, receiver_key, false)
+    let (version, flags, sender_key, receiver_key, with_checksum) = match capable(signals) {
+        Some(MpCapable::Ack { version, flags, sender_key, receiver_key }) => {
+            (version, flags, sender_key, receiver_key, false)
         }
-        Some(MpCapable::AckData { flags, sender_key, receiver_key, checksum, .. }) => {
-            (flags, sender_key, receiver_key, checksum.is_some())
+        Some(MpCapable::AckData { version, flags, sender_key, receiver_key, checksum, .. }) => {
+            (version, flags, sender_key, receiver_key, checksum.is_some())
         }
         _ => return Err(FallbackReason::AckWithoutCapable),
     };
-    if receiver_key != own_key {
+    if !is_spoken(version, flags) || receiver_key != own_key {
         return Err(FallbackReason::NotUnderstood);
     }
     Ok(Agreement {

@@ -4,7 +4,7 @@
 //! single slot, because segments arrive out of order and mappings with them.
 
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::wire::checksum::{Checksum, dss_checksum};
+use crate::wire::checksum::{Checksum, dss_checksum_valid};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
@@ -22,6 +22,8 @@ pub(crate) struct Mapping {
     pub(crate) data: u64,
     /// Checksum and the fields it was computed over, when checksums are in use.
     pub(crate) checksum: Option<MappingChecksum>,
+    /// A DATA_FIN follows its last octet, to be believed once the checksum is verified. Only with a checksum.
+    pub(crate) data_fin: bool,
 }
 
 /// What is needed to verify a DSS checksum: the fields as they stood on the wire (RFC 8684 3.3.1 [DSS-9]).
@@ -60,6 +62,8 @@ pub(crate) enum MappingVerdict {
 pub(crate) enum Mapped {
     /// Data for the connection, at this data offset.
     Data(u64, Bytes),
+    /// A DATA_FIN at this data offset, verified.
+    DataFin(u64),
     /// The checksum of the mapping at this data offset is wrong; its octets are withheld [FB-11].
     ChecksumFailed(u64),
     /// Octets no mapping covers, at this stream offset.
@@ -126,12 +130,18 @@ impl MappingQueue {
             end = end.max(entry.mapping.end());
         }
         self.entries.drain(at + 1..next);
+        // What was handed on is not needed, and a chain of overlapping mappings must not grow without end.
+        start = start.max(self.consumed);
         if let Some(entry) = self.entries.get_mut(at) {
-            let before = mapping.start - start;
+            entry.mapping.data = mapping.data.wrapping_add(start.wrapping_sub(mapping.start));
             entry.mapping.start = start;
-            entry.mapping.data = mapping.data.wrapping_sub(before);
             entry.mapping.len = u32::try_from(end - start).unwrap_or(u32::MAX);
         }
+    }
+
+    /// Stream octets before this offset have been handed on or are held.
+    pub(crate) const fn consumed(&self) -> u64 {
+        self.consumed
     }
 
     /// Takes in the next in-order piece of the subflow's stream; results are fetched with [`Self::pop`].
@@ -188,9 +198,8 @@ impl Entry {
 
     fn release(&mut self, ready: &mut VecDeque<Mapped>) {
         let Some(expected) = self.mapping.checksum else { return };
-        let sum =
-            dss_checksum(expected.data_seq, expected.subflow_seq, expected.data_len, self.sum);
-        if sum != expected.value {
+        let MappingChecksum { value, data_seq, subflow_seq, data_len } = expected;
+        if !dss_checksum_valid(data_seq, subflow_seq, data_len, self.sum, value) {
             self.held.clear();
             ready.push_back(Mapped::ChecksumFailed(self.mapping.data));
             return;
@@ -200,6 +209,9 @@ impl Entry {
             let len = piece.len() as u64;
             ready.push_back(Mapped::Data(at, piece));
             at = at.wrapping_add(len);
+        }
+        if self.mapping.data_fin {
+            ready.push_back(Mapped::DataFin(at));
         }
     }
 }

@@ -41,16 +41,17 @@ pub(crate) struct PathManager {
     /// Local addresses from which a join to the first remote address was tried.
     tried_local: Vec<IpAddr>,
     grace_until: Option<Instant>,
-    /// The peer's C flag: no join to its first address and port [INI-20].
+    /// The peer's C flag [INI-20], or it has withdrawn its first address (K29): no join to that address and port.
     deny_join_initial: bool,
 }
 
 impl PathManager {
-    pub(crate) const fn new(first: FourTuple) -> Self {
+    pub(crate) fn new(first: FourTuple) -> Self {
         Self {
             first,
             announced: Vec::new(),
-            tried_local: Vec::new(),
+            // The first subflow is an attempt as well: when it ends, it is not opened anew from there.
+            tried_local: Vec::from([first.local.ip()]),
             grace_until: None,
             deny_join_initial: false,
         }
@@ -100,6 +101,9 @@ impl PathManager {
     ) -> bool {
         // [ADDR-8]: no port means the one in use.
         let address = SocketAddr::new(address, port.unwrap_or(self.first.remote.port()));
+        if !is_usable(address) || (id == AddressId(0) && address != self.first.remote) {
+            return false;
+        }
         if let Some(known) = self.announced.iter_mut().find(|a| a.id == id) {
             if known.address.ip() != address.ip() || known.address == address {
                 return false;
@@ -116,6 +120,7 @@ impl PathManager {
 
     /// The peer withdrew an address; true when it had been announced.
     pub(crate) fn on_removed(&mut self, id: AddressId) -> bool {
+        self.deny_join_initial |= id == AddressId(0);
         let before = self.announced.len();
         self.announced.retain(|a| a.id != id);
         self.announced.len() < before
@@ -185,6 +190,14 @@ impl PathManager {
     pub(crate) fn on_local_added(&mut self, address: IpAddr) {
         self.tried_local.retain(|tried| *tried != address);
     }
+}
+
+/// A host can have this address and a listener this port [ADDR-4] [SEC-2].
+fn is_usable(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    let broadcast = ip == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
+    !(ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() || broadcast)
+        && address.port() != 0
 }
 
 #[cfg(test)]

@@ -58,34 +58,38 @@ impl RecvQueue {
         self.nxt
     }
 
-    /// Octets of window to announce now; the edge it promises is remembered.
-    pub(crate) fn window(&mut self) -> u32 {
+    /// Octets of window to offer now: what is free, and never less than what was promised.
+    pub(crate) fn window(&self) -> u32 {
         let free = self.capacity.saturating_sub(self.ready_len) as u64;
-        self.edge = self.edge.max(self.nxt + free);
-        u32::try_from(self.edge - self.nxt).unwrap_or(u32::MAX)
+        let edge = self.edge.max(self.nxt + free);
+        u32::try_from(edge - self.nxt).unwrap_or(u32::MAX)
     }
 
-    /// A segment announced `window` octets beyond the Data ACK.
-    ///
-    /// That can be more than [`Self::window`] asked for: TCP does not take back what it once promised on a subflow,
-    /// even when other subflows have used up the shared window since. The peer counts the window from the newest
-    /// Data ACK (K32), so what it may send has to be taken; at most twice the buffer is held then.
-    pub(crate) fn promise(&mut self, window: u32) {
-        let window = u64::from(window).min(self.capacity as u64);
-        self.edge = self.edge.max(self.nxt + window);
+    /// A segment with the current Data ACK told this window. It may be more than was offered: a subflow's own window
+    /// does not shrink while others fill the queue, and what was told has to be kept [RCV-2].
+    pub(crate) fn on_advertised(&mut self, window: u32) {
+        self.edge = self.edge.max(self.ack_offset() + u64::from(window));
     }
 
-    /// Takes in a piece. The first copy of an octet wins [DSS-5].
-    pub(crate) fn insert(&mut self, offset: u64, mut data: Bytes) -> Received {
+    /// Takes in a piece. The first copy of an octet wins [DSS-5]. An offset in the upper half of the number range is
+    /// one before the first octet.
+    pub(crate) fn insert(&mut self, mut offset: u64, mut data: Bytes) -> Received {
+        if offset > i64::MAX as u64 {
+            let before = usize::try_from(offset.wrapping_neg()).unwrap_or(usize::MAX);
+            data = data.split_off(before.min(data.len()));
+            offset = 0;
+        }
         let end = offset.saturating_add(data.len() as u64);
         if end <= self.nxt {
             return Received::Duplicate;
         }
-        if offset >= self.edge {
+        // Nothing comes after a DATA_FIN.
+        let edge = self.fin.map_or(self.edge, |fin| fin.min(self.edge));
+        if offset >= edge {
             return Received::OutOfWindow;
         }
-        if end > self.edge {
-            data.truncate(usize::try_from(self.edge - offset).unwrap_or(0));
+        if end > edge {
+            data.truncate(usize::try_from(edge - offset).unwrap_or(0));
         }
         if offset > self.nxt {
             return match self.out_of_order.insert(offset, data) {
@@ -116,6 +120,7 @@ impl RecvQueue {
         match self.fin {
             Some(known) => known == offset,
             None if offset < self.nxt => false,
+            None if self.out_of_order.end().is_some_and(|end| end > offset) => false,
             None => {
                 self.fin = Some(offset);
                 true

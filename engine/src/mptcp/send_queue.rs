@@ -2,6 +2,7 @@
 //!
 //! Offset 0 is the first octet the application writes; its DSN is IDSN + 1 (RFC 8684 3.1 [INI-38]).
 
+use crate::addr::SubflowId;
 use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use core::ops::Range;
@@ -15,7 +16,7 @@ pub(crate) struct Reinjection {
     /// Data offsets.
     pub(crate) range: Range<u64>,
     /// The subflow that carries it without success.
-    pub(crate) origin: crate::addr::SubflowId,
+    pub(crate) origin: SubflowId,
 }
 
 /// The send queue of a connection.
@@ -32,10 +33,11 @@ pub(crate) struct SendQueue {
     /// Written and not yet given to a subflow.
     unsent: VecDeque<BytesMut>,
     unsent_len: usize,
+    /// Ranges waiting for another subflow, ascending and disjoint, all of them sent and not acknowledged.
     reinject: VecDeque<Reinjection>,
     capacity: usize,
-    /// The last octet acknowledged: a window probe repeats it.
-    last_acked: Option<Bytes>,
+    /// An octet acknowledged, with its offset: a window probe repeats it.
+    last_acked: Option<(u64, Bytes)>,
 }
 
 impl SendQueue {
@@ -142,7 +144,7 @@ impl SendQueue {
             if end > ack {
                 break;
             }
-            self.last_acked = Some(piece.slice(piece.len() - 1..));
+            self.last_acked = Some((end - 1, piece.slice(piece.len() - 1..)));
             self.sent.pop_front();
         }
         while let Some(front) = self.reinject.front_mut() {
@@ -172,26 +174,39 @@ impl SendQueue {
 
     /// An octet that was acknowledged before, for a window probe, and its offset (K32).
     pub(crate) fn probe_octet(&self) -> Option<(u64, Bytes)> {
-        Some((self.una.checked_sub(1)?, self.last_acked.clone()?))
+        self.last_acked.clone()
     }
 
-    /// Asks for `range` to be sent again on a subflow other than `origin`.
-    pub(crate) fn reinject(&mut self, range: Range<u64>, origin: crate::addr::SubflowId) {
-        let range = range.start.max(self.una)..range.end.min(self.nxt);
-        if range.is_empty() {
-            return;
+    /// Asks for `range` to be sent again on a subflow other than `origin`. What waits already is not asked for
+    /// twice.
+    pub(crate) fn reinject(&mut self, range: Range<u64>, origin: SubflowId) {
+        let (mut start, end) = (range.start.max(self.una), range.end.min(self.nxt));
+        let mut at = self.reinject.partition_point(|r| r.range.end <= start);
+        while start < end {
+            let (gap_end, next) = match self.reinject.get(at) {
+                Some(waiting) => (waiting.range.start.min(end), waiting.range.end),
+                None => (end, end),
+            };
+            if start < gap_end {
+                at += self.insert_reinjection(at, start..gap_end, origin);
+            }
+            start = next;
+            at += 1;
         }
-        if let Some(last) = self.reinject.back_mut()
-            && last.origin == origin
-            && last.range.end == range.start
+    }
+
+    /// Puts a range that overlaps none before the one at `at`, or lengthens the one before it; returns how many
+    /// entries were added.
+    fn insert_reinjection(&mut self, at: usize, range: Range<u64>, origin: SubflowId) -> usize {
+        if let Some(before) = at.checked_sub(1).and_then(|i| self.reinject.get_mut(i))
+            && before.origin == origin
+            && before.range.end == range.start
         {
-            last.range.end = range.end;
-            return;
+            before.range.end = range.end;
+            return 0;
         }
-        if !self.reinject.iter().any(|r| r.range.start <= range.start && range.end <= r.range.end) {
-            let at = self.reinject.partition_point(|r| r.range.start <= range.start);
-            self.reinject.insert(at, Reinjection { range, origin });
-        }
+        self.reinject.insert(at, Reinjection { range, origin });
+        1
     }
 
     /// The lowest range waiting for reinjection.
@@ -221,6 +236,13 @@ impl SendQueue {
         }
         if self.sent.front().is_some_and(|(start, _)| *start > self.una) {
             return Err("unacknowledged data was freed");
+        }
+        let mut free = self.una;
+        for Reinjection { range, .. } in &self.reinject {
+            if range.start < free || range.is_empty() || range.end > self.nxt {
+                return Err("reinjections overlap or reach beyond what is outstanding");
+            }
+            free = range.end;
         }
         let blocks: usize = self.unsent.iter().map(BytesMut::len).sum();
         if blocks != self.unsent_len {

@@ -57,13 +57,13 @@ pub(crate) struct Egress {
     pub(crate) checksum_offload: bool,
 }
 
-/// A segment that went out; its headers are in the caller's buffer.
+/// What a subflow sent, beyond its headers.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) payload: Bytes,
     pub(crate) segment_size: Option<u16>,
-    /// The receive window it announced, bytes.
-    pub(crate) window: u32,
+    /// The receive window told, in bytes; none on SYN and RST.
+    pub(crate) window: Option<u32>,
 }
 
 /// One subflow of a connection.
@@ -97,7 +97,13 @@ pub(crate) struct Subflow {
     pub(crate) address_removed: bool,
     /// The application has been told of its end.
     pub(crate) reported: bool,
+    /// It was reset from here: nothing of what it still holds counts.
+    pub(crate) aborted: bool,
+    /// The keys went out on an ACK since the DATA_FIN last did; see [`Self::on_ack_sent`].
+    pub(super) keys_sent: bool,
     join_ack_at: Option<Instant>,
+    /// How often the third ACK of the join was repeated.
+    join_acks: u32,
     /// Since when there has been something in flight.
     outstanding_since: Option<Instant>,
 }
@@ -132,7 +138,10 @@ impl Subflow {
             reported: false,
             peer_reset: None,
             address_removed: false,
+            aborted: false,
+            keys_sent: false,
             join_ack_at: None,
+            join_acks: 0,
             outstanding_since: None,
         }
     }
@@ -190,6 +199,7 @@ impl Subflow {
     pub(crate) fn reset(&mut self, reason: ResetReason) {
         self.reset_reason = reason;
         self.phase = Phase::Closing;
+        self.aborted = true;
         self.tcp.abort();
     }
 
@@ -199,7 +209,7 @@ impl Subflow {
         self.tcp.close();
     }
 
-    /// The next packet of this subflow, if TCP has one to send: headers go to `headers`, payload is returned.
+    /// The next packet of this subflow, if TCP has one to send: headers go to `headers`, the rest is returned.
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
@@ -229,13 +239,37 @@ impl Subflow {
         };
         emit(headers, &self.tuple, &header, &options, &plan.payload, mode);
         self.tcp.commit(now, &plan);
+        self.count(&plan, meta, config, counters);
         self.on_sent(now, &plan, meta, counters);
-        let scale = match self.tcp.window_scales() {
-            Some((own, _)) if !plan.flags.syn => own,
-            _ => WindowScale::ZERO,
-        };
-        let window = scale.scale_up(plan.window);
+        let scale = self.tcp.window_scales().map_or(WindowScale::ZERO, |(own, _)| own);
+        let told = plan.ack.is_some() && !plan.flags.syn && !plan.flags.rst;
+        let window = told.then(|| scale.scale_up(plan.window));
         Some(Sent { payload: plan.payload, segment_size: plan.segment_size, window })
+    }
+
+    fn count(
+        &self,
+        plan: &SegmentPlan,
+        meta: &MetaView,
+        config: &ConnectionConfig,
+        counters: &mut Counters,
+    ) {
+        counters.tcp_out_segs += 1;
+        match plan.kind {
+            PlanKind::Retransmission => counters.tcp_retrans_segs += 1,
+            PlanKind::Syn if self.join.is_some() => counters.mp_join_syn_tx += 1,
+            PlanKind::Syn if meta.mptcp && plan.transmissions < config.mp_capable_syns => {
+                counters.mp_capable_syn_tx += 1;
+            }
+            PlanKind::Syn if meta.mptcp => counters.mp_capable_syn_tx_drop += 1,
+            PlanKind::Reset => {
+                counters.tcp_out_rsts += 1;
+                counters.mp_rst_tx += u64::from(meta.mptcp);
+                counters.mp_fastclose_tx += u64::from(meta.mptcp && self.fast_close);
+            }
+            PlanKind::ResetReply => counters.tcp_out_rsts += 1,
+            _ => {}
+        }
     }
 
     fn on_sent(
@@ -245,32 +279,34 @@ impl Subflow {
         meta: &MetaView,
         counters: &mut Counters,
     ) {
-        counters.tcp_out_segs += 1;
-        match plan.kind {
-            PlanKind::Retransmission => counters.tcp_retrans_segs += 1,
-            PlanKind::Syn if self.join.is_some() => counters.mp_join_syn_tx += 1,
-            PlanKind::Syn if meta.mptcp => counters.mp_capable_syn_tx += 1,
-            PlanKind::Reset | PlanKind::ResetReply => {
-                counters.tcp_out_rsts += 1;
-                counters.mp_rst_tx += u64::from(meta.mptcp);
-                counters.mp_fastclose_tx += u64::from(self.fast_close);
-            }
-            _ => {}
-        }
         if self.phase == Phase::PreEstablished && plan.payload.is_empty() {
             let interval = self.tcp.srtt().map_or(JOIN_ACK_INTERVAL, |srtt| srtt * 2);
             let interval = interval.clamp(Duration::from_millis(100), JOIN_ACK_INTERVAL);
             self.join_ack_at = Some(now + interval);
-        } else if plan.kind.is_pure_ack()
-            && let Some(sent) = self.signals.pop_front()
-        {
-            counters.echo_add_tx += u64::from(matches!(sent, MptcpOption::AddAddr(a) if a.echo));
-            if !self.signals.is_empty() {
-                self.tcp.request_ack();
-            }
+        } else if plan.kind.is_pure_ack() {
+            self.on_ack_sent(meta, counters);
         }
         if self.outstanding_since.is_none() && self.tcp.una() < self.tcp.nxt() {
             self.outstanding_since = Some(now);
+        }
+    }
+
+    /// A pure ACK went out, with the keys, a DATA_FIN or a signal.
+    ///
+    /// Before the server has confirmed, a DATA_FIN never goes without the keys before it: were the third ACK lost,
+    /// the server would take the connection for plain TCP (K5).
+    fn on_ack_sent(&mut self, meta: &MetaView, counters: &mut Counters) {
+        if self.join.is_none() && meta.client && !meta.confirmed {
+            self.keys_sent = !(self.keys_sent && meta.data_fin.is_some());
+            if self.keys_sent && meta.data_fin.is_some() {
+                self.tcp.request_ack();
+            }
+            return;
+        }
+        let Some(sent) = self.signals.pop_front() else { return };
+        counters.echo_add_tx += u64::from(matches!(sent, MptcpOption::AddAddr(a) if a.echo));
+        if !self.signals.is_empty() {
+            self.tcp.request_ack();
         }
     }
 
@@ -305,8 +341,13 @@ impl Subflow {
         }
     }
 
-    /// The third ACK has been asked for again.
-    pub(crate) fn postpone_join_ack(&mut self, now: Instant) {
+    /// Asks for the third ACK again, at most `most` times; then the join is given up.
+    pub(crate) fn repeat_join_ack(&mut self, now: Instant, most: u32) {
+        if self.join_acks >= most {
+            return self.reset(ResetReason::Unspecified);
+        }
+        self.join_acks += 1;
+        self.tcp.request_ack();
         self.join_ack_at = Some(now + JOIN_ACK_INTERVAL);
     }
 

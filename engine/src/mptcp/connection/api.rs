@@ -36,11 +36,11 @@ impl Connection {
         if let Some(error) = self.error {
             return Err(WriteError::Closed(error));
         }
-        if self.finished {
-            return Err(WriteError::Closed(ConnectionError::Reset));
-        }
         if self.close.is_requested() {
             return Err(WriteError::Shutdown);
+        }
+        if self.finished {
+            return Err(WriteError::Closed(ConnectionError::Reset));
         }
         if data.is_empty() {
             return Ok(0);

@@ -9,7 +9,7 @@ use crate::mptcp::mapping::Mapped;
 use crate::mptcp::recv_queue::Received;
 use crate::mptcp::subflow::Phase;
 use crate::tcp::{Disposition, Segment, State};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::TcpOptions;
 use bytes::Bytes;
 
@@ -33,7 +33,9 @@ impl Connection {
             self.on_recovered(index, counters);
         }
         self.on_handshake(now, index, before, &disposition, segment, options, counters);
-        if self.is_mptcp() && (disposition.acceptable || disposition.reset) {
+        // A join whose proof failed was reset just now: nothing of its segment counts [SEC-5].
+        let refused = self.subflows.get(index).is_none_or(|s| s.aborted);
+        if self.is_mptcp() && !refused && (disposition.acceptable || disposition.reset) {
             self.on_options(now, index, &disposition, segment, options, counters);
         }
         if matches!(self.mode, Mode::Tcp(_)) {
@@ -43,7 +45,7 @@ impl Connection {
         if disposition.peer_fin {
             self.on_subflow_fin(index);
         }
-        self.settle(now, counters);
+        self.settle(now);
     }
 
     fn on_handshake(
@@ -195,6 +197,7 @@ impl Connection {
         subflow.phase = Phase::Active;
         self.timers.give_up = if self.released { self.timers.give_up } else { None };
         self.timers.resume = None;
+        self.timers.resume_interval = Duration::ZERO;
         let (id, tuple, ids) = (subflow.id, subflow.tuple, (subflow.local_id, subflow.remote_id));
         let backup = subflow.backup_local || subflow.backup_remote;
         self.emit(Event::SubflowEstablished { subflow: id, tuple, ids, backup });
@@ -220,14 +223,14 @@ impl Connection {
     /// Moves what the subflow received in order to the data level.
     pub(super) fn drain(&mut self, index: usize, counters: &mut Counters) {
         let plain = matches!(self.mode, Mode::Tcp(_));
-        while let Some(subflow) = self.subflows.get_mut(index) {
+        while let Some(subflow) = self.subflows.get_mut(index).filter(|s| !s.aborted) {
             let Some((offset, data)) = subflow.tcp.read() else { break };
             if plain {
                 self.receive(offset, data, counters);
                 continue;
             }
             subflow.received.push(offset, data);
-            while let Some(piece) = self.subflows.get_mut(index).and_then(|s| s.received.pop()) {
+            while let Some(piece) = self.next_mapped(index) {
                 self.on_mapped(index, piece, counters);
             }
             if matches!(self.mode, Mode::Tcp(_)) {
@@ -236,9 +239,19 @@ impl Connection {
         }
     }
 
+    /// The next piece of a subflow that was not reset meanwhile.
+    fn next_mapped(&mut self, index: usize) -> Option<Mapped> {
+        self.subflows.get_mut(index).filter(|s| !s.aborted)?.received.pop()
+    }
+
     fn on_mapped(&mut self, index: usize, piece: Mapped, counters: &mut Counters) {
         match piece {
             Mapped::Data(offset, data) => self.receive(offset, data, counters),
+            Mapped::DataFin(offset) => {
+                if self.recv.set_fin(offset) {
+                    self.on_data_fin_progress();
+                }
+            }
             Mapped::Unmapped(offset, data) => self.on_unmapped(index, offset, data, counters),
             Mapped::ChecksumFailed(offset) => {
                 counters.data_csum_err += 1;
@@ -255,8 +268,10 @@ impl Connection {
 
     /// Octets without a mapping (K24): plain TCP while that is possible, else the subflow goes [FB-7].
     fn on_unmapped(&mut self, index: usize, offset: u64, data: Bytes, counters: &mut Counters) {
-        let alone = !self.joined && index == 0 && self.subflows.len() == 1;
-        if alone && offset == self.recv.received() {
+        if matches!(self.mode, Mode::Tcp(_)) {
+            return self.receive(offset, data, counters);
+        }
+        if self.can_fall_back(offset) {
             counters.dss_fallback += 1;
             self.fall_back(FallbackReason::BrokenMapping);
             self.receive(offset, data, counters);
@@ -269,7 +284,12 @@ impl Connection {
     }
 
     fn receive(&mut self, offset: u64, data: Bytes, counters: &mut Counters) {
-        match self.recv.insert(offset, data) {
+        let received = self.recv.insert(offset, data);
+        if self.released && matches!(received, Received::InOrder | Received::OutOfOrder) {
+            // RFC 1122 4.2.2.13: a RST says that data was lost.
+            return self.abort();
+        }
+        match received {
             Received::InOrder => self.emit(Event::Readable),
             Received::OutOfOrder => counters.ofo_queue += 1,
             Received::Duplicate => counters.duplicate_data += 1,

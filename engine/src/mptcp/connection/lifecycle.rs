@@ -13,14 +13,14 @@ const RESUME_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Brings the connection in line with what its subflows have become. Called after every event.
-    pub(super) fn settle(&mut self, now: Instant, counters: &mut Counters) {
+    pub(super) fn settle(&mut self, now: Instant) {
         self.report_ended();
         self.close_subflows_when_complete();
         self.remove_closed();
         match self.mode {
             _ if self.finished => {}
             Mode::Tcp(_) | Mode::Offered => self.settle_plain(),
-            Mode::Mptcp => self.settle_mptcp(now, counters),
+            Mode::Mptcp => self.settle_mptcp(now),
         }
     }
 
@@ -100,12 +100,16 @@ impl Connection {
         self.finish(error);
     }
 
-    fn settle_mptcp(&mut self, now: Instant, counters: &mut Counters) {
-        if self.subflows.iter().any(Subflow::is_alive) {
+    fn settle_mptcp(&mut self, now: Instant) {
+        let alive = self.subflows.iter().any(Subflow::is_alive);
+        if self.close.is_complete() && self.send.is_drained() {
+            // The data level is done [FIN-8]. Subflows get some time to end in order; dead ones may not take more.
+            self.finish(None);
+            self.timers.give_up = alive.then(|| now + self.config.close_timeout);
             return;
         }
-        if self.close.is_complete() || self.error.is_some() {
-            return self.finish(self.error);
+        if alive {
+            return;
         }
         let refused = self.last_end == Some(SocketEnd::Refused);
         if !self.confirmed || (refused && self.timers.give_up.is_some()) {
@@ -117,8 +121,9 @@ impl Connection {
         if self.timers.give_up.is_none() {
             // [FIN-9]: break before make; a join within this time resumes the connection.
             self.timers.give_up = Some(now + self.config.close_timeout);
-            self.timers.resume = self.client.then_some(now);
-            counters.subflow_stale += 1;
+        }
+        if self.client && self.timers.resume.is_none() {
+            self.timers.resume = Some(now);
         }
     }
 

@@ -74,6 +74,11 @@ pub(crate) struct Connection {
     pub(crate) confirmed: bool,
     /// A subflow was joined at some time; fallback is no longer possible [FB-6].
     joined: bool,
+    /// Octets went out under a second mapping: stream and data offsets differ, fallback is no longer possible
+    /// (K26).
+    remapped: bool,
+    /// The peer sends long DSNs [DACK-1].
+    long_ack: bool,
     pub(crate) subflows: Vec<Subflow>,
     ended: Vec<SubflowInfo>,
     next_subflow: u32,
@@ -115,6 +120,8 @@ struct Timers {
     /// DATA_FIN retransmission (K34).
     fin: Option<Instant>,
     fin_backoff: u32,
+    /// When a repeated DATA_FIN was last answered; no deadline.
+    fin_answered: Option<Instant>,
     /// End of patience: closing takes too long, or there is no subflow left [FIN-9].
     give_up: Option<Instant>,
     /// Next attempt to resume a connection without subflows.
@@ -143,6 +150,8 @@ impl Connection {
             checksum: config.checksum,
             confirmed: false,
             joined: false,
+            remapped: false,
+            long_ack: false,
             subflows: Vec::new(),
             ended: Vec::new(),
             next_subflow: 0,
@@ -218,10 +227,7 @@ impl Connection {
 
     /// What segments say about the connection as a whole.
     fn meta_view(&self) -> MetaView {
-        let fin_due = self.is_mptcp()
-            && self.close.is_requested()
-            && !self.close.is_acked()
-            && self.send.unsent() == 0;
+        let fin_due = self.is_mptcp() && self.close.is_sent() && !self.close.is_acked();
         MetaView {
             mptcp: !matches!(self.mode, Mode::Tcp(_)),
             client: self.client,
@@ -233,6 +239,7 @@ impl Connection {
             data_base: self.send_base(),
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
+            long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }
     }
@@ -279,6 +286,9 @@ impl Connection {
         let plain_client = reason == FallbackReason::SynWithoutCapable;
         self.set_plain(reason);
         self.send.clear_reinjections();
+        self.close.on_fallback();
+        let (give_up, resume) = (self.timers.give_up, self.timers.resume);
+        self.timers = Timers { give_up, resume, ..Timers::default() };
         if let Some(first) = self.subflows.first_mut() {
             first.signals.clear();
             first.stale = false;
@@ -289,6 +299,19 @@ impl Connection {
         if !plain_client {
             self.emit(Event::Fallback(reason));
         }
+    }
+
+    /// Plain TCP is possible where one subflow's stream, from octet `offset` on, is the data (K26): nothing was
+    /// joined, sent or received twice, or received out of order.
+    fn can_fall_back(&self, offset: u64) -> bool {
+        let [first] = self.subflows.as_slice() else { return false };
+        let alone = first.join.is_none() && !self.joined;
+        alone && !self.remapped && offset == self.recv.received()
+    }
+
+    /// An option asks for joins: MPTCP is offered or in use.
+    pub(crate) fn has_token(&self) -> bool {
+        !matches!(self.mode, Mode::Tcp(_))
     }
 
     fn emit(&mut self, event: Event) {

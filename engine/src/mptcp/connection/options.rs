@@ -10,10 +10,13 @@ use crate::mptcp::mapping::{Mapping, MappingChecksum, MappingVerdict};
 use crate::mptcp::subflow::Phase;
 use crate::seq::{DataSeq, SubflowSeq};
 use crate::tcp::{Disposition, Segment};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::TcpOptions;
-use crate::wire::checksum::{Checksum, dss_checksum};
-use crate::wire::mptcp::{AddAddr, Dss, DssMapping, MpCapable, MptcpOption};
+use crate::wire::checksum::{Checksum, dss_checksum_valid};
+use crate::wire::mptcp::{AddAddr, Dss, DssMapping, MpCapable, MptcpOption, WireDataSeq};
+
+/// Least time between answers to a repeated DATA_FIN.
+const FIN_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Connection {
     pub(super) fn on_options(
@@ -27,11 +30,12 @@ impl Connection {
     ) {
         if let Some(dss) = &options.dss {
             self.on_dss(now, index, dss, segment, counters);
-        } else {
-            self.on_no_dss(index, disposition, counters);
         }
         for option in options.signals.iter() {
             self.on_signal(now, index, &option, segment, counters);
+        }
+        if options.dss.is_none() {
+            self.on_no_dss(disposition, counters);
         }
         let Some(subflow) = self.subflows.get(index) else { return };
         // The answer to the third ACK: any acceptable segment shows that the peer took the join [JOIN-9].
@@ -44,9 +48,10 @@ impl Connection {
         }
     }
 
-    /// [FB-6] (K12): the first data was acknowledged without a DSS; the options do not get through.
-    fn on_no_dss(&mut self, index: usize, disposition: &Disposition, counters: &mut Counters) {
-        if self.client && !self.confirmed && index == 0 && disposition.newly_acked > 0 {
+    /// [FB-6] (K12): the first data was acknowledged without a DSS; the options do not get through. While the server
+    /// has not confirmed, there is one subflow.
+    fn on_no_dss(&mut self, disposition: &Disposition, counters: &mut Counters) {
+        if self.client && !self.confirmed && disposition.newly_acked > 0 {
             counters.mp_capable_data_fallback += 1;
             self.fall_back(FallbackReason::NoDssInAck);
         }
@@ -67,10 +72,15 @@ impl Connection {
         }
         let Some(mapping) = dss.mapping else { return };
         if mapping.is_infinite() {
-            counters.infinite_map_rx += 1;
-            return self.on_infinite_mapping(counters);
+            // Without data, or as DATA_FIN, a length of 0 means nothing (K34).
+            if !segment.payload.is_empty() && !dss.data_fin {
+                counters.infinite_map_rx += 1;
+                self.on_infinite_mapping(index, counters);
+            }
+            return;
         }
-        self.on_mapping(index, &mapping, dss.data_fin, counters);
+        self.long_ack |= matches!(mapping.data_seq, WireDataSeq::Long(_));
+        self.on_mapping(now, index, &mapping, dss.data_fin, counters);
     }
 
     /// [SND-1]: the window counts only together with a Data ACK, and only forwards.
@@ -99,8 +109,11 @@ impl Connection {
         }
     }
 
+    /// Offsets may be negative in 64 bits: a mapping from before the first octet is an old one, see
+    /// `RecvQueue::insert`.
     fn on_mapping(
         &mut self,
+        now: Instant,
         index: usize,
         mapping: &DssMapping,
         fin: bool,
@@ -115,8 +128,13 @@ impl Connection {
             return self.reset_subflow(index, ResetReason::MptcpError);
         }
         let len = u32::from(mapping.data_len) - u32::from(fin);
-        if fin {
+        // With data and a checksum the DATA_FIN is believed when the checksum is verified.
+        let deferred = fin && len > 0 && mapping.checksum.is_some();
+        if fin && !deferred {
             self.on_data_fin(mapping, data_seq, data.wrapping_add(u64::from(len)), counters);
+        }
+        if fin {
+            self.answer_data_fin(now, index);
         }
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         let near = subflow.tcp.bytes_received();
@@ -127,7 +145,7 @@ impl Connection {
             subflow_seq: mapping.subflow_seq,
             data_len: mapping.data_len,
         });
-        match subflow.received.insert(Mapping { start, len, data, checksum }) {
+        match subflow.received.insert(Mapping { start, len, data, checksum, data_fin: deferred }) {
             MappingVerdict::Accepted => {}
             MappingVerdict::Conflict => {
                 counters.dss_not_matching += 1;
@@ -150,7 +168,7 @@ impl Connection {
     ) {
         if mapping.data_len == 1
             && let Some(checksum) = mapping.checksum
-            && dss_checksum(data_seq, mapping.subflow_seq, 1, Checksum::new()) != checksum
+            && !dss_checksum_valid(data_seq, mapping.subflow_seq, 1, Checksum::new(), checksum)
         {
             counters.data_csum_err += 1;
             return;
@@ -158,18 +176,26 @@ impl Connection {
         if self.recv.set_fin(at) {
             self.on_data_fin_progress();
         }
-        // A repeated DATA_FIN means that its acknowledgement was lost.
-        if self.close.is_received() {
-            for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
-                subflow.tcp.request_ack();
-            }
+    }
+
+    /// A repeated DATA_FIN may mean that its acknowledgement was lost. Not each is answered: the kernel puts it on
+    /// every ACK while this end still sends (K34), and every segment there has a Data ACK.
+    fn answer_data_fin(&mut self, now: Instant, index: usize) {
+        let recently = self.timers.fin_answered.is_some_and(|at| now < at + FIN_ANSWER_INTERVAL);
+        if !self.close.is_received() || recently {
+            return;
+        }
+        self.timers.fin_answered = Some(now);
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.tcp.request_ack();
         }
     }
 
     /// [FB-20]: an infinite mapping makes sense on the only subflow; elsewhere it is an error.
-    fn on_infinite_mapping(&mut self, counters: &mut Counters) {
-        if self.joined || self.subflows.len() > 1 {
-            return;
+    fn on_infinite_mapping(&mut self, index: usize, counters: &mut Counters) {
+        let consumed = self.subflows.get(index).map_or(0, |s| s.received.consumed());
+        if !self.can_fall_back(consumed) {
+            return self.reset_subflow(index, ResetReason::MptcpError);
         }
         counters.dss_fallback += 1;
         self.fall_back(FallbackReason::InfiniteMapping);
@@ -185,7 +211,7 @@ impl Connection {
     ) {
         match option {
             MptcpOption::Capable(MpCapable::AckData { data_len, checksum, .. }) => {
-                self.on_capable_data(index, *data_len, *checksum, segment, counters);
+                self.on_capable_data(now, index, *data_len, *checksum, segment, counters);
             }
             MptcpOption::AddAddr(add) => self.on_add_addr(now, index, add, counters),
             MptcpOption::RemoveAddr(remove) => {
@@ -223,22 +249,24 @@ impl Connection {
     /// First data under MP_CAPABLE: it maps to the first octet of both spaces [INI-13] [INI-14].
     fn on_capable_data(
         &mut self,
+        now: Instant,
         index: usize,
         data_len: u16,
         checksum: Option<u16>,
         segment: &Segment,
         counters: &mut Counters,
     ) {
-        if index != 0 || segment.payload.is_empty() {
+        let first = self.subflows.get(index).is_some_and(|s| s.join.is_none());
+        if !first || segment.payload.is_empty() {
             return;
         }
         let mapping = DssMapping {
-            data_seq: crate::wire::mptcp::WireDataSeq::Long(self.recv_base().0),
+            data_seq: WireDataSeq::Long(self.recv_base().0),
             subflow_seq: SubflowSeq(1),
             data_len,
             checksum,
         };
-        self.on_mapping(index, &mapping, false, counters);
+        self.on_mapping(now, index, &mapping, false, counters);
     }
 
     /// RFC 8684 3.4.1: the HMAC is checked, the address echoed and handed to the path manager.

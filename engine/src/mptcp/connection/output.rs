@@ -7,7 +7,7 @@ use super::{Connection, Mode};
 use crate::addr::{ConnectionId, SubflowId};
 use crate::counters::Counters;
 use crate::endpoint::Transmit;
-use crate::mptcp::scheduler::{Pick, SchedulerView};
+use crate::mptcp::scheduler::{Pick, SchedulerView, SubflowSnapshot};
 use crate::mptcp::subflow::{Phase, Sent, Subflow};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -52,10 +52,12 @@ impl Connection {
             let Some(subflow) = self.subflows.get_mut(index) else { continue };
             let sent = subflow.poll_transmit(now, window, &meta, &self.config, counters, headers);
             if let Some(Sent { payload, segment_size, window }) = sent {
-                self.recv.promise(window);
                 self.cursor = index;
                 let interface = subflow.egress.interface;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
+                if let Some(window) = window {
+                    self.recv.on_advertised(window);
+                }
                 return Some(Transmit { interface, payload, segment_size, subflow: Some(subflow) });
             }
         }
@@ -130,6 +132,7 @@ impl Connection {
         let Some(payload) = self.send.sent_at(range.start, len) else { return false };
         counters.mptcp_retrans += 1;
         self.bytes_retrans += payload.len() as u64;
+        self.remapped = true;
         self.send.reinjected(payload.len() as u64);
         target.stage(range.start, payload, &meta);
         true
@@ -189,8 +192,22 @@ impl Connection {
                 .filter(|(_, len)| *len > 0),
             Pick::Wait => None,
         };
+        let idle = self.send.una() == self.send.nxt();
+        let answer = answer.or_else(|| if idle { self.pick_idle(&snapshots) } else { None });
         self.snapshots = snapshots;
         answer
+    }
+
+    /// With nothing in flight something has to be staged, even where the peer's window is worth no segment: TCP
+    /// sends it if it fits, and probes if it does not. Nothing else would ever happen.
+    fn pick_idle(&self, snapshots: &[SubflowSnapshot]) -> Option<(SubflowId, u64)> {
+        let silent = |s: &&Subflow| s.tcp.in_flight() == 0 && s.tcp.unsent() == 0;
+        let target = self
+            .subflows
+            .iter()
+            .filter(silent)
+            .find_map(|subflow| snapshots.iter().find(|s| s.id == subflow.id))?;
+        Some((target.id, u64::from(target.mss)))
     }
 
     /// The DATA_FIN leaves on every subflow (K34): whichever arrives first ends the data.

@@ -2,11 +2,11 @@
 
 use super::Connection;
 use crate::addr::{FourTuple, IpAddr, SubflowId};
-use crate::counters::Counters;
 use crate::error::{ConnectionError, ResetReason, SubflowError};
 use crate::mptcp::path_manager::JoinTarget;
-use crate::mptcp::subflow::Phase;
+use crate::mptcp::subflow::{Phase, Subflow};
 use crate::seq::SeqNum;
+use crate::tcp::Segment;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
@@ -60,18 +60,13 @@ impl Connection {
     }
 
     /// A local address is gone: nothing can be sent from it, so its subflows end without a word.
-    pub(crate) fn on_local_removed(
-        &mut self,
-        now: Instant,
-        address: IpAddr,
-        counters: &mut Counters,
-    ) {
+    pub(crate) fn on_local_removed(&mut self, now: Instant, address: IpAddr) {
         for subflow in self.subflows.iter_mut().filter(|s| s.tuple.local.ip() == address) {
             subflow.address_removed = true;
             subflow.reset(ResetReason::Unspecified);
         }
         self.reinject_closing();
-        self.settle(now, counters);
+        self.settle(now);
     }
 
     /// A router says that segments of the subflow at `index` are too big.
@@ -83,13 +78,7 @@ impl Connection {
 
     /// A router says that the subflow at `index` leads nowhere. That counts for attempts only: an established
     /// subflow lives on (RFC 1122 4.2.3.9, RFC 5927).
-    pub(crate) fn on_unreachable(
-        &mut self,
-        now: Instant,
-        index: usize,
-        seq: SeqNum,
-        counters: &mut Counters,
-    ) {
+    pub(crate) fn on_unreachable(&mut self, now: Instant, index: usize, seq: SeqNum) {
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         if subflow.phase != Phase::Handshake || !subflow.tcp.is_in_flight(seq) {
             return;
@@ -99,14 +88,33 @@ impl Connection {
         } else {
             self.fail(ConnectionError::Unreachable, ResetReason::Unspecified, false);
         }
-        self.settle(now, counters);
+        self.settle(now);
     }
 
     /// Looks after subflows that ended by what was sent last.
-    pub(crate) fn after_transmit(&mut self, now: Instant, counters: &mut Counters) {
-        if self.subflows.iter().any(|s| !s.is_alive() && (!s.reported || s.tcp.is_closed())) {
-            self.settle(now, counters);
+    ///
+    /// True when there were some: what they carried may have to go out on others.
+    pub(crate) fn after_transmit(&mut self, now: Instant) -> bool {
+        let ended = |s: &Subflow| !s.is_alive() && (!s.reported || s.tcp.is_closed());
+        let any = self.subflows.iter().any(ended);
+        if any {
+            self.settle(now);
         }
+        any
+    }
+
+    /// TIME-WAIT of the subflow at `index` gives way to a younger SYN (RFC 9293 3.6.1, RFC 6191).
+    pub(crate) fn reopens(&self, index: usize, segment: &Segment) -> bool {
+        let time_wait = self.subflows.get(index).is_some_and(|s| s.tcp.may_reopen(segment));
+        time_wait && segment.ack.is_none()
+    }
+
+    /// Ends the TIME-WAIT of the subflow at `index`.
+    pub(crate) fn end_time_wait(&mut self, now: Instant, index: usize) {
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.tcp.abort();
+        }
+        self.settle(now);
     }
 
     /// Events wait to be fetched.

@@ -36,13 +36,24 @@ impl Connection {
             self.request_ack_everywhere();
         }
         if due(self.timers.give_up) {
-            self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
+            self.on_give_up();
         }
         if due(self.timers.resume) {
             self.on_resume(now);
         }
         self.paths.on_timeout(now);
-        self.settle(now, counters);
+        self.settle(now);
+    }
+
+    /// Out of patience: with closing, with resuming, or with FINs that nobody acknowledges.
+    fn on_give_up(&mut self) {
+        self.timers.give_up = None;
+        if !self.finished {
+            return self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
+        }
+        for subflow in self.subflows.iter_mut().filter(|s| s.is_alive()) {
+            subflow.reset(ResetReason::Unspecified);
+        }
     }
 
     fn on_subflow_timeout(&mut self, now: Instant, index: usize, counters: &mut Counters) {
@@ -51,8 +62,7 @@ impl Connection {
             subflow.tcp.on_timeout(now);
         }
         if subflow.join_ack_at().is_some_and(|at| at <= now) {
-            subflow.tcp.request_ack();
-            subflow.postpone_join_ack(now);
+            subflow.repeat_join_ack(now, self.config.tcp.max_syn_retransmits);
         }
         // Silence, or an RTO: the way there may be broken while the way back is not.
         let timed_out = !subflow.stale && subflow.tcp.backoff_count() > 0;
@@ -86,11 +96,16 @@ impl Connection {
         }
         self.timers.probe_backoff += 1;
         let meta = self.meta_view();
-        if let Some((offset, octet)) = self.send.probe_octet()
-            && let Some(target) = self.subflows.iter_mut().find(|s| s.is_usable())
+        if let Some(target) = self.subflows.iter_mut().find(|s| s.is_usable())
             && target.tcp.unsent() == 0
         {
-            target.stage(offset, octet, &meta);
+            let old = self.send.probe_octet();
+            self.remapped |= old.is_some();
+            self.bytes_sent += u64::from(old.is_none());
+            // Where nothing was acknowledged so far, a new octet has to do; the subflow's TCP probes for it.
+            if let Some((offset, octet)) = old.or_else(|| self.send.take_new(1)) {
+                target.stage(offset, octet, &meta);
+            }
         }
         let factor = 1 << self.timers.probe_backoff.min(8);
         self.timers.probe = Some(now + self.interval() * factor);

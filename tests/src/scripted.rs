@@ -1,0 +1,484 @@
+//! A hand-held peer: builds packets by the wire format, reads what the endpoint emits, in virtual time.
+//!
+//! The idea is packetdrill's: a test says what arrives and checks what goes out, value by value. The peer has no
+//! TCP of its own, only counters, so it can do what no stack would.
+
+mod packet;
+mod segment;
+
+use bytes::Bytes;
+use mpuser_engine::addr::{AddressId, ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId};
+use mpuser_engine::addr::{SocketAddr, SubflowId};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
+use mpuser_engine::crypto::{Key, Nonce, join_hmac};
+use mpuser_engine::seq::{DataSeq, SeqNum, SubflowSeq};
+use mpuser_engine::time::{Duration, Instant};
+use mpuser_engine::wire::tcp::{ChecksumMode, emit};
+use mpuser_engine::wire::{
+    CapableFlags, Checksum, Dss, DssMapping, MpCapable, MpJoin, MptcpOption, OptionBuffer,
+    TcpHeader, WireDataSeq, dss_checksum,
+};
+use mpuser_engine::{ConnectionInfo, Endpoint, Event, LocalAddress};
+pub use packet::Packet;
+use packet::parse;
+pub use segment::{Seg, seg};
+use std::collections::VecDeque;
+
+/// The scripted peer's key (test vector V1, key A).
+pub const PEER_KEY: Key = Key(0x0001_0203_0405_0607);
+/// The scripted peer's nonce in joins (test vector V1, R_A).
+pub const PEER_NONCE: Nonce = Nonce(0x1122_3344);
+/// The port the scripted server or the endpoint listens on.
+pub const PORT: u16 = 80;
+/// Flags of an end that speaks HMAC-SHA256 and asks for nothing.
+pub const PLAIN_FLAGS: CapableFlags = CapableFlags::new(false, false);
+/// Flags of an end that wants checksums.
+pub const CHECKSUM_FLAGS: CapableFlags = CapableFlags::new(true, false);
+
+/// The endpoint's address number `index`.
+#[must_use]
+pub fn engine_address(index: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, index + 1])
+}
+
+/// The peer's address number `index`.
+#[must_use]
+pub fn peer_address(index: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, index + 1])
+}
+
+/// One subflow as the peer sees it. Offsets count payload octets; the SYN is not among them.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// The endpoint's address (local) and the peer's (remote).
+    pub tuple: FourTuple,
+    /// The peer's initial sequence number.
+    pub iss: u32,
+    /// The endpoint's initial sequence number.
+    pub irs: u32,
+    /// Offset the peer sends next.
+    pub nxt: u64,
+    /// Offset of the endpoint's stream expected next.
+    pub seen: u64,
+    /// The peer's SYN went out, so its numbers start after it.
+    synced: bool,
+    /// The endpoint's nonce, if this is a join.
+    pub nonce: Option<Nonce>,
+}
+
+impl Flow {
+    /// A subflow between these addresses.
+    #[must_use]
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        let tuple = FourTuple { local, remote };
+        let iss = 0x1000_0000 + u32::from(remote.port());
+        Self { tuple, iss, irs: 0, nxt: 0, seen: 0, synced: false, nonce: None }
+    }
+
+    /// Offset of an emitted packet in the endpoint's stream.
+    #[must_use]
+    pub fn offset(&self, packet: &Packet) -> u64 {
+        u64::from(packet.header.seq.0.wrapping_sub(self.irs).wrapping_sub(1))
+    }
+}
+
+/// An endpoint in the hands of a scripted peer.
+#[derive(Debug)]
+pub struct Script {
+    /// Now.
+    pub now: Instant,
+    /// The endpoint under test.
+    pub endpoint: Endpoint,
+    /// Its listener, when it is the server.
+    pub listener: Option<ListenerId>,
+    /// The connection under test.
+    pub id: ConnectionId,
+    /// The endpoint's key, once it was seen.
+    pub key: Key,
+    /// The peer uses checksums.
+    pub checksum: bool,
+    /// Events so far.
+    pub events: Vec<Event>,
+    emitted: VecDeque<Packet>,
+}
+
+impl Script {
+    fn new(addresses: u8) -> Self {
+        let mut endpoint = Endpoint::new(EndpointConfig::default(), [42; 32]);
+        for index in 0..addresses {
+            let interface = InterfaceId(u16::from(index));
+            let (address, mtu) = (engine_address(index), 1500);
+            let (backup, checksum_offload) = (false, false);
+            let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+            endpoint.add_address(Instant::ZERO, local);
+        }
+        Self {
+            now: Instant::from_millis(1_000),
+            endpoint,
+            listener: None,
+            id: ConnectionId(0),
+            key: Key(0),
+            checksum: false,
+            events: Vec::new(),
+            emitted: VecDeque::new(),
+        }
+    }
+
+    /// The endpoint listens on [`PORT`] of its two addresses.
+    #[must_use]
+    pub fn server(config: ConnectionConfig) -> Self {
+        let mut script = Self::new(2);
+        let any = SocketAddr::from(([0, 0, 0, 0], PORT));
+        script.listener = Some(script.endpoint.listen(config, any, 8).expect("free"));
+        script
+    }
+
+    /// The endpoint, with so many addresses, connects to the peer's first address.
+    #[must_use]
+    pub fn client(config: ConnectionConfig, addresses: u8) -> Self {
+        let mut script = Self::new(addresses);
+        let remote = SocketAddr::new(peer_address(0), PORT);
+        let now = script.now;
+        script.id = script.endpoint.connect(now, config, None, remote).expect("an address");
+        script
+    }
+
+    /// DSN of the peer's octet number `offset`.
+    #[must_use]
+    pub fn dsn(&self, offset: u64) -> DataSeq {
+        PEER_KEY.facts().idsn + 1 + offset
+    }
+
+    /// DSN of the endpoint's octet number `offset`: what the peer acknowledges.
+    #[must_use]
+    pub fn own_dsn(&self, offset: u64) -> DataSeq {
+        self.key.facts().idsn + 1 + offset
+    }
+
+    /// A long Data ACK for `offset` octets of the endpoint's.
+    #[must_use]
+    pub fn ack(&self, offset: u64) -> Dss {
+        let data_ack = Some(WireDataSeq::Long(self.own_dsn(offset).0));
+        Dss { data_ack, ..Dss::default() }
+    }
+
+    /// A mapping of `data` at the peer's data offset, on a subflow whose next octet is `flow.nxt`, with Data ACK
+    /// for `acked`.
+    #[must_use]
+    pub fn map(&self, flow: &Flow, at: u64, data: &[u8], acked: u64) -> Dss {
+        let (data_seq, subflow_seq) = (self.dsn(at), SubflowSeq::from_offset(flow.nxt));
+        let data_len = data.len() as u16;
+        let checksum = self.checksum.then(|| {
+            let mut sum = Checksum::new();
+            sum.add_bytes(data);
+            dss_checksum(data_seq, subflow_seq, data_len, sum)
+        });
+        let data_seq = WireDataSeq::Long(data_seq.0);
+        let mapping = DssMapping { data_seq, subflow_seq, data_len, checksum };
+        Dss { mapping: Some(mapping), ..self.ack(acked) }
+    }
+
+    /// The peer's DATA_FIN at data offset `at`, alone, with Data ACK for `acked`.
+    #[must_use]
+    pub fn data_fin(&self, at: u64, acked: u64) -> Dss {
+        let (data_seq, subflow_seq) = (self.dsn(at), SubflowSeq(0));
+        let checksum =
+            self.checksum.then(|| dss_checksum(data_seq, subflow_seq, 1, Checksum::new()));
+        let data_seq = WireDataSeq::Long(data_seq.0);
+        let mapping = DssMapping { data_seq, subflow_seq, data_len: 1, checksum };
+        Dss { mapping: Some(mapping), data_fin: true, ..self.ack(acked) }
+    }
+
+    /// Sends a segment of the peer.
+    pub fn send(&mut self, flow: &mut Flow, seg: Seg) {
+        let start = match (seg.offset, flow.synced) {
+            (Some(offset), _) => flow.iss.wrapping_add(1).wrapping_add(offset as u32),
+            (None, true) => flow.iss.wrapping_add(1).wrapping_add(flow.nxt as u32),
+            (None, false) => flow.iss,
+        };
+        let acked = seg.ack.unwrap_or(flow.seen);
+        let ack = SeqNum(flow.irs.wrapping_add(1).wrapping_add(acked as u32));
+        let header = TcpHeader {
+            src_port: flow.tuple.remote.port(),
+            dst_port: flow.tuple.local.port(),
+            seq: SeqNum(start),
+            ack: (!seg.no_ack).then_some(ack),
+            flags: seg.flags,
+            window: seg.window.unwrap_or(u16::MAX),
+            urgent: 0,
+        };
+        let mut options = OptionBuffer::new();
+        if seg.flags.syn {
+            options.push_mss(1460);
+            flow.synced = true;
+        }
+        for option in &seg.options {
+            assert!(options.push_mptcp(option), "no room for {option}");
+        }
+        if let Some(dss) = &seg.dss {
+            assert!(options.push_dss(dss), "no room for {dss}");
+        }
+        if seg.offset.is_none() {
+            flow.nxt += seg.payload.len() as u64 + u64::from(seg.flags.fin);
+        }
+        let tuple = FourTuple { local: flow.tuple.remote, remote: flow.tuple.local };
+        let mut packet = Vec::new();
+        emit(&mut packet, &tuple, &header, &options, &seg.payload, ChecksumMode::Full);
+        packet.extend_from_slice(&seg.payload);
+        let now = self.now;
+        self.endpoint.handle_packet(now, InterfaceId(0), Bytes::from(packet));
+        self.pump();
+    }
+
+    /// Takes over what the endpoint emits and says.
+    pub fn pump(&mut self) {
+        let mut headers = Vec::new();
+        while let Some(transmit) = self.endpoint.poll_transmit(self.now, &mut headers) {
+            let bytes = Bytes::from([headers.as_slice(), &transmit.payload].concat());
+            self.emitted.push_back(parse(self.now, &bytes));
+        }
+        while let Some((_, event)) = self.endpoint.poll_event() {
+            self.events.push(event);
+        }
+        self.endpoint.check_invariants().expect("an invariant is violated");
+    }
+
+    /// The next packet emitted on this subflow, if any.
+    pub fn try_next(&mut self, flow: &mut Flow) -> Option<Packet> {
+        self.pump();
+        let index = self.emitted.iter().position(|p| p.tuple == flow.tuple)?;
+        let packet = self.emitted.remove(index)?;
+        if packet.header.flags.syn {
+            flow.irs = packet.header.seq.0;
+        } else if flow.offset(&packet) == flow.seen {
+            flow.seen += packet.payload.len() as u64 + u64::from(packet.header.flags.fin);
+        }
+        Some(packet)
+    }
+
+    /// The next packet emitted on this subflow.
+    pub fn next(&mut self, flow: &mut Flow) -> Packet {
+        self.try_next(flow).expect("nothing was emitted on this subflow")
+    }
+
+    /// Everything emitted on this subflow.
+    pub fn all(&mut self, flow: &mut Flow) -> Vec<Packet> {
+        std::iter::from_fn(|| self.try_next(flow)).collect()
+    }
+
+    /// The first packet of a subflow nobody has taken from: a SYN of the endpoint.
+    pub fn next_syn(&mut self) -> Option<(Flow, Packet)> {
+        self.pump();
+        let syn = self.emitted.iter().find(|p| p.header.flags.syn && p.header.ack.is_none())?;
+        let mut flow = Flow::new(syn.tuple.local, syn.tuple.remote);
+        let packet = self.next(&mut flow);
+        Some((flow, packet))
+    }
+
+    /// Asserts that nothing was emitted that was not taken.
+    pub fn assert_silent(&mut self) {
+        self.pump();
+        assert!(self.emitted.is_empty(), "unexpected: {:#?}", self.emitted);
+    }
+
+    /// Lets time pass, with every timer at its moment.
+    pub fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.pump();
+        while let Some(at) = self.endpoint.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.endpoint.handle_timeout(self.now);
+            self.pump();
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until something is emitted on this subflow; `None` when `limit` passes first.
+    pub fn wait(&mut self, flow: &mut Flow, limit: Duration) -> Option<Packet> {
+        let end = self.now + limit;
+        loop {
+            if let Some(packet) = self.try_next(flow) {
+                return Some(packet);
+            }
+            let at = self.endpoint.poll_timeout().filter(|at| *at <= end)?;
+            self.advance(at.saturating_since(self.now));
+        }
+    }
+
+    /// The application writes.
+    pub fn write(&mut self, data: &[u8]) {
+        let taken = self.endpoint.write(self.now, self.id, data);
+        assert_eq!(taken, Ok(data.len()));
+        self.pump();
+    }
+
+    /// The application reads everything there is.
+    pub fn read(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Ok(piece) = self.endpoint.read_chunk(self.now, self.id, usize::MAX) {
+            if piece.is_empty() {
+                break;
+            }
+            out.extend_from_slice(&piece);
+        }
+        self.pump();
+        out
+    }
+
+    /// The application has read the end.
+    pub fn at_end(&mut self) -> bool {
+        self.endpoint.read_chunk(self.now, self.id, 1) == Ok(Bytes::new())
+    }
+
+    /// The application's `shutdown`.
+    pub fn shutdown(&mut self) {
+        self.endpoint.shutdown(self.now, self.id);
+        self.pump();
+    }
+
+    /// The application's `close`.
+    pub fn close(&mut self) {
+        self.endpoint.close(self.now, self.id);
+        self.pump();
+    }
+
+    /// The application's `abort`.
+    pub fn abort(&mut self) {
+        self.endpoint.abort(self.now, self.id);
+        self.pump();
+    }
+
+    /// Takes the connection a listener has ready.
+    pub fn accept(&mut self) {
+        let listener = self.listener.expect("a server");
+        self.id = self.endpoint.accept(listener).expect("a connection is ready");
+    }
+
+    /// The connection's state.
+    #[must_use]
+    pub fn info(&self) -> ConnectionInfo {
+        self.endpoint.info(self.id).expect("the connection is known")
+    }
+
+    /// Subflows that are established.
+    #[must_use]
+    pub fn established(&self) -> Vec<SubflowId> {
+        self.info().subflows.iter().filter(|s| s.state == "ESTAB").map(|s| s.id).collect()
+    }
+
+    /// The MP_CAPABLE with both keys that the peer, as the client, puts on its third packet.
+    #[must_use]
+    pub fn capable_ack(&self, flags: CapableFlags) -> MptcpOption {
+        let (sender_key, receiver_key) = (PEER_KEY, self.key);
+        MptcpOption::Capable(MpCapable::Ack { version: 1, flags, sender_key, receiver_key })
+    }
+
+    /// The peer, as the client, sends a SYN with MP_CAPABLE and gets the SYN/ACK.
+    pub fn open(&mut self, flags: CapableFlags) -> Flow {
+        let local = SocketAddr::new(engine_address(0), PORT);
+        let mut flow = Flow::new(local, SocketAddr::new(peer_address(0), 40_000));
+        let option = MptcpOption::Capable(MpCapable::Syn { version: 1, flags });
+        self.send(&mut flow, seg().syn().no_ack().option(option));
+        let answer = self.next(&mut flow);
+        assert!(answer.header.flags.syn && answer.header.ack == Some(SeqNum(flow.iss + 1)));
+        if let [MptcpOption::Capable(MpCapable::SynAck { sender_key, .. })] = answer.signals()[..] {
+            self.key = sender_key;
+        }
+        flow
+    }
+
+    /// A connection to the endpoint as server, established and accepted; its first DSS has been taken (K11).
+    pub fn serve(&mut self) -> Flow {
+        let flags = if self.checksum { CHECKSUM_FLAGS } else { PLAIN_FLAGS };
+        let mut flow = self.open(flags);
+        let option = self.capable_ack(flags);
+        self.send(&mut flow, seg().option(option));
+        let dss_ack = self.next(&mut flow);
+        assert_eq!(dss_ack.data_ack(), Some(self.dsn(0)));
+        self.accept();
+        flow
+    }
+
+    /// Answers the endpoint's SYN as a server with MP_CAPABLE and takes its third ACK.
+    pub fn answer(&mut self, flags: CapableFlags) -> Flow {
+        let (mut flow, _) = self.next_syn().expect("a SYN");
+        let (version, sender_key) = (1, PEER_KEY);
+        let option = MptcpOption::Capable(MpCapable::SynAck { version, flags, sender_key });
+        self.send(&mut flow, seg().syn().option(option));
+        let third = self.next(&mut flow);
+        if let [MptcpOption::Capable(MpCapable::Ack { sender_key, receiver_key, .. })] =
+            third.signals()[..]
+        {
+            assert_eq!(receiver_key, PEER_KEY, "the key is echoed");
+            self.key = sender_key;
+        }
+        flow
+    }
+
+    /// A connection of the endpoint as client, confirmed by a DSS of the peer.
+    pub fn connect(&mut self) -> Flow {
+        let flags = if self.checksum { CHECKSUM_FLAGS } else { PLAIN_FLAGS };
+        let mut flow = self.answer(flags);
+        let dss = self.ack(0);
+        self.send(&mut flow, seg().dss(dss));
+        flow
+    }
+
+    /// The peer's MP_JOIN SYN, and the endpoint's answer.
+    pub fn join_syn(&mut self, index: u8, id: AddressId, backup: bool) -> (Flow, Packet) {
+        let local = SocketAddr::new(engine_address(0), PORT);
+        let remote = SocketAddr::new(peer_address(index), 41_000 + u16::from(index));
+        let mut flow = Flow::new(local, remote);
+        let (token, nonce) = (self.key.facts().token, PEER_NONCE);
+        let join = MpJoin::Syn { backup, address_id: id, token, nonce };
+        self.send(&mut flow, seg().syn().no_ack().option(MptcpOption::Join(join)));
+        let answer = self.next(&mut flow);
+        if let [MptcpOption::Join(MpJoin::SynAck { nonce, .. })] = answer.signals()[..] {
+            flow.nonce = Some(nonce);
+        }
+        (flow, answer)
+    }
+
+    /// MP_JOIN of the third ACK, with the right HMAC.
+    #[must_use]
+    pub fn join_ack(&self, flow: &Flow) -> MptcpOption {
+        let nonce = flow.nonce.expect("the endpoint's nonce is known");
+        let hmac = join_hmac(PEER_KEY, self.key, PEER_NONCE, nonce).leftmost160();
+        MptcpOption::Join(MpJoin::Ack { hmac })
+    }
+
+    /// A subflow the peer opened, with the fourth ACK taken.
+    pub fn joined(&mut self, index: u8) -> Flow {
+        let (mut flow, _) = self.join_syn(index, AddressId(index), false);
+        let option = self.join_ack(&flow);
+        self.send(&mut flow, seg().option(option));
+        let fourth = self.next(&mut flow);
+        assert!(fourth.payload.is_empty() && !fourth.header.flags.rst, "{fourth:?}");
+        flow
+    }
+
+    /// The peer's answer to the endpoint's MP_JOIN SYN, with the right HMAC.
+    #[must_use]
+    pub fn join_answer(&self, syn: &Packet, id: AddressId) -> MptcpOption {
+        let [MptcpOption::Join(MpJoin::Syn { nonce, token, .. })] = syn.signals()[..] else {
+            panic!("no join: {syn:?}");
+        };
+        assert_eq!(token, PEER_KEY.facts().token, "[JOIN-1]");
+        let hmac = join_hmac(PEER_KEY, self.key, PEER_NONCE, nonce).leftmost64();
+        let (backup, address_id, nonce) = (false, id, PEER_NONCE);
+        MptcpOption::Join(MpJoin::SynAck { backup, address_id, hmac, nonce })
+    }
+
+    /// Takes a subflow the endpoint opens, up to its fourth ACK. The peer's addresses have their index as identifier.
+    pub fn take_join(&mut self) -> Flow {
+        let (mut flow, syn) = self.next_syn().expect("a joining SYN");
+        let index = (0..100).find(|i| peer_address(*i) == flow.tuple.remote.ip());
+        let option = self.join_answer(&syn, AddressId(index.unwrap_or(0)));
+        self.send(&mut flow, seg().syn().option(option));
+        let third = self.next(&mut flow);
+        assert!(matches!(third.signals()[..], [MptcpOption::Join(MpJoin::Ack { .. })]));
+        let dss = self.ack(0);
+        self.send(&mut flow, seg().dss(dss));
+        flow
+    }
+}

@@ -1,0 +1,127 @@
+//! REMOVE_ADDR received (RFC 8684 3.4.2), and addresses of this end that go.
+
+use mpuser_engine::addr::AddressId;
+use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::time::Duration;
+use mpuser_engine::wire::{MptcpOption, RemoveAddr};
+use mpuser_engine::{Event, SubflowEnd};
+use mpuser_tests::scripted::*;
+
+fn server() -> (Script, Flow) {
+    let mut script = Script::server(ConnectionConfig::default());
+    let flow = script.serve();
+    (script, flow)
+}
+
+fn remove(ids: &[u8]) -> MptcpOption {
+    let ids: Vec<_> = ids.iter().copied().map(AddressId).collect();
+    MptcpOption::RemoveAddr(RemoveAddr::from_ids(&ids).expect("1 to 37"))
+}
+
+/// [ADDR-26] [ADDR-28] (K29): the subflow of that identifier ends by FIN; its data goes on over the others.
+#[test]
+fn the_subflow_of_a_removed_address_is_closed() {
+    let (mut script, mut first) = server();
+    let mut second = script.joined(1);
+    let dss = script.ack(0);
+    script.send(&mut first, seg().dss(dss).option(remove(&[1])));
+    let packets = script.all(&mut second);
+    assert!(packets.iter().any(|p| p.header.flags.fin), "{packets:?}");
+    assert!(script.events.contains(&Event::AddressRemoved { id: AddressId(1) }));
+    script.send(&mut second, seg().fin());
+    script.all(&mut second);
+    assert!(
+        script
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::SubflowClosed { cause: SubflowEnd::AddressRemoved, .. }))
+    );
+    assert_eq!(script.endpoint.counters().rm_subflow, 1);
+    script.write(b"goes on");
+    assert_eq!(script.next(&mut first).payload.as_ref(), b"goes on");
+}
+
+/// (K29): identifier 0 is the first subflow; a client does not come back to that address.
+#[test]
+fn identifier_0_is_the_first_subflow() {
+    let mut script = Script::client(ConnectionConfig::default(), 2);
+    let mut first = script.connect();
+    let add = mpuser_engine::crypto::add_addr_hmac(
+        PEER_KEY,
+        script.key,
+        AddressId(1),
+        peer_address(1),
+        None,
+    );
+    let add = mpuser_engine::wire::AddAddr {
+        echo: false,
+        id: AddressId(1),
+        address: peer_address(1),
+        port: None,
+        hmac: Some(add),
+    };
+    script.send(&mut first, seg().option(MptcpOption::AddAddr(add)));
+    let mut second = script.take_join();
+    script.send(&mut second, seg().option(remove(&[0])));
+    assert!(script.all(&mut first).iter().any(|p| p.header.flags.fin));
+    script.send(&mut first, seg().fin());
+    script.all(&mut first);
+    script.advance(Duration::from_secs(90));
+    assert!(script.next_syn().is_none(), "the address is gone");
+    script.write(b"goes on");
+    assert!(script.all(&mut second).iter().any(|p| p.payload.as_ref() == b"goes on"));
+}
+
+/// Data in flight on the closed subflow is not lost: another carries it.
+#[test]
+fn data_of_a_removed_subflow_is_reinjected() {
+    let (mut script, mut first) = server();
+    script.write(b"in flight");
+    script.all(&mut first);
+    let mut second = script.joined(1);
+    script.send(&mut second, seg().option(remove(&[0])));
+    let packets = script.all(&mut second);
+    assert!(packets.iter().any(|p| p.payload.as_ref() == b"in flight"), "{packets:?}");
+}
+
+/// [ADDR-29]: unknown identifiers are ignored, known ones in the same option are not.
+#[test]
+fn unknown_identifiers_are_ignored() {
+    let (mut script, mut first) = server();
+    script.joined(1);
+    script.send(&mut first, seg().option(remove(&[9, 17, 255])));
+    assert_eq!(script.established().len(), 2);
+    assert!(!script.events.iter().any(|e| matches!(e, Event::AddressRemoved { .. })));
+    assert_eq!(script.endpoint.counters().rm_addr, 3);
+    script.send(&mut first, seg().option(remove(&[9, 1])));
+    assert_eq!(script.established().len(), 1);
+}
+
+/// [ADDR-26]: TCP's acceptance comes first [OPT-6].
+#[test]
+fn an_unacceptable_segment_removes_nothing() {
+    let (mut script, mut first) = server();
+    script.joined(1);
+    script.send(&mut first, seg().at(1 << 30).option(remove(&[1])));
+    script.send(&mut first, seg().acking(1 << 20).option(remove(&[1])));
+    assert_eq!(script.established().len(), 2);
+}
+
+/// A local address goes: its subflow ends, the others carry its data.
+#[test]
+fn a_local_address_goes() {
+    let mut script = Script::client(ConnectionConfig::default(), 2);
+    let mut first = script.connect();
+    script.advance(Duration::from_millis(300));
+    let mut second = script.take_join();
+    script.write(b"on the first");
+    let on_second = script.all(&mut second).iter().any(|p| !p.payload.is_empty());
+    let gone = if on_second { 1 } else { 0 };
+    script.endpoint.remove_address(script.now, engine_address(gone));
+    script.pump();
+    let other = if on_second { &mut first } else { &mut second };
+    let packets = script.all(other);
+    assert!(packets.iter().any(|p| p.payload.as_ref() == b"on the first"), "{packets:?}");
+    script.advance(Duration::from_secs(5));
+    assert!(script.next_syn().is_none());
+}
