@@ -9,7 +9,7 @@ use crate::mptcp::mapping::Mapped;
 use crate::mptcp::recv_queue::Received;
 use crate::mptcp::subflow::Phase;
 use crate::tcp::{Disposition, Segment, State};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::TcpOptions;
 use bytes::Bytes;
 
@@ -195,6 +195,7 @@ impl Connection {
         subflow.phase = Phase::Active;
         self.timers.give_up = if self.released { self.timers.give_up } else { None };
         self.timers.resume = None;
+        self.timers.resume_interval = Duration::ZERO;
         let (id, tuple, ids) = (subflow.id, subflow.tuple, (subflow.local_id, subflow.remote_id));
         let backup = subflow.backup_local || subflow.backup_remote;
         self.emit(Event::SubflowEstablished { subflow: id, tuple, ids, backup });
