@@ -184,7 +184,8 @@ impl Connection {
     /// Time to try again to resume a connection that has no subflow left.
     pub(super) fn on_resume(&mut self, now: Instant) {
         self.paths.retry();
-        let doubled = self.timers.resume_interval.max(RESUME_INTERVAL) * 2;
+        let doubled = self.timers.resume_interval.max(RESUME_INTERVAL).saturating_mul(2);
+        let doubled = doubled.min(self.config.close_timeout);
         self.timers.resume_interval = doubled;
         self.timers.resume = Some(now + doubled);
     }

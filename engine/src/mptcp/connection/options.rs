@@ -100,6 +100,7 @@ impl Connection {
         }
         if newly > 0 {
             self.timers.retransmit_backoff = 0;
+            self.timers.fin_backoff = 0;
             self.restart_retransmit(now);
             self.on_room();
         }

@@ -31,9 +31,7 @@ impl Connection {
             self.on_probe(now);
         }
         if due(self.timers.fin) {
-            self.timers.fin_backoff += 1;
-            self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
-            self.request_ack_everywhere();
+            self.on_fin(now);
         }
         if due(self.timers.give_up) {
             self.on_give_up();
@@ -85,6 +83,17 @@ impl Connection {
         }
         self.timers.retransmit_backoff += 1;
         self.restart_retransmit(now);
+    }
+
+    /// The DATA_FIN goes out again (K34). It rides on ACKs, so no TCP notices that nobody answers: this end gives up
+    /// after as many attempts as TCP would make for a segment.
+    fn on_fin(&mut self, now: Instant) {
+        if self.timers.fin_backoff >= self.config.tcp.max_retransmits {
+            return self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
+        }
+        self.timers.fin_backoff += 1;
+        self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
+        self.request_ack_everywhere();
     }
 
     /// The peer's data-level window is closed and nothing is in flight that could bring news: an octet it has
