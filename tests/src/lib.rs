@@ -1,3 +1,4 @@
 //! Oracles and helpers shared by the scenarios in `tests/`.
 
+pub mod interop;
 pub mod world;
