@@ -31,13 +31,15 @@ pub struct Setup {
     pub seed: u64,
     /// How many of the three paths it has.
     pub paths: usize,
+    /// Where its connections go, so that paths lead there.
+    pub dest: IpAddr,
     /// Bytes of every packet in the capture that is kept after a failure; 0 is all.
     pub snaplen: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { connection: ConnectionConfig::default(), faults: None, seed: 1, paths: 3, snaplen: 128 }
+        Self { connection: ConnectionConfig::default(), faults: None, seed: 1, paths: 3, dest: SERVER, snaplen: 128 }
     }
 }
 
@@ -165,18 +167,22 @@ impl Drop for Kept {
     }
 }
 
-fn open(name: &str) -> net::Result<PlainTun> {
+/// Opens a TUN device in the namespace of the calling thread.
+///
+/// # Errors
+/// What the kernel says.
+pub fn open_tun(name: &str) -> net::Result<PlainTun> {
     PlainTun::open(name).map_err(|e| {
         NetError::new(ErrorKind::Permission, format!("cannot open {name}"), e.to_string(), "run as root")
     })
 }
 
 fn on_paths<T>(setup: &Setup, capture: &std::path::Path, scenario: impl AsyncFnOnce(&Stack) -> T) -> T {
-    let mut ways = net::discover(SERVER).unwrap_or_else(|e| panic!("{e}"));
+    let mut ways = net::discover(setup.dest).unwrap_or_else(|e| panic!("{e}"));
     ways.truncate(setup.paths);
-    let options = PathOptions { dest: Some(SERVER), mtu: None };
+    let options = PathOptions { dest: Some(setup.dest), mtu: None };
     let (mut set, devices) =
-        PathSet::setup(&ways, &options, |plan| open(&plan.tun)).unwrap_or_else(|e| panic!("{e}"));
+        PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun)).unwrap_or_else(|e| panic!("{e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
         let file = std::fs::File::create(capture).unwrap();

@@ -1,6 +1,7 @@
 //! What the kernel counted.
 
 use super::Fixture;
+use mpuser_engine::counters::Counters;
 use mpuser_tun::lab::peer::{counter_delta, kernel_counters};
 use std::collections::BTreeMap;
 
@@ -63,6 +64,19 @@ impl<'a> Watch<'a> {
             assert!(self.before.contains_key(&name), "this kernel does not count {name}");
             assert!(!delta.contains_key(&name), "{context}: {name} moved: {:#?}", mptcp_only(&delta));
         }
+    }
+}
+
+/// Fails if the engine found fault with what came.
+///
+/// # Panics
+/// In that case.
+pub fn assert_engine_content(counters: &Counters, context: &str) {
+    let ours = ["MpuserTcpInErrors", "MpuserIpInErrors"].map(str::to_owned);
+    let shared = MUST_STAY_ZERO.map(|name| format!("MPTcpExt{name}"));
+    for name in shared.iter().chain(&ours) {
+        let value = counters.iter().find(|(n, _)| n == name).map(|(_, value)| value);
+        assert_eq!(value, Some(0), "{context}: {name} of the engine: {counters:#?}");
     }
 }
 

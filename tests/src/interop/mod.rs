@@ -17,8 +17,8 @@ mod peer;
 mod table;
 
 pub use data::{Data, established, exchange, hex, receive, send_all, sha256, upload};
-pub use fixture::{ENGINE, Fixture, SERVER, Setup};
+pub use fixture::{ENGINE, Fixture, SERVER, Setup, open_tun};
 pub use harness::{Scenario, full, main, median};
-pub use kernel::{MUST_STAY_ZERO, Watch};
+pub use kernel::{MUST_STAY_ZERO, Watch, assert_engine_content};
 pub use peer::{Facts, Peer, ports};
 pub use table::Table;
