@@ -1,5 +1,6 @@
 """What the kernel's side of the interop suite shares: MPTCP sockets, data, hashes, reports."""
 
+import ctypes
 import hashlib
 import json
 import random
@@ -11,9 +12,11 @@ import time
 
 IPPROTO_MPTCP = 262
 SOL_MPTCP = 284
-MPTCP_INFO = 1
-FLAG_FALLBACK = 1
+MPTCP_TCPINFO = 2
+TCP_ESTABLISHED = 1
 CHUNK = 256 * 1024
+
+libc = ctypes.CDLL(None)
 
 _lock = threading.Lock()
 _data = {}
@@ -48,13 +51,14 @@ def stream_socket(protocol):
 
 
 def subflows(sock):
-    """Subflows there are now; 0 for plain TCP."""
-    try:
-        info = sock.getsockopt(SOL_MPTCP, MPTCP_INFO, 64)
-    except OSError:
+    """Subflows in state ESTABLISHED now; 0 for plain TCP. The count in MPTCP_INFO has those under way, too."""
+    block = struct.pack("IIII", 16, 0, 0, 1) + bytes(16)  # struct mptcp_subflow_data, then tcpi_state of each
+    buffer = ctypes.create_string_buffer(block, len(block))
+    length = ctypes.c_uint32(len(block))
+    if libc.getsockopt(sock.fileno(), SOL_MPTCP, MPTCP_TCPINFO, buffer, ctypes.byref(length)) != 0:
         return 0
-    extra, flags = info[0], struct.unpack_from("I", info, 8)[0]
-    return 0 if flags & FLAG_FALLBACK else extra + 1
+    number = struct.unpack_from("I", buffer, 4)[0]
+    return sum(state == TCP_ESTABLISHED for state in buffer.raw[16 : 16 + min(number, 16)])
 
 
 def wait_for_subflows(sock, wanted):

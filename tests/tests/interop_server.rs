@@ -15,10 +15,9 @@ use tokio::io::AsyncWriteExt as _;
 
 fn main() -> ExitCode {
     let scenarios = [
-        Scenario { name: "kernel_clients_join_what_we_announce", run: announced },
-        Scenario { name: "kernel_clients_join_from_their_endpoints", run: endpoints },
-        Scenario { name: "checksums", run: checksums },
-        Scenario { name: "plain_tcp_clients", run: plain },
+        Scenario { name: "kernel_clients", run: endpoints },
+        Scenario { name: "kernel_clients_with_checksums", run: checksums },
+        Scenario { name: "kernel_clients_with_plain_tcp", run: plain },
         Scenario { name: "our_own_client", run: ourselves },
     ];
     // Here the kernel is the client: it announces nothing.
@@ -32,33 +31,36 @@ const SIZES: [(usize, u64); 8] =
 const COLUMNS: [&str; 7] =
     ["bytes", "way", "connections", "equal by SHA-256", "subflows", "faults counted", "median ms"];
 
-fn announced(fixture: &Fixture) {
-    let title = "The kernel's clients, our listener; joins to the addresses we announce";
-    all_sizes(fixture, &Setup::default(), title, 3);
-}
-
 fn endpoints(fixture: &Fixture) {
-    for k in [57, 58] {
-        let (dev, own) = (format!("eth{}", k - 55), format!("192.168.{k}.101"));
-        fixture.output("server", &["ip", "mptcp", "endpoint", "add", &own, "dev", &dev, "subflow"]);
-        // Joins from there go to our first address, which has a route by the first link only.
-        let via = format!("192.168.{k}.100");
-        let route = ["ip", "route", "add", "10.83.56.0/24", "via", &via, "dev", &dev, "metric", &k.to_string()];
-        fixture.output("server", &route);
-    }
-    // One path: nothing to announce, so every join is the kernel's own idea.
-    let setup = Setup { paths: 1, ..Setup::default() };
-    let title = "The kernel's clients with `subflow` endpoints, our listener on one address";
-    // All interfaces have to forward to that one path.
-    fixture.sysctl("client", "net/ipv4/ip_forward", "1");
-    all_sizes(fixture, &setup, title, 3);
-    fixture.output("server", &["ip", "mptcp", "endpoint", "flush"]);
+    let title = "The kernel's clients with `subflow` endpoints, our listener";
+    all_sizes(fixture, &joined_by_endpoints(fixture), title, 3);
 }
 
 fn checksums(fixture: &Fixture) {
     fixture.sysctl("server", "net/mptcp/checksum_enabled", "1");
-    let title = "The kernel's clients, our listener, checksums on";
-    all_sizes(fixture, &Setup::default().checksum(true), title, 3);
+    let title = "The kernel's clients with `subflow` endpoints, our listener, checksums on";
+    all_sizes(fixture, &joined_by_endpoints(fixture).checksum(true), title, 3);
+}
+
+/// The kernel opens subflows from its second and third address to our one.
+fn joined_by_endpoints(fixture: &Fixture) -> Setup {
+    fixture.output("server", &["ip", "mptcp", "endpoint", "flush"]);
+    for k in [57, 58] {
+        let (dev, own) = (format!("eth{}", k - 55), format!("192.168.{k}.101"));
+        fixture.output("server", &["ip", "mptcp", "endpoint", "add", &own, "dev", &dev, "subflow"]);
+        // Our address has a route by the first link only, ...
+        let (via, metric) = (format!("192.168.{k}.100"), k.to_string());
+        let route =
+            ["ip", "route", "replace", "10.83.56.0/24", "via", &via, "dev", &dev, "metric", &metric];
+        fixture.output("server", &route);
+    }
+    // ... and answers by another link than the question's do not reach a socket bound to that.
+    let rule = ["ip", "rule", "add", "to", "192.168.0.0/16", "lookup", "main", "priority", "100"];
+    if !fixture.output("client", &["ip", "rule"]).contains("100:") {
+        fixture.output("client", &rule);
+    }
+    fixture.sysctl("client", "net/ipv4/ip_forward", "1");
+    Setup { paths: 1, ..Setup::default() }
 }
 
 fn all_sizes(fixture: &Fixture, setup: &Setup, title: &str, subflows: usize) {
@@ -151,7 +153,7 @@ fn plain(fixture: &Fixture) {
             for mode in ["upload", "download"] {
                 let mut times = Vec::new();
                 for seed in 0..runs {
-                    let what = Exchange { mode, size, seed, subflows: 1, protocol: "tcp" };
+                    let what = Exchange { mode, size, seed, subflows: 0, protocol: "tcp" };
                     times.push(what.run(&listener, &client).await.0);
                 }
                 let time = format!("{:.2}", median(times) * 1e3);
@@ -176,6 +178,8 @@ fn far_devices(fixture: &Fixture) -> Vec<mpuser_tun::device::PlainTun> {
     for path in 0..3u8 {
         let (net, dev, far) = (56 + path, format!("eth{}", path + 1), format!("far{path}"));
         let own = format!("10.84.{net}.1/30");
+        // Or the engine would get router solicitations.
+        fixture.sysctl("server", &format!("net/ipv6/conf/{far}/disable_ipv6"), "1");
         fixture.output("server", &["ip", "link", "set", &far, "mtu", "1500", "up"]);
         fixture.output("server", &["ip", "address", "add", &own, "dev", &far]);
         let (via, metric) = (format!("192.168.{net}.101"), net.to_string());

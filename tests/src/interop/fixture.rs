@@ -180,7 +180,7 @@ pub fn open_tun(name: &str) -> net::Result<PlainTun> {
 fn on_paths<T>(setup: &Setup, capture: &std::path::Path, scenario: impl AsyncFnOnce(&Stack) -> T) -> T {
     let mut ways = net::discover(setup.dest).unwrap_or_else(|e| panic!("{e}"));
     ways.truncate(setup.paths);
-    let options = PathOptions { dest: Some(setup.dest), mtu: None };
+    let options = PathOptions { dest: Some(setup.dest), ..PathOptions::default() };
     let (mut set, devices) =
         PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun)).unwrap_or_else(|e| panic!("{e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

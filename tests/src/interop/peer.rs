@@ -51,7 +51,7 @@ impl Facts {
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
-    commands: Mutex<Option<ChildStdin>>,
+    commands: Mutex<ChildStdin>,
     reports: Mutex<Receiver<Value>>,
 }
 
@@ -70,7 +70,7 @@ impl Peer {
     pub(super) fn start(mut command: Command, spawn: impl FnOnce(Command) -> Child) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).env("PYTHONDONTWRITEBYTECODE", "1");
         let mut child = spawn(command);
-        let (commands, output) = (child.stdin.take(), child.stdout.take().unwrap());
+        let (commands, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -88,7 +88,7 @@ impl Peer {
     /// Gives a command; answers are read by [`Peer::report`].
     pub fn tell(&self, command: &Value) {
         let mut commands = self.commands.lock().unwrap();
-        writeln!(commands.as_mut().unwrap(), "{command}").expect("the peer is gone");
+        writeln!(commands, "{command}").expect("the peer is gone");
     }
 
     /// The next report.
@@ -119,8 +119,8 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // The end of its input ends it; then it is waited for, so that no process outlives the lab.
-        self.commands.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        // It may be in the middle of something. Waited for, so that no process outlives the lab.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
