@@ -2,5 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
 
+pub mod interop;
 pub mod scripted;
 pub mod world;

@@ -40,6 +40,14 @@ impl Mapping {
         self.start + self.len as u64
     }
 
+    /// The same octets of the stream mapped to the same place.
+    const fn same_octets(&self, other: &Self) -> bool {
+        self.start == other.start
+            && self.len == other.len
+            && self.data == other.data
+            && self.checksum.is_some() == other.checksum.is_some()
+    }
+
     /// Same octets, wherever both reach: no contradiction between the two.
     const fn agrees_with(&self, other: &Self) -> bool {
         self.data.wrapping_sub(self.start) == other.data.wrapping_sub(other.start)
@@ -100,7 +108,9 @@ impl MappingQueue {
             if entry.mapping.start >= mapping.end() {
                 break;
             }
-            if entry.mapping == mapping {
+            // The checksum may differ: Linux repeats a mapping with DATA_FIN added to its length, which changes the
+            // pseudo-header but no octet. The first one stays in force [DSS-4].
+            if entry.mapping.same_octets(&mapping) {
                 return MappingVerdict::Accepted;
             }
             // A checksum covers one exact range, so a partial overlap cannot be reconciled with it.
@@ -213,5 +223,43 @@ impl Entry {
         if self.mapping.data_fin {
             ready.push_back(Mapped::DataFin(at));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Linux sends the end of a stream with checksums: one mapping over several segments, and on the last of
+    /// them DATA_FIN is added to its length. The octets are the same, the checksum is another one [FIN-1] [DSS-22].
+    #[test]
+    fn a_repeated_mapping_may_gain_a_data_fin() {
+        let facts = |data_len, value| MappingChecksum {
+            value,
+            data_seq: DataSeq(1000),
+            subflow_seq: SubflowSeq(1),
+            data_len,
+        };
+        let sum = |data_len| {
+            let mut payload = Checksum::new();
+            payload.add_bytes(b"abcd");
+            dss_checksum(DataSeq(1000), SubflowSeq(1), data_len, payload)
+        };
+        let mapping = |checksum| Mapping { start: 0, len: 4, data: 0, checksum: Some(checksum) };
+        let (plain, fin) = (mapping(facts(4, sum(4))), mapping(facts(5, sum(5))));
+        for (first, second) in [(plain, fin), (fin, plain)] {
+            let mut queue = MappingQueue::default();
+            assert_eq!(queue.insert(first), MappingVerdict::Accepted);
+            queue.push(0, Bytes::from_static(b"ab"));
+            assert_eq!(queue.insert(second), MappingVerdict::Accepted);
+            queue.push(2, Bytes::from_static(b"cd"));
+            assert_eq!(queue.pop(), Some(Mapped::Data(0, Bytes::from_static(b"ab"))));
+            assert_eq!(queue.pop(), Some(Mapped::Data(2, Bytes::from_static(b"cd"))));
+            assert_eq!(queue.pop(), None);
+        }
+        let mut queue = MappingQueue::default();
+        queue.insert(plain);
+        let elsewhere = Mapping { data: 9, ..plain };
+        assert_eq!(queue.insert(elsewhere), MappingVerdict::Conflict, "[DSS-4]");
     }
 }

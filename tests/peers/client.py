@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""A kernel MPTCP (or TCP) client for the interop suite. Every command, a JSON line, is one connection:
+
+    {"host": H, "port": P, "protocol": "mptcp"|"tcp", "mode": M, "size": N, "seed": S, "subflows": K}
+
+Modes: `upload` sends, ends its data and reads the answer; `download` reads all; `echo` does both at once; `reset`
+sends and resets. Data flows when K subflows are there. One line answers each command.
+"""
+
+import threading
+
+from common import commands, data, read_all, report, reset, stream_socket, subflows, wait_for_subflows
+
+
+def run(command):
+    facts = {"mode": command["mode"], "sent": 0, "received": 0, "error": None}
+    sock = stream_socket(command["protocol"])
+    sock.settimeout(60)
+    try:
+        sock.connect((command["host"], command["port"]))
+        wait_for_subflows(sock, command["subflows"])
+        talk(sock, command, facts)
+        facts["subflows"] = subflows(sock) if sock.fileno() >= 0 else 0
+    except OSError as error:
+        facts["error"] = str(error)
+    finally:
+        sock.close()
+    return facts
+
+
+def talk(sock, command, facts):
+    mode = command["mode"]
+    if mode == "download":
+        facts["received"], facts["received_sha256"] = read_all(sock)
+        return
+    block, facts["sent_sha256"] = data(command["size"], command["seed"])
+    facts["sent"] = len(block)
+    if mode == "reset":
+        sock.sendall(block)
+        reset(sock)
+        return
+    if mode == "upload":
+        sock.sendall(block)
+        sock.shutdown(1)
+        answer = []
+        read_all(sock, lambda view: answer.append(bytes(view)))
+        facts["answer"] = b"".join(answer).decode("latin-1")
+        return
+
+    def send():
+        sock.sendall(block)
+        sock.shutdown(1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    facts["received"], facts["received_sha256"] = read_all(sock)
+    sender.join()
+
+
+def one(command):
+    report(**run(command))
+
+
+report(ready=True)
+for command in commands():
+    if command.get("parallel"):
+        threading.Thread(target=one, args=(command,), daemon=True).start()
+    else:
+        one(command)

@@ -1,0 +1,236 @@
+//! A lab for the scenarios of one file, and stacks in its client.
+
+use super::peer::{Peer, ports};
+use mpuser_engine::config::ConnectionConfig;
+use mpuser_tun::device::{Faults, Faulty, PlainTun};
+use mpuser_tun::lab::{self, Lab, LabOptions};
+use mpuser_tun::net::{self, ErrorKind, NetError, PathOptions, PathSet};
+use mpuser_tun::{CaptureWriter, PathConfig, Stack};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// The kernel server's first address.
+pub const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 56, 101));
+/// The engine's first address.
+pub const ENGINE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 83, 56, 2));
+
+/// How long connections may take to close when a scenario is over.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// How a stack is made.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Settings of its connections.
+    pub connection: ConnectionConfig,
+    /// What happens to packets of each path, sending and receiving; the seed is made different for each.
+    pub faults: Option<fn(seed: u64) -> Faults>,
+    /// Seed of the faults.
+    pub seed: u64,
+    /// How many of the three paths it has.
+    pub paths: usize,
+    /// Where its connections go, so that paths lead there.
+    pub dest: IpAddr,
+    /// Bytes of every packet in the capture that is kept after a failure; 0 is all.
+    pub snaplen: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            connection: ConnectionConfig::default(),
+            faults: None,
+            seed: 1,
+            paths: 3,
+            dest: SERVER,
+            snaplen: 128,
+        }
+    }
+}
+
+impl Setup {
+    /// With DSS checksums or without.
+    #[must_use]
+    pub fn checksum(mut self, on: bool) -> Self {
+        self.connection.checksum = on;
+        self
+    }
+}
+
+/// The lab of a file. It is gone when this is dropped.
+#[derive(Debug)]
+pub struct Fixture {
+    lab: Lab,
+    file: &'static str,
+    test: &'static str,
+    captures: AtomicU32,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = lab::down(&self.lab.state().name);
+    }
+}
+
+impl Fixture {
+    /// Builds the lab; its name is the process' own, so that files may run at the same time.
+    pub(super) fn up(file: &'static str, options: LabOptions) -> Self {
+        let name = format!("i{}-{file}", std::process::id());
+        let lab = lab::up(&LabOptions { name, ..options }).unwrap_or_else(|e| panic!("{e}"));
+        Self { lab, file, test: "", captures: AtomicU32::new(0) }
+    }
+
+    /// Puts the lab in order for the next scenario.
+    pub(super) fn begin(&mut self, test: &'static str) {
+        self.test = test;
+        self.captures.store(0, Ordering::Relaxed);
+        self.lab.restore().unwrap_or_else(|e| panic!("{e}"));
+        self.sysctl("server", "net/mptcp/checksum_enabled", "0");
+        self.sysctl("server", "net/mptcp/enabled", "1");
+    }
+
+    /// The lab.
+    #[must_use]
+    pub const fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// Sets a sysctl of a node.
+    pub fn sysctl(&self, node: &str, key: &str, value: &str) {
+        let write = || std::fs::write(format!("/proc/sys/{key}"), value);
+        self.lab
+            .in_namespace(node, write)
+            .unwrap()
+            .unwrap_or_else(|e| panic!("{key}={value}: {e}"));
+    }
+
+    /// Runs a program in a node; what it prints.
+    pub fn output(&self, node: &str, argv: &[&str]) -> String {
+        let argv: Vec<String> = argv.iter().map(|s| (*s).to_owned()).collect();
+        let run = || Command::new(&argv[0]).args(&argv[1..]).output();
+        let out =
+            self.lab.in_namespace(node, run).unwrap().unwrap_or_else(|e| panic!("{argv:?}: {e}"));
+        assert!(out.status.success(), "{argv:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// The Python server in the server's namespace, one port for each of its modes.
+    #[must_use]
+    pub fn kernel_server(&self) -> Peer {
+        self.peer("server", "server.py", &["mptcp", &ports()].join(" "))
+    }
+
+    /// A Python peer in a node.
+    #[must_use]
+    pub fn peer(&self, node: &str, script: &str, arguments: &str) -> Peer {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/");
+        let mut command = Command::new("python3");
+        command.arg(format!("{path}{script}")).args(arguments.split_whitespace());
+        Peer::start(command, |c| self.lab.spawn(node, c).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    /// Where captures of failures go.
+    fn capture_path(&self) -> PathBuf {
+        let exe = std::env::current_exe().unwrap();
+        let dir = exe.ancestors().nth(2).unwrap().join("interop");
+        std::fs::create_dir_all(&dir).unwrap();
+        let number = self.captures.fetch_add(1, Ordering::Relaxed);
+        dir.join(format!("{}-{}-{number}.pcapng", self.file, self.test))
+    }
+
+    /// Runs a scenario with a stack in the client's namespace: its own TUN devices, routes and runtime. The capture
+    /// of all of it is kept if the scenario panics.
+    pub fn client<T: Send>(
+        &self,
+        setup: &Setup,
+        scenario: impl AsyncFnOnce(&Stack) -> T + Send,
+    ) -> T {
+        let kept = Kept(self.capture_path());
+        let path = kept.0.clone();
+        let outcome = self.lab.in_namespace("client", || on_paths(setup, &path, scenario));
+        drop(kept);
+        outcome.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// As [`Fixture::client`], with what to do with the complete capture.
+    pub fn captured<T: Send>(
+        &self,
+        setup: &Setup,
+        scenario: impl AsyncFnOnce(&Stack) -> T + Send,
+        look: impl FnOnce(&std::path::Path, T),
+    ) {
+        let kept = Kept(self.capture_path());
+        let path = kept.0.clone();
+        let outcome = self.lab.in_namespace("client", || on_paths(setup, &path, scenario));
+        look(&path, outcome.unwrap_or_else(|e| panic!("{e}")));
+        drop(kept);
+    }
+}
+
+/// A capture that is deleted unless the thread panics.
+struct Kept(PathBuf);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("capture kept: {}", self.0.display());
+        } else {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// Opens a TUN device in the namespace of the calling thread.
+///
+/// # Errors
+/// What the kernel says.
+pub fn open_tun(name: &str) -> net::Result<PlainTun> {
+    PlainTun::open(name).map_err(|e| {
+        NetError::new(
+            ErrorKind::Permission,
+            format!("cannot open {name}"),
+            e.to_string(),
+            "run as root",
+        )
+    })
+}
+
+fn on_paths<T>(
+    setup: &Setup,
+    capture: &std::path::Path,
+    scenario: impl AsyncFnOnce(&Stack) -> T,
+) -> T {
+    let mut ways = net::discover(setup.dest).unwrap_or_else(|e| panic!("{e}"));
+    ways.truncate(setup.paths);
+    let options = PathOptions { dest: Some(setup.dest), ..PathOptions::default() };
+    let (mut set, devices) = PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outcome = runtime.block_on(async {
+        let file = std::fs::File::create(capture).unwrap();
+        let writer = CaptureWriter::new(file).snaplen(setup.snaplen);
+        let mut builder = Stack::builder().connection(setup.connection.clone()).capture(writer);
+        for (index, (plan, device)) in set.paths().iter().zip(devices).enumerate() {
+            let seed = setup.seed * 100 + index as u64 * 2;
+            let path = match setup.faults {
+                Some(faults) => PathConfig::new(
+                    Faulty::new(device, faults(seed), faults(seed + 1)),
+                    plan.engine,
+                ),
+                None => PathConfig::new(device, plan.engine),
+            };
+            builder = builder.path(path.name(plan.egress.dev.clone()));
+        }
+        let stack = builder.build().unwrap();
+        let outcome = scenario(&stack).await;
+        let counters = stack.counters();
+        if let Err(error) = stack.shutdown(CLOSING).await {
+            panic!("connections did not close: {error}\n{counters:#?}");
+        }
+        outcome
+    });
+    set.undo().unwrap_or_else(|e| panic!("{e}"));
+    outcome
+}
