@@ -1,6 +1,6 @@
 //! Oracles and helpers shared by the scenarios in `tests/`.
 
-#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
 pub mod interop;
 pub mod scripted;
