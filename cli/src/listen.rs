@@ -31,8 +31,10 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
         let mut session =
             Session::over(&ways, Setup::from_flags(&args.transport)?, None, &printer)?;
         let bind = bind_address(&session, address, port)?;
+        let args = Arc::new(args);
+        let listener = listener(&session, &args, bind).await?;
         announce(&mut session, bind, &printer)?;
-        let outcome = serve(&session, &Arc::new(args), bind, printer, &mut stop).await;
+        let outcome = serve(listener, &args, bind, printer, &mut stop).await;
         let closed = tokio::select! {
             closed = session.close() => closed,
             Some(code) = stop.recv() => Err(interrupted(code)),
@@ -97,18 +99,29 @@ fn bind_address(
     })
 }
 
-async fn serve(
+/// The most clients at once, and the most that may wait.
+fn most_clients(args: &Listen) -> usize {
+    usize::try_from(args.max_conns).unwrap_or(usize::MAX)
+}
+
+async fn listener(
     session: &Session,
+    args: &Listen,
+    bind: SocketAddr,
+) -> Result<MptcpListener, Failure> {
+    let (config, most) = (connection_config(&args.transport), most_clients(args));
+    let listener = MptcpListener::bind_with(&session.stack, bind, config, most).await;
+    listener.map_err(|error| listen_failure(bind, &error))
+}
+
+async fn serve(
+    listener: MptcpListener,
     args: &Arc<Listen>,
     bind: SocketAddr,
     printer: Printer,
     stop: &mut mpsc::Receiver<Code>,
 ) -> Result<ExitCode, Failure> {
-    let config = connection_config(&args.transport);
-    let most = usize::try_from(args.max_conns).unwrap_or(usize::MAX);
-    let listener = MptcpListener::bind_with(&session.stack, bind, config, most).await;
-    let listener = listener.map_err(|error| listen_failure(bind, &error))?;
-    let places = Arc::new(Semaphore::new(most));
+    let places = Arc::new(Semaphore::new(most_clients(args)));
     // dropped at the end: connections under way then close in order
     let mut tasks = JoinSet::new();
     loop {

@@ -1,5 +1,6 @@
 //! Random operations on two endpoints over one to three paths: whatever the application and the network do, bytes
 //! arrive in order or not at all, waiting applications are woken, and in the end nothing is left.
+#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::Event;
 use mpuser_engine::addr::ConnectionId;

@@ -73,7 +73,7 @@ fn crate_paths(file: &Source, code: &str) -> Vec<String> {
     }
     let supers = "super::".len();
     for (at, _) in code.match_indices("super::") {
-        let count = code[at..].as_bytes().chunks(supers).take_while(|c| *c == b"super::").count();
+        let count = code.as_bytes()[at..].chunks(supers).take_while(|c| *c == b"super::").count();
         if code[..at].ends_with("super::") || count < own.len() {
             continue;
         }

@@ -1,0 +1,70 @@
+//! What random tests have found, frozen.
+#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
+
+use mpuser_engine::Event;
+use mpuser_engine::addr::ConnectionId;
+use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::error::ConnectionError;
+use mpuser_engine::time::Duration;
+use mpuser_tests::world::{Path, Side, Transfer, World, client_address, pattern};
+
+fn connect(paths: usize) -> (World, ConnectionId, ConnectionId) {
+    let mut world = World::new(1, vec![Path::default(); paths]);
+    let listener = world.listen(ConnectionConfig::default());
+    let client = world.connect(ConnectionConfig::default());
+    let mut accepted = None;
+    world.run_until(Duration::from_secs(5), |w| {
+        accepted = accepted.or_else(|| w.server.accept(listener));
+        accepted.is_some()
+    });
+    (world, client, accepted.expect("a clean network"))
+}
+
+fn established(world: &mut World, side: Side, id: ConnectionId) -> usize {
+    let info = world.endpoint(side).info(id).expect("not released");
+    info.subflows.iter().filter(|s| s.state == "ESTAB").count()
+}
+
+/// The pause before the next attempt to resume doubled for the life of the connection, until it overflowed.
+/// RFC 8684 3.3.3 [FIN-9]: break before make, any number of times.
+#[test]
+fn a_connection_is_resumed_a_hundred_times() {
+    let (mut world, client, server) = connect(1);
+    for round in 0..100 {
+        let info = world.server.info(server).expect("not released");
+        let now = world.now;
+        for subflow in info.subflows.iter().filter(|s| s.state == "ESTAB") {
+            world.server.remove_subflow(now, server, subflow.id).expect("it is there");
+        }
+        for subflows in [0, 1] {
+            let done = world.run_until(Duration::from_secs(5), |w| {
+                established(w, Side::Client, client) == subflows
+                    && established(w, Side::Server, server) == subflows
+            });
+            assert!(done, "round {round}: {:#?}", world.client.info(client));
+        }
+    }
+    let (up, down) = (pattern(1, 100_000), pattern(2, 100_000));
+    let mut a = Transfer::new(Side::Client, client, up.clone());
+    let mut b = Transfer::new(Side::Server, server, down.clone());
+    assert!(world.run_until(Duration::from_secs(30), |w| a.pump(w) & b.pump(w)));
+    assert!(a.incoming == down && b.incoming == up);
+}
+
+/// A DATA_FIN rides on ACKs, which TCP does not retransmit: with nobody at the other end it was repeated for ever.
+#[test]
+fn an_unanswered_data_fin_is_given_up() {
+    let (mut world, _, server) = connect(1);
+    world.paths[0].up = false;
+    let now = world.now;
+    world.client.remove_address(now, client_address(0));
+    world.flush();
+    world.paths[0].up = true;
+    world.server.shutdown(now, server);
+    world.run_for(Duration::from_secs(1_000));
+    let closed = Event::Closed(Some(ConnectionError::Timeout));
+    assert!(world.events_of(Side::Server).any(|event| *event == closed));
+    world.server.close(world.now, server);
+    world.run_for(Duration::from_secs(200));
+    assert_eq!(world.server.poll_timeout(), None);
+}
