@@ -156,6 +156,49 @@ fn client_falls_back_when_its_first_data_is_acknowledged_without_dss() {
     }
 }
 
+/// [FB-6] [INI-15]: the server as well, also later, as long as there is one subflow: a client that fell back takes
+/// a data-level retransmission for new data.
+#[test]
+fn server_falls_back_when_its_data_is_acknowledged_without_options() {
+    let mut script = Script::server(config());
+    let mut flow = script.serve();
+    script.write(b"first");
+    script.all(&mut flow);
+    let dss = script.ack(5);
+    script.send(&mut flow, seg().dss(dss));
+    script.write(b"second");
+    script.all(&mut flow);
+    script.send(&mut flow, seg());
+    assert_eq!(script.info().fallback, Some(FallbackReason::NoDssInAck));
+    assert_plain(&mut script, &mut flow);
+}
+
+/// [FB-4] [FB-5]: beside another subflow, the one that delivers and brings no Data ACK back is given up in the end.
+#[test]
+fn a_subflow_that_brings_no_data_acks_is_given_up() {
+    let mut script = Script::server(config());
+    let mut first = script.serve();
+    script.joined(1);
+    script.write(b"data");
+    let mut reset = false;
+    for _ in 0..400 {
+        let packets = script.all(&mut first);
+        reset |= packets.iter().any(|p| p.header.flags.rst);
+        if packets.iter().any(|p| !p.payload.is_empty()) {
+            script.send(&mut first, seg());
+        }
+        script.advance(Duration::from_millis(100));
+    }
+    assert!(reset);
+    let reset_here = mpuser_engine::SubflowEnd::ResetHere(ResetReason::MiddleboxInterference);
+    assert!(
+        script
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::SubflowClosed { cause, .. } if *cause == reset_here))
+    );
+}
+
 /// The kernel sends ADD_ADDR alone: the ACK of the first data may have that and no DSS (K11) (K28).
 #[test]
 fn an_add_addr_on_the_first_ack_is_no_reason_to_fall_back() {

@@ -82,6 +82,7 @@ fn client_that_shuts_down_early_still_sends_the_keys_first() {
     let (mut flow, _) = script.next_syn().expect("a SYN");
     let answer = MpCapable::SynAck { version: 1, flags: PLAIN_FLAGS, sender_key: PEER_KEY };
     script.send(&mut flow, seg().syn().option(capable(answer)));
+    script.advance(Duration::from_millis(300));
     let packets = script.all(&mut flow);
     assert!(matches!(packets[0].signals()[..], [MptcpOption::Capable(MpCapable::Ack { .. })]));
     assert!(packets[0].options.dss.is_none());
@@ -95,7 +96,7 @@ fn a_data_fin_before_confirmation_is_never_repeated_without_the_keys() {
     let mut flow = script.answer(PLAIN_FLAGS);
     script.shutdown();
     script.all(&mut flow);
-    script.advance(Duration::from_secs(10));
+    script.advance(Duration::from_secs(3));
     let packets = script.all(&mut flow);
     assert!(packets.len() >= 6, "{packets:?}");
     for pair in packets.chunks(2) {
@@ -103,6 +104,10 @@ fn a_data_fin_before_confirmation_is_never_repeated_without_the_keys() {
         assert!(matches!(keys[..], [MptcpOption::Capable(MpCapable::Ack { .. })]), "{pair:?}");
         assert!(pair[1].is_data_fin(), "{pair:?}");
     }
+    // A server that never says a word of MPTCP gets a FIN it understands in the end.
+    script.advance(Duration::from_secs(20));
+    let last = script.all(&mut flow).pop().expect("a FIN");
+    assert!(last.header.flags.fin && last.is_plain(), "{last:?}");
 }
 
 /// [INI-6] (K6) (K11): the server is established by the third ACK and shows it with a DSS at once.

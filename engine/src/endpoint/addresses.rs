@@ -13,8 +13,8 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Adds an address or changes its settings. Identifiers run from 1 and are not reused before 255 others
-    /// were given out; 0 is what each connection calls the address of its first subflow [JOIN-2].
+    /// Adds an address or changes its settings. Identifiers run from 1 and are not reused before 254 others
+    /// were given out, nor while in use [ADDR-2]; 0 is what each connection calls the address of its first subflow [JOIN-2].
     pub(super) fn add(&mut self, address: LocalAddress) -> AddressId {
         if let Some(index) = self.list.iter().position(|a| a.address == address.address)
             && let (Some(known), Some(id)) = (self.list.get_mut(index), self.ids.get(index))
@@ -22,7 +22,12 @@ impl Addresses {
             *known = address;
             return *id;
         }
-        self.last_id = if self.last_id == u8::MAX { 1 } else { self.last_id + 1 };
+        for _ in 1..=u8::MAX {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.ids.contains(&AddressId(self.last_id)) {
+                break;
+            }
+        }
         let id = AddressId(self.last_id);
         self.list.push(address);
         self.ids.push(id);
@@ -50,3 +55,6 @@ impl Addresses {
         self.list.iter().find(|a| a.address.is_ipv4() == remote.is_ipv4()).copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

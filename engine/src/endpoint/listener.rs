@@ -93,3 +93,6 @@ impl Listeners {
 fn same_family(listener: &Listener, address: IpAddr) -> bool {
     listener.local.ip().is_ipv4() == address.is_ipv4()
 }
+
+#[cfg(test)]
+mod tests;

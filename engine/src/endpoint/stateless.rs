@@ -81,3 +81,6 @@ impl StatelessReplies {
         Some(reply.interface)
     }
 }
+
+#[cfg(test)]
+mod tests;

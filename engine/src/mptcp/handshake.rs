@@ -153,3 +153,6 @@ pub(crate) enum JoinFailure {
     NoOption,
     BadHmac,
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,3 +233,5 @@ impl Entry {
 
 #[cfg(test)]
 mod repeat_tests;
+#[cfg(test)]
+mod tests;

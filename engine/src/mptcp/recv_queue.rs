@@ -4,8 +4,9 @@ use crate::buffer::Assembler;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// Most pieces that may wait for a hole to be filled.
-const MAX_PIECES: usize = 16_384;
+/// Most pieces that may wait for a hole to be filled: more than full segments in the default window. Beyond it the
+/// assembler looks for neighbours to merge, at a cost that grows with this number.
+const MAX_PIECES: usize = 4_096;
 
 /// What became of a piece of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,16 @@ impl RecvQueue {
             };
         }
         let skip = usize::try_from(self.nxt - offset).unwrap_or(usize::MAX);
-        self.append(data.split_off(skip.min(data.len())));
+        let data = data.split_off(skip.min(data.len()));
+        if data.is_empty() {
+            return Received::Duplicate;
+        }
+        if self.out_of_order.is_empty() {
+            self.append(data);
+        } else {
+            // Octets beyond the hole may have arrived before: those stay.
+            self.out_of_order.insert(self.nxt, data);
+        }
         while !self.out_of_order.is_empty() {
             let Some(piece) = self.out_of_order.pop(self.nxt) else { break };
             self.append(piece);
@@ -107,9 +117,6 @@ impl RecvQueue {
     }
 
     fn append(&mut self, piece: Bytes) {
-        if piece.is_empty() {
-            return;
-        }
         self.nxt += piece.len() as u64;
         self.ready_len += piece.len();
         self.ready.push_back(piece);
@@ -181,3 +188,6 @@ impl RecvQueue {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

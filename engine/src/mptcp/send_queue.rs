@@ -251,3 +251,6 @@ impl SendQueue {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

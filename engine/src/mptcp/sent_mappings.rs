@@ -82,6 +82,12 @@ impl SentMappings {
         })
     }
 
+    /// The subflow delivered (up to `una`) the very octet the data level waits for.
+    pub(crate) fn has_delivered(&self, una: u64, data_una: u64) -> bool {
+        let delivered = self.0.iter().take_while(|m| m.end() <= una);
+        delivered.into_iter().any(|m| m.data_range().contains(&data_una))
+    }
+
     /// The subflow works again: what is still in flight may be reinjected anew should it stall again.
     pub(crate) fn forget_reinjections(&mut self) {
         for mapping in &mut self.0 {

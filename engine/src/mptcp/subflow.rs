@@ -100,7 +100,7 @@ pub(crate) struct Subflow {
     /// It was reset from here: nothing of what it still holds counts.
     pub(crate) aborted: bool,
     /// The keys went out on an ACK since the DATA_FIN last did; see [`Self::on_ack_sent`].
-    pub(super) keys_sent: bool,
+    pub(crate) keys_sent: bool,
     join_ack_at: Option<Instant>,
     /// How often the third ACK of the join was repeated.
     join_acks: u32,

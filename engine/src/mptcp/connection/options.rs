@@ -34,8 +34,8 @@ impl Connection {
         for option in options.signals.iter() {
             self.on_signal(now, index, &option, segment, counters);
         }
-        if options.dss.is_none() {
-            self.on_no_dss(disposition, counters);
+        if options.dss.is_none() && options.signals.is_empty() {
+            self.on_no_option(index, disposition, counters);
         }
         let Some(subflow) = self.subflows.get(index) else { return };
         // The answer to the third ACK: any acceptable segment shows that the peer took the join [JOIN-9].
@@ -48,10 +48,12 @@ impl Connection {
         }
     }
 
-    /// [FB-6] (K12): the first data was acknowledged without a DSS; the options do not get through. While the server
-    /// has not confirmed, there is one subflow.
-    fn on_no_dss(&mut self, disposition: &Disposition, counters: &mut Counters) {
-        if self.client && !self.confirmed && disposition.newly_acked > 0 {
+    /// [FB-6] (K12): data was acknowledged by a segment without any MPTCP option, on a subflow that is alone. The
+    /// options do not get through, or the peer has fallen back. Going on with MPTCP would be worse than useless: what
+    /// a data-level retransmission repeats is new data to a plain receiver.
+    fn on_no_option(&mut self, index: usize, disposition: &Disposition, counters: &mut Counters) {
+        let consumed = self.subflows.get(index).map_or(0, |s| s.received.consumed());
+        if disposition.newly_acked > 0 && self.can_fall_back(consumed) {
             counters.mp_capable_data_fallback += 1;
             self.fall_back(FallbackReason::NoDssInAck);
         }

@@ -215,6 +215,12 @@ impl Connection {
         if !self.close.is_requested() || self.close.is_sent() || self.send.unsent() > 0 {
             return false;
         }
+        if self.client && !self.confirmed {
+            // Were the third ACK lost, the DATA_FIN would be taken for a third packet without MP_CAPABLE (K5).
+            let due = now + self.interval();
+            self.timers.fin.get_or_insert(due);
+            return false;
+        }
         if !self.request_ack_everywhere() {
             return false;
         }

@@ -2,9 +2,14 @@
 
 use super::Connection;
 use crate::counters::Counters;
-use crate::error::{ConnectionError, ResetReason};
+use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::mptcp::subflow::Subflow;
 use crate::time::Instant;
+
+/// Data-level retransmissions without any progress after which the subflow that delivered the octets is given up.
+const DATA_RETRANSMISSIONS: u32 = 6;
+/// DATA_FINs sent to a server that has not confirmed MPTCP before the client goes on as plain TCP.
+const UNCONFIRMED_FINS: u32 = 4;
 
 impl Connection {
     /// The earliest moment something is due.
@@ -25,13 +30,13 @@ impl Connection {
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.timers.retransmit) {
-            self.on_retransmit(now);
+            self.on_retransmit(now, counters);
         }
         if due(self.timers.probe) {
             self.on_probe(now);
         }
         if due(self.timers.fin) {
-            self.on_fin(now);
+            self.on_fin_timeout(now, counters);
         }
         if due(self.timers.give_up) {
             self.on_give_up();
@@ -72,28 +77,47 @@ impl Connection {
         }
     }
 
+    /// The DATA_FIN has to be repeated (K34), or was held back until now for want of a confirmation. It rides on
+    /// ACKs, so no TCP notices that nobody answers: this end gives up after as many attempts as TCP would make for a
+    /// segment.
+    fn on_fin_timeout(&mut self, now: Instant, counters: &mut Counters) {
+        if self.timers.fin_backoff >= self.config.tcp.max_retransmits {
+            return self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
+        }
+        self.timers.fin_backoff += 1;
+        self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
+        if self.client && !self.confirmed {
+            if self.timers.fin_backoff > UNCONFIRMED_FINS && !self.remapped {
+                // [FB-6]: nothing says that the server speaks MPTCP. A FIN it will understand.
+                counters.mp_capable_data_fallback += 1;
+                return self.fall_back(FallbackReason::NoDssInAck);
+            }
+            for subflow in &mut self.subflows {
+                subflow.keys_sent = false;
+            }
+        }
+        if self.request_ack_everywhere() {
+            self.close.on_sent();
+        }
+    }
+
     /// [DACK-14]: delivered at subflow level, never acknowledged at data level.
-    fn on_retransmit(&mut self, now: Instant) {
+    fn on_retransmit(&mut self, now: Instant, counters: &mut Counters) {
         let una = self.send.una();
+        let hopeless = self.timers.retransmit_backoff >= DATA_RETRANSMISSIONS;
         for subflow in &mut self.subflows {
             let delivered = subflow.tcp.una();
+            if hopeless && subflow.sent.has_delivered(delivered, una) {
+                // [FB-4] [FB-5] [FB-7]: what is said about data does not get through on this subflow.
+                counters.dss_no_match_tcp += 1;
+                subflow.reset(ResetReason::MiddleboxInterference);
+            }
             for range in subflow.sent.take_delivered_unacknowledged(delivered, una) {
                 self.send.reinject(range, subflow.id);
             }
         }
         self.timers.retransmit_backoff += 1;
         self.restart_retransmit(now);
-    }
-
-    /// The DATA_FIN goes out again (K34). It rides on ACKs, so no TCP notices that nobody answers: this end gives up
-    /// after as many attempts as TCP would make for a segment.
-    fn on_fin(&mut self, now: Instant) {
-        if self.timers.fin_backoff >= self.config.tcp.max_retransmits {
-            return self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
-        }
-        self.timers.fin_backoff += 1;
-        self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
-        self.request_ack_everywhere();
     }
 
     /// The peer's data-level window is closed and nothing is in flight that could bring news: an octet it has

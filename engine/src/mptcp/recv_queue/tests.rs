@@ -1,0 +1,148 @@
+//! The receive queue beside a map of octets.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::vec;
+use std::vec::Vec;
+
+const CAPACITY: usize = 100;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(i64, usize),
+    Fin(u64),
+    Read(usize),
+    Advertise(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (-10i64..90, 1usize..50).prop_map(|(at, len)| Step::Insert(at, len)),
+        1 => (0u64..90).prop_map(Step::Fin),
+        3 => (1usize..60).prop_map(Step::Read),
+        2 => (0u32..40).prop_map(Step::Advertise),
+    ]
+}
+
+#[derive(Debug)]
+struct Model {
+    octets: BTreeMap<u64, u8>,
+    nxt: u64,
+    read: u64,
+    edge: u64,
+    fin: Option<u64>,
+    copies: u8,
+}
+
+impl Model {
+    fn run(&mut self, queue: &mut RecvQueue, step: Step) {
+        match step {
+            Step::Insert(near, len) => self.insert(queue, near, len),
+            Step::Fin(ahead) => {
+                let at = self.nxt + ahead;
+                let known = self.fin.is_none_or(|fin| fin == at);
+                let beyond = self.octets.last_key_value().is_some_and(|(last, _)| *last >= at);
+                let taken = known && (self.fin.is_some() || !beyond);
+                assert_eq!(queue.set_fin(at), taken, "{at} {self:?}");
+                if taken {
+                    self.fin = Some(at);
+                }
+            }
+            Step::Read(max) => {
+                let mut buf = vec![0; max];
+                let len = queue.read(&mut buf);
+                let expected: Vec<u8> =
+                    (self.read..self.nxt).take(max).map(|o| self.octets[&o]).collect();
+                assert_eq!(buf[..len], expected);
+                self.read += len as u64;
+            }
+            Step::Advertise(more) => {
+                // A subflow's window can be larger than what was offered.
+                let told = queue.window() + more;
+                self.edge = self.edge.max(queue.ack_offset() + u64::from(told));
+                queue.on_advertised(told);
+            }
+        }
+    }
+
+    fn insert(&mut self, queue: &mut RecvQueue, near: i64, len: usize) {
+        self.copies = self.copies.wrapping_add(1);
+        let at = self.nxt as i64 + near;
+        let before = self.nxt;
+        let verdict = queue.insert(at as u64, vec![self.copies; len].into());
+        let limit = self.fin.unwrap_or(u64::MAX).min(self.edge);
+        let mut fresh = 0;
+        for octet in at..at + len as i64 {
+            let octet = octet as u64;
+            if octet >= self.nxt && octet < limit && !self.octets.contains_key(&octet) {
+                self.octets.insert(octet, self.copies);
+                fresh += 1;
+            }
+        }
+        while self.octets.contains_key(&self.nxt) {
+            self.nxt += 1;
+        }
+        let end = at + len as i64;
+        let expected = match fresh {
+            _ if self.nxt > before => Received::InOrder,
+            0 if end <= before as i64 => Received::Duplicate,
+            0 if at.max(0) as u64 >= limit => Received::OutOfWindow,
+            0 => Received::Duplicate,
+            _ => Received::OutOfOrder,
+        };
+        assert_eq!(verdict, expected, "{at}+{len} {self:?}");
+    }
+
+    fn check(&self, queue: &RecvQueue) {
+        assert_eq!(queue.check_invariants(), Ok(()));
+        assert_eq!(queue.received(), self.nxt);
+        let ended = self.fin == Some(self.nxt);
+        assert_eq!(queue.ack_offset(), self.nxt + u64::from(ended), "[FIN-3]");
+        assert_eq!(queue.is_readable(), self.read < self.nxt);
+        assert_eq!(queue.is_at_end(), ended && self.read == self.nxt);
+        let right = self.nxt + u64::from(queue.window());
+        assert!(right >= self.edge, "the window retreated [RCV-2]");
+        let free = (CAPACITY as u64).saturating_sub(self.nxt - self.read);
+        assert_eq!(right, self.edge.max(self.nxt + free));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// [DSS-5] [DSS-6] [RCV-1] [RCV-2] [FIN-3] [DACK-15]
+    #[test]
+    fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..80)) {
+        let mut queue = RecvQueue::new(CAPACITY);
+        let (octets, edge) = (BTreeMap::new(), CAPACITY as u64);
+        let mut model = Model { octets, nxt: 0, read: 0, edge, fin: None, copies: 0 };
+        for step in steps {
+            model.run(&mut queue, step);
+            model.check(&queue);
+        }
+    }
+}
+
+/// Numbers at the ends of the range do not confuse it.
+#[test]
+fn absurd_offsets_are_outside() {
+    let mut queue = RecvQueue::new(CAPACITY);
+    for offset in [u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 3, 1 << 40] {
+        let verdict = queue.insert(offset, Bytes::from_static(b"abc"));
+        assert!(matches!(verdict, Received::OutOfWindow | Received::Duplicate), "{offset}");
+    }
+    assert_eq!(queue.received(), 0);
+    assert!(queue.set_fin(u64::MAX));
+    assert!(!queue.fin_reached() && queue.ack_offset() == 0);
+}
+
+/// [SEC-3]: out-of-order pieces are bounded in number.
+#[test]
+fn memory_for_pieces_is_bounded() {
+    let mut queue = RecvQueue::new(1 << 20);
+    for at in 0..MAX_PIECES as u64 + 1_000 {
+        queue.insert(at * 2 + 1, Bytes::from_static(b"x"));
+    }
+    assert!(queue.out_of_order.nodes() <= MAX_PIECES);
+}

@@ -1,0 +1,142 @@
+//! The send queue beside a plain vector and a set of octets.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::vec::Vec;
+
+const CAPACITY: usize = 600;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize),
+    Take(usize),
+    Ack(u64, u64),
+    Reinject(u64, u64, u32),
+    Reinjected(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (1usize..200).prop_map(Step::Write),
+        3 => (1usize..90).prop_map(Step::Take),
+        2 => (0u64..120, 0u64..500).prop_map(|(ahead, window)| Step::Ack(ahead, window)),
+        3 => (0u64..400, 0u64..100, 0u32..3).prop_map(|(at, len, id)| Step::Reinject(at, len, id)),
+        2 => (1u64..60).prop_map(Step::Reinjected),
+    ]
+}
+
+/// Octet number `at` of what the application writes.
+fn octet(at: u64) -> u8 {
+    (at.wrapping_mul(0x9e37_79b9) >> 7) as u8
+}
+
+/// What the queue should know.
+#[derive(Debug, Default)]
+struct Model {
+    written: u64,
+    una: u64,
+    nxt: u64,
+    edge: u64,
+    waiting: BTreeSet<u64>,
+}
+
+impl Model {
+    fn run(&mut self, queue: &mut SendQueue, step: Step) {
+        match step {
+            Step::Write(len) => {
+                let data: Vec<u8> = (self.written..).map(octet).take(len).collect();
+                let taken = queue.write(&data);
+                assert_eq!(taken, len.min(CAPACITY - (self.written - self.una) as usize));
+                self.written += taken as u64;
+            }
+            Step::Take(max) => match queue.take_new(max) {
+                Some((at, piece)) => {
+                    assert_eq!(at, self.nxt);
+                    assert!(!piece.is_empty() && piece.len() <= max);
+                    assert!((at..).map(octet).zip(&piece).all(|(a, b)| a == *b));
+                    self.nxt += piece.len() as u64;
+                }
+                None => assert_eq!(self.nxt, self.written),
+            },
+            Step::Ack(ahead, window) => {
+                let ack = self.una + ahead;
+                let newly = queue.on_data_ack(ack, ack + window);
+                if ack > self.nxt {
+                    assert_eq!(newly, 0, "an ACK of nothing sent (K32)");
+                    return;
+                }
+                assert_eq!(newly, ahead);
+                self.una = ack;
+                self.edge = self.edge.max(ack + window);
+                self.waiting = self.waiting.split_off(&ack);
+            }
+            Step::Reinject(at, len, id) => {
+                let start = self.una.saturating_sub(50) + at;
+                queue.reinject(start..start + len, SubflowId(id));
+                self.waiting.extend(start.max(self.una)..(start + len).min(self.nxt));
+            }
+            Step::Reinjected(len) => {
+                let Some(next) = queue.next_reinjection().cloned() else { return };
+                let len = len.min(next.range.end - next.range.start);
+                queue.reinjected(len);
+                for at in next.range.start..next.range.start + len {
+                    assert!(self.waiting.remove(&at), "octet {at} did not wait");
+                }
+            }
+        }
+    }
+
+    fn check(&self, queue: &SendQueue) {
+        assert_eq!(queue.check_invariants(), Ok(()));
+        let found = (queue.una(), queue.nxt(), queue.end(), queue.unsent());
+        assert_eq!(found, (self.una, self.nxt, self.written, self.written - self.nxt));
+        assert_eq!(queue.window(), self.edge.saturating_sub(self.nxt), "[SND-1]");
+        assert_eq!(queue.is_drained(), self.una == self.written);
+        let next = queue.next_reinjection().map(|r| r.range.start);
+        assert_eq!(next, self.waiting.first().copied());
+        for at in self.una..self.nxt {
+            // [DACK-4]: kept until acknowledged.
+            let piece = queue.sent_at(at, 30).expect("kept");
+            assert!((at..).map(octet).zip(&piece).all(|(a, b)| a == *b) && piece.len() <= 30);
+        }
+        assert_eq!(queue.sent_at(self.nxt, 1), None);
+        if let Some((at, piece)) = queue.probe_octet() {
+            assert!(at < self.una, "a probe repeats what was acknowledged");
+            assert_eq!(piece.as_ref(), [octet(at)]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..80)) {
+        let mut queue = SendQueue::new(CAPACITY);
+        let mut model = Model::default();
+        for step in steps {
+            model.run(&mut queue, step);
+            model.check(&queue);
+        }
+    }
+}
+
+/// Blocks are crossed without losing or doubling an octet.
+#[test]
+fn writes_larger_than_a_block_come_out_whole() {
+    let data: Vec<u8> = (0..3 * BLOCK as u64 + 17).map(octet).collect();
+    let mut queue = SendQueue::new(data.len());
+    for piece in data.chunks(100_001) {
+        assert_eq!(queue.write(piece), piece.len());
+    }
+    assert_eq!(queue.write(b"x"), 0);
+    let mut out = Vec::new();
+    while let Some((at, piece)) = queue.take_new(65_535) {
+        assert_eq!(at, out.len() as u64);
+        out.extend_from_slice(&piece);
+    }
+    assert!(out == data);
+    assert_eq!(queue.on_data_ack(out.len() as u64, 0), out.len() as u64);
+    assert_eq!(queue.room(), data.len());
+}
