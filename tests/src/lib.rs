@@ -1,4 +1,5 @@
 //! Oracles and helpers shared by the scenarios in `tests/`.
 
-pub mod interop;
 pub mod world;
+
+pub mod interop;
