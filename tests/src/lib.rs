@@ -1,5 +1,4 @@
 //! Oracles and helpers shared by the scenarios in `tests/`.
 
-pub mod world;
-
 pub mod interop;
+pub mod world;

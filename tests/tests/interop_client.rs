@@ -1,8 +1,8 @@
 //! Our client against the kernel's server: every size, each way, with and without DSS checksums.
 
 use mpuser_tests::interop::{
-    Data, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established, full, main as run, median,
-    receive, upload,
+    Data, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established, full, main as run,
+    median, receive, upload,
 };
 use mpuser_tun::lab::LabOptions;
 use mpuser_tun::{Stack, clock};
@@ -20,8 +20,7 @@ fn main() -> ExitCode {
 
 /// A segment of ours carries 1420 bytes: 1448 less 28 of a DSS with 64-bit numbers and no checksum. Around it and
 /// around every other size a segment could have.
-const SMALL: [usize; 12] =
-    [1, 1415, 1416, 1419, 1420, 1421, 1447, 1448, 1449, 1459, 1460, 1461];
+const SMALL: [usize; 12] = [1, 1415, 1416, 1419, 1420, 1421, 1447, 1448, 1449, 1459, 1460, 1461];
 const LARGE: [usize; 2] = [64 << 10, 100 << 20];
 const RUNS: u64 = 20;
 /// Subflows of every connection: the first and two joins.
@@ -35,10 +34,20 @@ enum Way {
 
 fn sizes(fixture: &Fixture, checksum: bool) {
     fixture.sysctl("server", "net/mptcp/checksum_enabled", if checksum { "1" } else { "0" });
-    let title = format!("Our client, the kernel's server, checksums {}", if checksum { "on" } else { "off" });
+    let title = format!(
+        "Our client, the kernel's server, checksums {}",
+        if checksum { "on" } else { "off" }
+    );
     let columns = [
-        "bytes", "way", "connections", "equal by SHA-256", "MPCapableACKRX", "MPJoinAckRx",
-        "faults counted", "median ms", "Mbit/s",
+        "bytes",
+        "way",
+        "connections",
+        "equal by SHA-256",
+        "MPCapableACKRX",
+        "MPJoinAckRx",
+        "faults counted",
+        "median ms",
+        "Mbit/s",
     ];
     let mut table = Table::new(title, &columns);
     let server = fixture.kernel_server();
@@ -81,7 +90,17 @@ async fn one_size(
     let median = median(times);
     let rate: &dyn Display = &format!("{:.0}", size as f64 * 8.0 / median / 1e6);
     let way: &dyn Display = if way == Way::Up { &"up" } else { &"down" };
-    table.row(&[&size, way, &runs, &runs, &capable, &joins, &0, &format!("{:.2}", median * 1e3), rate]);
+    table.row(&[
+        &size,
+        way,
+        &runs,
+        &runs,
+        &capable,
+        &joins,
+        &0,
+        &format!("{:.2}", median * 1e3),
+        rate,
+    ]);
 }
 
 /// Moves the data over three subflows; seconds from the first byte to the answer.

@@ -4,8 +4,8 @@
 use mpuser_engine::Event;
 use mpuser_engine::error::FallbackReason;
 use mpuser_tests::interop::{
-    Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, assert_engine_content, established,
-    exchange, main as run, receive, send_all, sha256, upload,
+    Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, assert_engine_content,
+    established, exchange, main as run, receive, send_all, sha256, upload,
 };
 use mpuser_tun::lab::{Lab, LabOptions};
 use mpuser_tun::{MptcpListener, MptcpStream, Stack, clock};
@@ -35,13 +35,23 @@ fn at(port: u16) -> SocketAddr {
 }
 
 /// A change of the lab, made without holding up the stack's own thread.
-async fn change(lab: &Lab, what: impl FnOnce(&Lab) -> mpuser_tun::net::Result<()> + Send + 'static) {
+async fn change(
+    lab: &Lab,
+    what: impl FnOnce(&Lab) -> mpuser_tun::net::Result<()> + Send + 'static,
+) {
     let lab = lab.clone();
-    tokio::task::spawn_blocking(move || what(&lab)).await.unwrap().unwrap_or_else(|e| panic!("{e}"));
+    tokio::task::spawn_blocking(move || what(&lab))
+        .await
+        .unwrap()
+        .unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// Does `work` while looking how long the connection stands still: no byte acknowledged or received.
-async fn watched<T>(stream: &MptcpStream, longest: &mut Duration, work: impl Future<Output = T>) -> T {
+async fn watched<T>(
+    stream: &MptcpStream,
+    longest: &mut Duration,
+    work: impl Future<Output = T>,
+) -> T {
     let progress = || stream.info().map(|i| (i.bytes_acked, i.bytes_received));
     let (mut last, mut since) = (progress(), clock::now());
     let looking = async {
@@ -89,8 +99,10 @@ const CUT_SIZE: usize = 24 << 20;
 const RATE: &str = "100mbit";
 
 fn lost_paths(fixture: &Fixture) {
-    let columns = ["loss of", "by", "way", "equal by SHA-256", "s", "longest stall ms", "reinjected bytes"];
-    let title = format!("{} MiB over three paths of {RATE} each, one lost after a third", CUT_SIZE >> 20);
+    let columns =
+        ["loss of", "by", "way", "equal by SHA-256", "s", "longest stall ms", "reinjected bytes"];
+    let title =
+        format!("{} MiB over three paths of {RATE} each, one lost after a third", CUT_SIZE >> 20);
     let mut table = Table::new(title, &columns);
     let server = fixture.kernel_server();
     for (number, (dev, down)) in
@@ -134,7 +146,8 @@ async fn lose(
     // A third of the data has passed by then.
     let cut = async {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        change(lab, move |lab| if down { lab.set_link(dev, false) } else { lab.cut(dev, true) }).await;
+        change(lab, move |lab| if down { lab.set_link(dev, false) } else { lab.cut(dev, true) })
+            .await;
     };
     let hash = if up {
         let work = watched(&stream, &mut longest, write_all(&stream, &data.bytes));
@@ -158,16 +171,33 @@ async fn lose(
 }
 
 fn addresses(fixture: &Fixture) {
-    let mut table =
-        Table::new("The server withdraws an address and announces it again", &["moment", "event", "subflows"]);
+    let mut table = Table::new(
+        "The server withdraws an address and announces it again",
+        &["moment", "event", "subflows"],
+    );
     let server = fixture.kernel_server();
     for path in ["eth1", "eth2", "eth3"] {
         fixture.lab().set_rate(path, Some(RATE)).unwrap();
     }
     let endpoint = |verb: &'static str| {
         move |lab: &Lab| {
-            let argv = ["ip", "mptcp", "endpoint", verb, "192.168.57.101", "id", "1", "dev", "eth2", "signal"];
-            let argv = if verb == "add" { &argv[..] } else { &["ip", "mptcp", "endpoint", "delete", "id", "1"] };
+            let argv = [
+                "ip",
+                "mptcp",
+                "endpoint",
+                verb,
+                "192.168.57.101",
+                "id",
+                "1",
+                "dev",
+                "eth2",
+                "signal",
+            ];
+            let argv = if verb == "add" {
+                &argv[..]
+            } else {
+                &["ip", "mptcp", "endpoint", "delete", "id", "1"]
+            };
             assert!(lab.exec("server", argv)?.success(), "{argv:?}");
             Ok(())
         }
@@ -178,7 +208,8 @@ fn addresses(fixture: &Fixture) {
         let mut stream = stack.connect(at(Peer::SINK)).await.unwrap();
         established(&stream, 3).await;
         let mut events = stream.events();
-        let alive = |stream: &MptcpStream| stream.subflows().iter().filter(|s| s.state == "ESTAB").count();
+        let alive =
+            |stream: &MptcpStream| stream.subflows().iter().filter(|s| s.state == "ESTAB").count();
         let story = async {
             change(lab, endpoint("delete")).await;
             expect(&mut events, |e| matches!(e, Event::AddressRemoved { .. })).await;
@@ -186,7 +217,8 @@ fn addresses(fixture: &Fixture) {
             let left = alive(&stream);
             change(lab, endpoint("add")).await;
             expect(&mut events, |e| matches!(e, Event::AddressAnnounced { .. })).await;
-            let opened = expect(&mut events, |e| matches!(e, Event::SubflowEstablished { .. })).await;
+            let opened =
+                expect(&mut events, |e| matches!(e, Event::SubflowEstablished { .. })).await;
             (closed, left, opened, alive(&stream))
         };
         let (story, ()) = tokio::join!(story, write_all(&stream, &data.bytes));
@@ -217,7 +249,10 @@ async fn expect(events: &mut mpuser_tun::Events, wanted: impl Fn(&Event) -> bool
 }
 
 fn half_close(fixture: &Fixture) {
-    let mut table = Table::new("Ends that close one after the other", &["first to close", "bytes", "equal by SHA-256"]);
+    let mut table = Table::new(
+        "Ends that close one after the other",
+        &["first to close", "bytes", "equal by SHA-256"],
+    );
     let server = fixture.kernel_server();
     fixture.client(&Setup::default(), async |stack| {
         for size in [0, 1, 1421, 1 << 20, 8 << 20] {
@@ -247,7 +282,10 @@ fn half_close(fixture: &Fixture) {
 }
 
 fn resets(fixture: &Fixture) {
-    let mut table = Table::new("Resets in the middle of a transfer", &["by", "what the other end sees", "MP_FASTCLOSE"]);
+    let mut table = Table::new(
+        "Resets in the middle of a transfer",
+        &["by", "what the other end sees", "MP_FASTCLOSE"],
+    );
     let server = fixture.kernel_server();
     fixture.client(&Setup::default(), async |stack| {
         let data = Data::new(64 << 20, 2);
@@ -287,8 +325,10 @@ fn nobody(fixture: &Fixture) {
         for (what, address, kind) in cases {
             let start = clock::now();
             let address: SocketAddr = address.parse().unwrap();
-            let outcome = tokio::time::timeout(Duration::from_secs(10), stack.connect(address)).await;
-            let error = outcome.expect("no outcome within 10 s").expect_err("a connection to nobody");
+            let outcome =
+                tokio::time::timeout(Duration::from_secs(10), stack.connect(address)).await;
+            let error =
+                outcome.expect("no outcome within 10 s").expect_err("a connection to nobody");
             let ms = clock::now().saturating_since(start).as_millis();
             table.row(&[&what, &format!("{:?}", error.kind()), &error, &ms]);
             assert_eq!(error.kind(), kind, "{what}: {error:?}");
@@ -298,7 +338,10 @@ fn nobody(fixture: &Fixture) {
 }
 
 fn plain(fixture: &Fixture) {
-    let mut table = Table::new("Servers that speak plain TCP", &["server", "fallback", "bytes", "equal by SHA-256"]);
+    let mut table = Table::new(
+        "Servers that speak plain TCP",
+        &["server", "fallback", "bytes", "equal by SHA-256"],
+    );
     let ports = "sink:7102 echo:7101";
     let server = fixture.peer("server", "server.py", &format!("tcp {ports}"));
     let base = 7100;
@@ -308,7 +351,12 @@ fn plain(fixture: &Fixture) {
             for size in [1, 1448, 1449, 64 << 10, 16 << 20] {
                 let data = Data::new(size, 3);
                 let mut stream = stack.connect(at(base + 2)).await.unwrap();
-                assert_eq!(upload(&mut stream, &data.bytes).await, data.sha256, "{:#?}", stream.info());
+                assert_eq!(
+                    upload(&mut stream, &data.bytes).await,
+                    data.sha256,
+                    "{:#?}",
+                    stream.info()
+                );
                 assert!(!stream.is_mptcp());
                 drop(stream);
                 let mut stream = stack.connect(at(base + 1)).await.unwrap();
@@ -331,7 +379,10 @@ const SHORT: u64 = 200;
 const PARALLEL: u64 = 50;
 
 fn short(fixture: &Fixture) {
-    let mut table = Table::new("Short connections, one after the other", &["client", "connections", "equal", "per second"]);
+    let mut table = Table::new(
+        "Short connections, one after the other",
+        &["client", "connections", "equal", "per second"],
+    );
     let (server, watch) = (fixture.kernel_server(), Watch::start(fixture, "server"));
     fixture.client(&Setup::default(), async |stack| {
         let start = clock::now();
@@ -354,7 +405,10 @@ fn short(fixture: &Fixture) {
 
 fn parallel(fixture: &Fixture) {
     const SIZE: usize = 512 << 10;
-    let mut table = Table::new("Connections at the same time", &["client", "connections", "bytes each", "equal"]);
+    let mut table = Table::new(
+        "Connections at the same time",
+        &["client", "connections", "bytes each", "equal"],
+    );
     let (server, watch) = (fixture.kernel_server(), Watch::start(fixture, "server"));
     let client = fixture.peer("server", "client.py", "");
     fixture.client(&Setup::default(), async |stack| {

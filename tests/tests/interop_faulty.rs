@@ -1,8 +1,8 @@
 //! Loss, reordering and duplicates on every path, both directions, with the kernel as the peer.
 
 use mpuser_tests::interop::{
-    Data, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, assert_engine_content, established, exchange,
-    full, main as run, receive, upload,
+    Data, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, assert_engine_content, established,
+    exchange, full, main as run, receive, upload,
 };
 use mpuser_tun::device::Faults;
 use mpuser_tun::lab::LabOptions;
@@ -32,8 +32,16 @@ fn faults(fixture: &Fixture, checksum: bool) {
         if checksum { "on" } else { "off" }
     );
     let columns = [
-        "seed", "bytes", "way", "equal by SHA-256", "faults counted", "s", "Mbit/s", "retransmitted",
-        "reinjected", "kernel retransmitted",
+        "seed",
+        "bytes",
+        "way",
+        "equal by SHA-256",
+        "faults counted",
+        "s",
+        "Mbit/s",
+        "retransmitted",
+        "reinjected",
+        "kernel retransmitted",
     ];
     let mut table = Table::new(title, &columns);
     let server = fixture.kernel_server();
@@ -91,5 +99,16 @@ async fn one(
     let kernel = watch.delta().get("TcpRetransSegs").copied().unwrap_or(0);
     let rate = format!("{:.0}", SIZE as f64 * 8.0 / seconds / 1e6);
     let seconds = format!("{seconds:.2}");
-    table.row(&[&seed, &SIZE, &way, &"yes", &0, &seconds, &rate, &again, &info.bytes_retrans, &kernel]);
+    table.row(&[
+        &seed,
+        &SIZE,
+        &way,
+        &"yes",
+        &0,
+        &seconds,
+        &rate,
+        &again,
+        &info.bytes_retrans,
+        &kernel,
+    ]);
 }

@@ -3,8 +3,8 @@
 
 use mpuser_engine::error::FallbackReason;
 use mpuser_tests::interop::{
-    Data, ENGINE, Facts, Fixture, Peer, Scenario, Setup, Table, Watch, assert_engine_content, established,
-    exchange, main as run, median, open_tun, receive, send_all,
+    Data, ENGINE, Facts, Fixture, Peer, Scenario, Setup, Table, Watch, assert_engine_content,
+    established, exchange, main as run, median, open_tun, receive, send_all,
 };
 use mpuser_tun::lab::LabOptions;
 use mpuser_tun::{MptcpListener, MptcpStream, PathConfig, Stack, clock};
@@ -50,8 +50,18 @@ fn joined_by_endpoints(fixture: &Fixture) -> Setup {
         fixture.output("server", &["ip", "mptcp", "endpoint", "add", &own, "dev", &dev, "subflow"]);
         // Our address has a route by the first link only, ...
         let (via, metric) = (format!("192.168.{k}.100"), k.to_string());
-        let route =
-            ["ip", "route", "replace", "10.83.56.0/24", "via", &via, "dev", &dev, "metric", &metric];
+        let route = [
+            "ip",
+            "route",
+            "replace",
+            "10.83.56.0/24",
+            "via",
+            &via,
+            "dev",
+            &dev,
+            "metric",
+            &metric,
+        ];
         fixture.output("server", &route);
     }
     // ... and answers by another link than the question's do not reach a socket bound to that.
@@ -85,7 +95,8 @@ fn all_sizes(fixture: &Fixture, setup: &Setup, title: &str, subflows: usize) {
                 table.row(&[&size, &mode, &runs, &runs, &subflows, &0, &time]);
             }
         }
-        let (counted, connections) = (stack.counters(), SIZES.map(|(_, runs)| runs * 2).iter().sum::<u64>());
+        let (counted, connections) =
+            (stack.counters(), SIZES.map(|(_, runs)| runs * 2).iter().sum::<u64>());
         assert_eq!(counted.mp_capable_ack_rx, connections, "{counted:#?}");
         assert_eq!(counted.mp_join_ack_rx, connections * (subflows as u64 - 1), "{counted:#?}");
     });
@@ -132,11 +143,16 @@ impl Exchange {
         let seconds = clock::now().saturating_since(start).as_secs_f64();
         let info = stream.info().expect(&context);
         let expected = (protocol == "tcp").then_some(FallbackReason::SynWithoutCapable);
-        assert_eq!((info.mptcp, info.fallback), (protocol == "mptcp", expected), "{context}: {info:#?}");
+        assert_eq!(
+            (info.mptcp, info.fallback),
+            (protocol == "mptcp", expected),
+            "{context}: {info:#?}"
+        );
         drop(stream);
         let report: Facts = client.report_async().await;
         assert_eq!(report.error(), None, "{context}: {report:?}\n{info:#?}");
-        let theirs = if mode == "upload" { ["sent_sha256", "answer"] } else { ["received_sha256"; 2] };
+        let theirs =
+            if mode == "upload" { ["sent_sha256", "answer"] } else { ["received_sha256"; 2] };
         for key in theirs {
             assert_eq!(report.text(key), hash, "{context}: {key}\n{info:#?}");
         }
@@ -183,7 +199,8 @@ fn far_devices(fixture: &Fixture) -> Vec<mpuser_tun::device::PlainTun> {
         fixture.output("server", &["ip", "link", "set", &far, "mtu", "1500", "up"]);
         fixture.output("server", &["ip", "address", "add", &own, "dev", &far]);
         let (via, metric) = (format!("192.168.{net}.101"), net.to_string());
-        let route = ["ip", "route", "add", "10.84.0.0/16", "via", &via, "dev", &dev, "metric", &metric];
+        let route =
+            ["ip", "route", "add", "10.84.0.0/16", "via", &via, "dev", &dev, "metric", &metric];
         fixture.output("client", &route);
     }
     devices
@@ -224,7 +241,12 @@ async fn both_ways(mut near: MptcpStream, mut far: MptcpStream, size: usize, see
     let start = clock::now();
     let (a, b) = tokio::join!(exchange(&mut near, &up.bytes), exchange(&mut far, &down.bytes));
     let seconds = clock::now().saturating_since(start).as_secs_f64();
-    assert_eq!((a.1, b.1), (down.sha256, up.sha256), "{size} bytes, seed {seed}: {:#?}", near.info());
+    assert_eq!(
+        (a.1, b.1),
+        (down.sha256, up.sha256),
+        "{size} bytes, seed {seed}: {:#?}",
+        near.info()
+    );
     let _ = near.shutdown().await;
     seconds
 }

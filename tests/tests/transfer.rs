@@ -12,7 +12,13 @@ struct Outcome {
 }
 
 /// Moves `up` bytes to the server and `down` bytes back, and checks every one of them.
-fn transfer(mut world: World, config: ConnectionConfig, up: usize, down: usize, seed: u64) -> Outcome {
+fn transfer(
+    mut world: World,
+    config: ConnectionConfig,
+    up: usize,
+    down: usize,
+    seed: u64,
+) -> Outcome {
     let listener = world.listen(config.clone());
     let client = world.connect(config);
     let mut accepted = None;
@@ -63,7 +69,8 @@ fn three_subflows_share_a_transfer() {
 
 #[test]
 fn both_ends_close_and_nothing_is_left() {
-    let outcome = transfer(World::new(3, three()), ConnectionConfig::default(), 100_000, 100_000, 3);
+    let outcome =
+        transfer(World::new(3, three()), ConnectionConfig::default(), 100_000, 100_000, 3);
     let Outcome { mut world, client, server } = outcome;
     world.run_for(Duration::from_secs(5));
     assert!(world.client.is_quiet() && world.server.is_quiet(), "{:#?}", world.client.info(client));
@@ -146,8 +153,9 @@ fn a_path_cut_in_the_middle_costs_nothing_but_time() {
 #[test]
 fn the_last_end_to_close_hears_of_the_end() {
     let mut world = World::new(5, three());
-    let listener = world.listen(ConnectionConfig::default());
-    let client = world.connect(ConnectionConfig::default());
+    let plain = ConnectionConfig { mptcp: false, ..ConnectionConfig::default() };
+    let listener = world.listen(plain.clone());
+    let client = world.connect(plain);
     let mut accepted = None;
     world.run_until(Duration::from_secs(5), |w| {
         accepted = accepted.or_else(|| w.server.accept(listener));

@@ -41,7 +41,15 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { connection: ConnectionConfig::default(), faults: None, seed: 1, paths: 3, dest: SERVER, dead_subflows: false, snaplen: 128 }
+        Self {
+            connection: ConnectionConfig::default(),
+            faults: None,
+            seed: 1,
+            paths: 3,
+            dest: SERVER,
+            dead_subflows: false,
+            snaplen: 128,
+        }
     }
 }
 
@@ -95,14 +103,18 @@ impl Fixture {
     /// Sets a sysctl of a node.
     pub fn sysctl(&self, node: &str, key: &str, value: &str) {
         let write = || std::fs::write(format!("/proc/sys/{key}"), value);
-        self.lab.in_namespace(node, write).unwrap().unwrap_or_else(|e| panic!("{key}={value}: {e}"));
+        self.lab
+            .in_namespace(node, write)
+            .unwrap()
+            .unwrap_or_else(|e| panic!("{key}={value}: {e}"));
     }
 
     /// Runs a program in a node; what it prints.
     pub fn output(&self, node: &str, argv: &[&str]) -> String {
         let argv: Vec<String> = argv.iter().map(|s| (*s).to_owned()).collect();
         let run = || Command::new(&argv[0]).args(&argv[1..]).output();
-        let out = self.lab.in_namespace(node, run).unwrap().unwrap_or_else(|e| panic!("{argv:?}: {e}"));
+        let out =
+            self.lab.in_namespace(node, run).unwrap().unwrap_or_else(|e| panic!("{argv:?}: {e}"));
         assert!(out.status.success(), "{argv:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8_lossy(&out.stdout).into_owned()
     }
@@ -133,7 +145,11 @@ impl Fixture {
 
     /// Runs a scenario with a stack in the client's namespace: its own TUN devices, routes and runtime. The capture
     /// of all of it is kept if the scenario panics.
-    pub fn client<T: Send>(&self, setup: &Setup, scenario: impl AsyncFnOnce(&Stack) -> T + Send) -> T {
+    pub fn client<T: Send>(
+        &self,
+        setup: &Setup,
+        scenario: impl AsyncFnOnce(&Stack) -> T + Send,
+    ) -> T {
         let kept = Kept(self.capture_path());
         let path = kept.0.clone();
         let outcome = self.lab.in_namespace("client", || on_paths(setup, &path, scenario));
@@ -175,16 +191,25 @@ impl Drop for Kept {
 /// What the kernel says.
 pub fn open_tun(name: &str) -> net::Result<PlainTun> {
     PlainTun::open(name).map_err(|e| {
-        NetError::new(ErrorKind::Permission, format!("cannot open {name}"), e.to_string(), "run as root")
+        NetError::new(
+            ErrorKind::Permission,
+            format!("cannot open {name}"),
+            e.to_string(),
+            "run as root",
+        )
     })
 }
 
-fn on_paths<T>(setup: &Setup, capture: &std::path::Path, scenario: impl AsyncFnOnce(&Stack) -> T) -> T {
+fn on_paths<T>(
+    setup: &Setup,
+    capture: &std::path::Path,
+    scenario: impl AsyncFnOnce(&Stack) -> T,
+) -> T {
     let mut ways = net::discover(setup.dest).unwrap_or_else(|e| panic!("{e}"));
     ways.truncate(setup.paths);
     let options = PathOptions { dest: Some(setup.dest), ..PathOptions::default() };
-    let (mut set, devices) =
-        PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun)).unwrap_or_else(|e| panic!("{e}"));
+    let (mut set, devices) = PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun))
+        .unwrap_or_else(|e| panic!("{e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
         let file = std::fs::File::create(capture).unwrap();
@@ -193,9 +218,10 @@ fn on_paths<T>(setup: &Setup, capture: &std::path::Path, scenario: impl AsyncFnO
         for (index, (plan, device)) in set.paths().iter().zip(devices).enumerate() {
             let seed = setup.seed * 100 + index as u64 * 2;
             let path = match setup.faults {
-                Some(faults) => {
-                    PathConfig::new(Faulty::new(device, faults(seed), faults(seed + 1)), plan.engine)
-                }
+                Some(faults) => PathConfig::new(
+                    Faulty::new(device, faults(seed), faults(seed + 1)),
+                    plan.engine,
+                ),
                 None => PathConfig::new(device, plan.engine),
             };
             builder = builder.path(path.name(plan.egress.dev.clone()));

@@ -53,7 +53,12 @@ fn missing(programs: &[&str]) -> Option<String> {
 ///
 /// # Panics
 /// When nothing can run and the environment says `CI=true`.
-pub fn main(file: &'static str, options: LabOptions, programs: &[&str], scenarios: &[Scenario]) -> ExitCode {
+pub fn main(
+    file: &'static str,
+    options: LabOptions,
+    programs: &[&str],
+    scenarios: &[Scenario],
+) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They share a lab and look at the counters of a whole namespace.
     arguments.test_threads = Some(1);

@@ -62,7 +62,11 @@ impl<'a> Watch<'a> {
         for name in MUST_STAY_ZERO {
             let name = format!("MPTcpExt{name}");
             assert!(self.before.contains_key(&name), "this kernel does not count {name}");
-            assert!(!delta.contains_key(&name), "{context}: {name} moved: {:#?}", mptcp_only(&delta));
+            assert!(
+                !delta.contains_key(&name),
+                "{context}: {name} moved: {:#?}",
+                mptcp_only(&delta)
+            );
         }
     }
 }
