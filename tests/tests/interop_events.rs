@@ -114,7 +114,8 @@ fn lost_paths(fixture: &Fixture) {
             }
             let data = Data::new(CUT_SIZE, number as u64);
             server.ask(CUT_SIZE, number as u64, 3);
-            let row = fixture.client(&Setup::default(), async |stack| {
+            let setup = Setup { dead_subflows: true, ..Setup::default() };
+            let row = fixture.client(&setup, async |stack| {
                 lose(fixture.lab(), stack, &server, dev, down, up, &data).await
             });
             fixture.lab().restore().unwrap();
@@ -226,7 +227,8 @@ fn addresses(fixture: &Fixture) {
         stream.shutdown().await.unwrap();
         let answer = read_to_end(&stream).await;
         assert_eq!(String::from_utf8(answer).unwrap(), data.sha256, "{:#?}", stream.info());
-        assert_eq!((story.1, story.3), (2, 3), "{:#?}", stream.info());
+        // A local address that is free again may have joined the first address meanwhile.
+        assert!(story.1 >= 2 && story.3 >= 3, "{:#?}", stream.info());
     });
     watch.assert_no_fault("addresses");
     println!("{table}");
@@ -341,10 +343,9 @@ fn plain(fixture: &Fixture) {
         &["server", "fallback", "bytes", "equal by SHA-256"],
     );
     let ports = "sink:7102 echo:7101";
-    let tcp = fixture.peer("server", "server.py", &format!("tcp {ports}"));
-    let mptcp = fixture.kernel_server();
-    let cases = [("a TCP socket", &tcp, 7100, "1"), ("net.mptcp.enabled=0", &mptcp, 7000, "0")];
-    for (what, server, base, enabled) in cases {
+    let server = fixture.peer("server", "server.py", &format!("tcp {ports}"));
+    let base = 7100;
+    for (what, enabled) in [("a TCP socket", "1"), ("a TCP socket, net.mptcp.enabled=0", "0")] {
         fixture.sysctl("server", "net/mptcp/enabled", enabled);
         fixture.client(&Setup::default(), async |stack| {
             for size in [1, 1448, 1449, 64 << 10, 16 << 20] {

@@ -148,3 +148,29 @@ fn a_path_cut_in_the_middle_costs_nothing_but_time() {
         assert!(took < Duration::from_secs(3), "victim {victim}: {took:?}");
     }
 }
+
+/// The end that closes last has no TIME-WAIT: the connection is over and given back at the same moment, and the
+/// application is told all the same.
+#[test]
+fn the_last_end_to_close_hears_of_the_end() {
+    let mut world = World::new(5, three());
+    let plain = ConnectionConfig { mptcp: false, ..ConnectionConfig::default() };
+    let listener = world.listen(plain.clone());
+    let client = world.connect(plain);
+    let mut accepted = None;
+    world.run_until(Duration::from_secs(5), |w| {
+        accepted = accepted.or_else(|| w.server.accept(listener));
+        accepted.is_some()
+    });
+    let server = accepted.expect("accepted");
+    world.run_for(Duration::from_secs(1));
+    let now = world.now;
+    world.client.close(now, client);
+    world.run_for(Duration::from_secs(1));
+    let now = world.now;
+    world.server.close(now, server);
+    world.run_for(Duration::from_secs(5));
+    assert!(world.server.info(server).is_none(), "{:#?}", world.server.info(server));
+    let closed = world.events_of(Side::Server).filter(|e| **e == Event::Closed(None)).count();
+    assert_eq!(closed, 1);
+}

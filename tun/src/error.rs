@@ -85,6 +85,7 @@ impl Error {
             },
             Self::Connection(error) => match error {
                 ConnectionError::Refused => ErrorKind::ConnectionRefused,
+                ConnectionError::Unreachable => ErrorKind::HostUnreachable,
                 ConnectionError::ConnectTimeout | ConnectionError::Timeout => ErrorKind::TimedOut,
                 ConnectionError::Reset | ConnectionError::FastClosed => ErrorKind::ConnectionReset,
                 ConnectionError::Aborted | ConnectionError::Protocol => {

@@ -173,6 +173,7 @@ impl Endpoint {
                 entry.has_events = false;
             }
             self.with_events.pop_front();
+            self.forget_if_gone(id);
         }
         None
     }
@@ -203,6 +204,12 @@ impl Endpoint {
             entry.has_events = true;
             self.with_events.push_back(id);
         }
+        self.forget_if_gone(id);
+    }
+
+    /// Forgets a connection that is over, once its last words have been fetched.
+    fn forget_if_gone(&mut self, id: ConnectionId) {
+        let Some(Entry { connection, .. }) = self.connections.get(&id) else { return };
         if connection.is_gone() {
             if self.tokens.get(&connection.own.token) == Some(&id) {
                 self.tokens.remove(&connection.own.token);

@@ -33,6 +33,8 @@ pub struct Setup {
     pub paths: usize,
     /// Where its connections go, so that paths lead there.
     pub dest: IpAddr,
+    /// Connections may still have a subflow on a lost path when all is over, and are aborted then.
+    pub dead_subflows: bool,
     /// Bytes of every packet in the capture that is kept after a failure; 0 is all.
     pub snaplen: usize,
 }
@@ -45,6 +47,7 @@ impl Default for Setup {
             seed: 1,
             paths: 3,
             dest: SERVER,
+            dead_subflows: false,
             snaplen: 128,
         }
     }
@@ -226,7 +229,10 @@ fn on_paths<T>(
         let stack = builder.build().unwrap();
         let outcome = scenario(&stack).await;
         let counters = stack.counters();
-        if let Err(error) = stack.shutdown(CLOSING).await {
+        let limit = if setup.dead_subflows { Duration::ZERO } else { CLOSING };
+        if let Err(error) = stack.shutdown(limit).await
+            && !setup.dead_subflows
+        {
             panic!("connections did not close: {error}\n{counters:#?}");
         }
         outcome

@@ -142,6 +142,10 @@ impl Inner {
 
     fn dispatch(&mut self, now: Instant, id: ConnectionId, event: Event) {
         if !self.conns.contains_key(&id) {
+            // The last words of a connection that was forgotten already, or it would come back as a new one.
+            if !matches!(event, Event::Established { .. }) {
+                return;
+            }
             self.forget_unaccepted();
             // Not from `connect`, so from a listener: it may wait to be accepted.
             self.conns.insert(id, Conn::new(Phase::Connecting, Holder::Listener));

@@ -195,8 +195,8 @@ impl Connection {
         self.finished && self.subflows.iter().all(|s| s.tcp.state() == State::TimeWait)
     }
 
-    /// It can be forgotten.
+    /// It can be forgotten: nobody will ask for it, and its end has been told.
     pub(crate) fn is_gone(&self) -> bool {
-        self.finished && self.released && self.subflows.is_empty()
+        self.finished && self.released && self.subflows.is_empty() && !self.has_events()
     }
 }
