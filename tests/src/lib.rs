@@ -1,4 +1,9 @@
 //! Oracles and helpers shared by the scenarios in `tests/`.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "an oracle that finds something wrong ends its test"
+)]
 
 pub mod scripted;
 pub mod world;

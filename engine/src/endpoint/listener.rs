@@ -65,7 +65,8 @@ impl Listeners {
         let matches = |l: &&(&ListenerId, &Listener)| {
             l.1.local.port() == address.port() && (l.1.local == address || wildcard(l.1))
         };
-        let best = self.by_id.iter().filter(|l| matches(&l)).max_by_key(|(_, l)| l.local == address);
+        let best =
+            self.by_id.iter().filter(|l| matches(&l)).max_by_key(|(_, l)| l.local == address);
         best.map(|(id, _)| *id)
     }
 

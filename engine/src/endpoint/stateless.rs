@@ -5,9 +5,9 @@ use crate::addr::{FourTuple, InterfaceId};
 use crate::error::ResetReason;
 use crate::seq::SeqNum;
 use crate::tcp::{Flags, Segment};
+use crate::wire::OptionBuffer;
 use crate::wire::mptcp::{MpTcpRst, MptcpOption};
 use crate::wire::tcp::{ChecksumMode, TcpHeader, emit};
-use crate::wire::OptionBuffer;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 

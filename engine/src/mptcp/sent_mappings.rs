@@ -57,7 +57,10 @@ impl SentMappings {
 
     /// Data ranges not acknowledged at data level and not yet queued for another subflow; they count as queued
     /// from now on.
-    pub(crate) fn take_unacknowledged(&mut self, data_una: u64) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn take_unacknowledged(
+        &mut self,
+        data_una: u64,
+    ) -> impl Iterator<Item = Range<u64>> {
         self.0.iter_mut().filter_map(move |m| {
             let waiting = !m.reinjected && m.data_range().end > data_una;
             m.reinjected |= waiting;

@@ -202,9 +202,11 @@ impl Connection {
     /// sends it if it fits, and probes if it does not. Nothing else would ever happen.
     fn pick_idle(&self, snapshots: &[SubflowSnapshot]) -> Option<(SubflowId, u64)> {
         let silent = |s: &&Subflow| s.tcp.in_flight() == 0 && s.tcp.unsent() == 0;
-        let target = self.subflows.iter().filter(silent).find_map(|subflow| {
-            snapshots.iter().find(|s| s.id == subflow.id)
-        })?;
+        let target = self
+            .subflows
+            .iter()
+            .filter(silent)
+            .find_map(|subflow| snapshots.iter().find(|s| s.id == subflow.id))?;
         Some((target.id, u64::from(target.mss)))
     }
 
