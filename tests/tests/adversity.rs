@@ -1,5 +1,6 @@
 //! Two endpoints, and what can go wrong between and inside them: readers that are slow, middleboxes that take
 //! options out, paths that end while the connection does.
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::Event;
 use mpuser_engine::addr::ConnectionId;

@@ -1,4 +1,5 @@
 //! Sending at data level: Data ACKs, windows, retransmission and reinjection (RFC 8684 3.3.2, 3.3.5, 3.3.6).
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::Event;
 use mpuser_engine::config::{ConnectionConfig, SchedulerKind};
@@ -212,7 +213,7 @@ fn a_dead_subflow_is_reinjected_at_once() {
     let packets = script.all(&mut second);
     collect(&script, &second, &packets, &mut got);
     assert_eq!(got.values().copied().collect::<Vec<_>>(), data[..got.len()]);
-    assert!(got.len() >= 10_000.min(1_460 * 6), "{}", got.len());
+    assert!(got.len() >= 1_460 * 6, "{}", got.len());
 }
 
 /// The same where this end resets it.

@@ -1,4 +1,5 @@
 //! MP_JOIN on the wire, both roles (RFC 8684 3.2).
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::{AddressId, SocketAddr};
 use mpuser_engine::config::ConnectionConfig;

@@ -1,4 +1,5 @@
 //! REMOVE_ADDR received (RFC 8684 3.4.2), and addresses of this end that go.
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::AddressId;
 use mpuser_engine::config::ConnectionConfig;

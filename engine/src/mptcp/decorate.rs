@@ -250,3 +250,6 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
         data_fin: false,
     });
 }
+
+#[cfg(test)]
+mod tests;
