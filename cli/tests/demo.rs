@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Run, mpuser};
+use common::{Run, lab_allowed, mpuser};
 use serde_json::Value;
 use std::process::Command;
 
@@ -87,7 +87,7 @@ fn demo_in_memory() {
 /// The same with the kernel as peer, where this machine allows it; no lab is left.
 #[test]
 fn demo_with_the_kernel() {
-    if mpuser(&["doctor"]).code != Some(0) {
+    if !lab_allowed("demo_with_the_kernel") {
         return;
     }
     let scratch = Scratch::new("kernel");

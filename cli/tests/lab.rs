@@ -1,10 +1,10 @@
-//! `connect` and `listen` against the kernel's MPTCP in a lab of this test's own. Does nothing where namespaces or
-//! TUN devices are not allowed.
+//! `connect` and `listen` against the kernel's MPTCP in a lab of this test's own. Skipped where namespaces or TUN
+//! devices are not allowed.
 #![expect(clippy::expect_used, reason = "helpers of tests: a panic is the verdict")]
 
 mod common;
 
-use common::{Run, finish, mpuser, pipes};
+use common::{Run, finish, lab_allowed, pipes};
 use mpuser_tun::lab::peer::{KernelClient, Mode, PeerServer, Protocol};
 use mpuser_tun::lab::{self, Lab, LabOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,12 +19,12 @@ struct TestLab(Lab);
 impl TestLab {
     /// `None` where this machine does not allow one.
     fn up(name: &str) -> Option<Self> {
-        if mpuser(&["doctor"]).code != Some(0) {
+        if !lab_allowed(name) {
             return None;
         }
         let name = format!("cli-{name}-{}", std::process::id());
         let options = LabOptions { name, server_signal: false, ..LabOptions::default() };
-        lab::up(&options).ok().map(Self)
+        Some(Self(lab::up(&options).expect("doctor said that a lab can be made")))
     }
 
     fn start(&self, node: &str, args: &[&str]) -> Child {

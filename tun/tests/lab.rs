@@ -12,6 +12,8 @@
 mod paths;
 #[path = "lab/segment.rs"]
 mod segment;
+#[path = "common/skip.rs"]
+mod skip;
 #[path = "lab/support.rs"]
 mod support;
 #[path = "lab/topology.rs"]

@@ -1,9 +1,13 @@
 //! A real TUN device, in a network namespace of its own. Skipped where that is not allowed.
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
 use mpuser_tun::device::{Device, PlainTun};
 use mpuser_tun::{PathConfig, Stack};
+use skip::skipped;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::process::Command;
@@ -48,20 +52,20 @@ fn wait_readable(device: &PlainTun) {
 #[test]
 fn packets_go_to_the_kernel_and_back() {
     if !new_namespace() {
-        eprintln!("skipped: no permission to make a network namespace");
+        skipped("no permission to make a network namespace");
         return;
     }
     let device = match PlainTun::open("mptest%d") {
         Ok(device) => device,
         Err(error) => {
-            eprintln!("skipped: {error}");
+            skipped(&error.to_string());
             return;
         }
     };
     assert_eq!((device.name(), device.offload()), ("mptest0", false));
     assert_eq!(PlainTun::open("mptest0").unwrap_err().kind(), ErrorKind::ResourceBusy);
     if !ip("addr add 10.9.0.1/24 dev mptest0") || !ip("link set mptest0 mtu 1400 up") {
-        eprintln!("skipped: no `ip` command");
+        skipped("no `ip` command");
         return;
     }
     assert_eq!(device.mtu(), 1400);
@@ -92,7 +96,7 @@ fn packets_go_to_the_kernel_and_back() {
 #[test]
 fn a_persistent_device_can_be_attached_to() {
     if !new_namespace() || !ip("tuntap add mptest1 mode tun") {
-        eprintln!("skipped: no permission, or no `ip` command");
+        skipped("no permission, or no `ip` command");
         return;
     }
     for _ in 0..2 {
@@ -108,7 +112,7 @@ fn a_persistent_device_can_be_attached_to() {
 #[test]
 fn a_device_deleted_under_the_stack_takes_its_address_along() {
     if !new_namespace() || !ip("tuntap add mptest3 mode tun") {
-        eprintln!("skipped: no permission, or no `ip` command");
+        skipped("no permission, or no `ip` command");
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

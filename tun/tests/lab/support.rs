@@ -1,17 +1,11 @@
 //! What the tests share.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
+use crate::skip::skipped;
 use mpuser_tun::lab::{self, Lab, LabOptions};
-
-/// Not by `eprintln`: the harness swallows that when the test passes.
-fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped under CI: {why}");
-}
 
 /// False, after saying so, when this is not root; a panic when that must not happen.
 pub(crate) fn require_root(test: &str) -> bool {
