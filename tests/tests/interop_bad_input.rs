@@ -1,7 +1,8 @@
 //! Packets nobody asked for, thrown at the engine while transfers run: none may panic it or damage a stream.
 
 use mpuser_tests::interop::{
-    Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established, exchange, full, main as run,
+    Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established, exchange,
+    full, main as run,
 };
 use mpuser_tun::lab::LabOptions;
 use mpuser_tun::{MptcpListener, clock};
@@ -81,7 +82,9 @@ fn report(
     }
     println!("{table}");
     let mut table = Table::new("What the engine counted", &["counter", "value"]);
-    for (name, value) in counters.iter().filter(|(n, v)| *v > 0 && (n.starts_with("Mpuser") || n.contains("Join"))) {
+    for (name, value) in
+        counters.iter().filter(|(n, v)| *v > 0 && (n.starts_with("Mpuser") || n.contains("Join")))
+    {
         table.row(&[&name, &value]);
     }
     println!("{table}");

@@ -47,7 +47,10 @@ async fn serve_one(listener: &MptcpListener) -> bool {
 }
 
 fn server(fixture: &Fixture) {
-    let mut table = Table::new("curl from a hyper server over MptcpListener", &["curl", "bytes", "protocol", "equal"]);
+    let mut table = Table::new(
+        "curl from a hyper server over MptcpListener",
+        &["curl", "bytes", "protocol", "equal"],
+    );
     fixture.client(&Setup::default(), async |stack| {
         let listener = MptcpListener::bind(stack, (Ipv4Addr::UNSPECIFIED, PORT)).await.unwrap();
         for size in SIZES {

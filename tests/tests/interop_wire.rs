@@ -24,7 +24,7 @@ fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture).args(["-Y", filter, "-T", "fields"]);
     for preference in [
-        "tcp.analyze_mptcp:TRUE",
+        "tcp.analyze_sequence_numbers:TRUE",
         "tcp.relative_sequence_numbers:FALSE",
         "mptcp.analyze_mappings:TRUE",
         "mptcp.relative_sequence_numbers:TRUE",
@@ -55,7 +55,10 @@ fn dissected(fixture: &Fixture, checksum: bool) {
         drop(stream);
         assert_eq!(server.report_async().await.error(), None);
     };
-    let title = format!("tshark on a capture of 2 MiB echoed, checksums {}", if checksum { "on" } else { "off" });
+    let title = format!(
+        "tshark on a capture of 2 MiB echoed, checksums {}",
+        if checksum { "on" } else { "off" }
+    );
     let mut table = Table::new(title, &["question", "answer"]);
     fixture.captured(&setup, scenario, |capture, ()| {
         look(capture, &mut table);
@@ -66,18 +69,27 @@ fn dissected(fixture: &Fixture, checksum: bool) {
 
 fn look(capture: &Path, table: &mut Table) {
     let packets = tshark(capture, "tcp", &["mptcp.stream"]);
-    let mut streams: Vec<_> = packets.iter().map(|p| p[0].clone()).filter(|s| !s.is_empty()).collect();
+    let mut streams: Vec<_> =
+        packets.iter().map(|p| p[0].clone()).filter(|s| !s.is_empty()).collect();
     streams.sort();
     streams.dedup();
     assert_eq!(streams, ["0"], "MPTCP connections");
     table.row(&[&"packets", &packets.len()]);
     table.row(&[&"MPTCP connections (mptcp.stream)", &streams.len()]);
+    // tshark misses a mapping on a pure ACK behind the last one, too; there is nothing to map.
     let questions = [
         ("malformed packets", "_ws.malformed"),
-        ("packets whose options tshark calls invalid", "tcp.option_len && _ws.expert.message contains \"option\""),
-        ("bad checksums from us", "ip.src == 10.83.0.0/16 && (tcp.checksum.status == 0 || ip.checksum.status == 0)"),
-        ("complaints of its MPTCP dissector", "_ws.expert && (mptcp.connection.echoed_key_mismatch || \
-          mptcp.connection.missing_algorithm || mptcp.connection.unsupported_algorithm || mptcp.dss.missing_mapping)"),
+        ("invalid lengths of options", "tcp.option.len.invalid"),
+        (
+            "bad checksums from us",
+            "ip.src == 10.83.0.0/16 && (tcp.checksum.status == 0 || ip.checksum.status == 0)",
+        ),
+        (
+            "complaints of its MPTCP dissector",
+            "_ws.expert && (mptcp.connection.echoed_key_mismatch || \
+          mptcp.connection.missing_algorithm || mptcp.connection.unsupported_algorithm || \
+          (mptcp.dss.missing_mapping && tcp.len > 0))",
+        ),
         ("protocol errors it sees", "_ws.expert.severity == error"),
     ];
     for (what, filter) in questions {
@@ -106,8 +118,11 @@ fn verify(capture: &Path, table: &mut Table) {
         capture,
         "tcp.options.mptcp.subtype == 1",
         &[
-            "tcp.stream", "tcp.options.mptcp.recvtok", "tcp.options.mptcp.sendrand",
-            "tcp.options.mptcp.sendtrunchmac", "tcp.options.mptcp.sendhmac",
+            "tcp.stream",
+            "tcp.options.mptcp.recvtok",
+            "tcp.options.mptcp.sendrand",
+            "tcp.options.mptcp.sendtrunchmac",
+            "tcp.options.mptcp.sendhmac",
         ],
     );
     let (mut ours, mut theirs) = (BTreeMap::new(), BTreeMap::new());
@@ -121,7 +136,11 @@ fn verify(capture: &Path, table: &mut Table) {
         } else if !join[3].is_empty() {
             theirs.insert(stream.clone(), Nonce(number(&join[2]) as u32));
             let hmac = join_hmac(server, client, theirs[stream], ours[stream]);
-            assert_eq!(number(&join[3]), u64::from_be_bytes(hmac.leftmost64()), "SYN/ACK: {join:?}");
+            assert_eq!(
+                number(&join[3]),
+                u64::from_be_bytes(hmac.leftmost64()),
+                "SYN/ACK: {join:?}"
+            );
             short += 1;
         } else {
             let hmac = join_hmac(client, server, ours[stream], theirs[stream]);
@@ -136,7 +155,11 @@ fn verify(capture: &Path, table: &mut Table) {
     let announced = tshark(
         capture,
         "tcp.options.mptcp.addaddrtrunchmac",
-        &["tcp.options.mptcp.addrid", "tcp.options.mptcp.ipv4", "tcp.options.mptcp.addaddrtrunchmac"],
+        &[
+            "tcp.options.mptcp.addrid",
+            "tcp.options.mptcp.ipv4",
+            "tcp.options.mptcp.addaddrtrunchmac",
+        ],
     );
     for add in &announced {
         let id = AddressId(number(&add[0]) as u8);
