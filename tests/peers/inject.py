@@ -57,13 +57,18 @@ def listen():
             del seen[:-200]
 
 
+def somebody():
+    """Addresses that exist: answers to others would only fill the neighbour table of the whole machine."""
+    return socket.inet_aton(f"192.168.{rng.randrange(56, 59)}.101")
+
+
 def noise():
     protocol = rng.choice([6, 6, 6, 1, 17, rng.randrange(256)])
-    return ip(rng.randbytes(rng.randrange(0, 200)), rng.randbytes(4), protocol)
+    return ip(rng.randbytes(rng.randrange(0, 200)), somebody(), protocol)
 
 
 def stranger():
-    source = rng.choice([b"\xc0\xa8\x38\x65", rng.randbytes(4)])
+    source = somebody()
     options = rng.randbytes(rng.randrange(0, 11) * 4)
     offset = (5 + len(options) // 4) << 4
     port = rng.choice([7000, 7001, rng.randrange(1, 65536)])
@@ -73,12 +78,14 @@ def stranger():
 
 
 def repeated(packet):
-    return packet
+    # The checksum of a packet to be sent may be left to the device.
+    source = packet[12:16]
+    return ip(with_checksum(packet[20:], source), source)
 
 
 def broken(packet):
     """Some bits of the segment flipped, the checksum left as it was."""
-    packet = bytearray(packet)
+    packet = bytearray(repeated(packet))
     for _ in range(rng.randrange(1, 5)):
         packet[rng.randrange(20, len(packet))] ^= 1 << rng.randrange(8)
     # Flips may cancel out in the sum.
@@ -108,6 +115,7 @@ def inject():
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
     while True:
+        time.sleep(0.0001)  # to disturb, not to starve
         live = rng.choice(seen) if seen else None
         kind = rng.choice([noise, stranger, repeated, broken, cut, outside])
         if kind in (noise, stranger):

@@ -1,4 +1,10 @@
 //! Packets nobody asked for, thrown at the engine while transfers run: none may panic it or damage a stream.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is the verdict"
+)]
 
 use mpuser_tests::interop::{
     Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established, exchange,

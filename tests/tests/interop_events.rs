@@ -1,5 +1,11 @@
 //! What happens to connections on the way: paths cut, links taken down, addresses withdrawn, ends closed one by one,
 //! resets, refusals, plain TCP; and many connections at once. The peer is the kernel.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is the verdict"
+)]
 
 use mpuser_engine::Event;
 use mpuser_engine::error::FallbackReason;
@@ -175,7 +181,6 @@ fn addresses(fixture: &Fixture) {
         "The server withdraws an address and announces it again",
         &["moment", "event", "subflows"],
     );
-    let server = fixture.kernel_server();
     for path in ["eth1", "eth2", "eth3"] {
         fixture.lab().set_rate(path, Some(RATE)).unwrap();
     }

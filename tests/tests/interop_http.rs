@@ -1,4 +1,10 @@
 //! HTTP over the streams: a hyper server for the kernel's curl, and a hyper client for Python's server.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is the verdict"
+)]
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};

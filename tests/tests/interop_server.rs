@@ -1,5 +1,11 @@
 //! Our listener with the kernel's clients: Multipath TCP with joins of both kinds, and plain TCP; and with our own
 //! client.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is the verdict"
+)]
 
 use mpuser_engine::error::FallbackReason;
 use mpuser_tests::interop::{

@@ -1,4 +1,10 @@
 //! What tshark makes of a run: one MPTCP connection, nothing malformed, no complaint, and every token and HMAC right.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is the verdict"
+)]
 
 use mpuser_engine::addr::AddressId;
 use mpuser_engine::crypto::{Key, Nonce, add_addr_hmac, join_hmac};
@@ -24,7 +30,7 @@ fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture).args(["-Y", filter, "-T", "fields"]);
     for preference in [
-        "tcp.analyze_mptcp:TRUE",
+        "tcp.analyze_sequence_numbers:TRUE",
         "tcp.relative_sequence_numbers:FALSE",
         "mptcp.analyze_mappings:TRUE",
         "mptcp.relative_sequence_numbers:TRUE",
@@ -33,7 +39,9 @@ fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     ] {
         command.args(["-o", preference]);
     }
-    fields.iter().for_each(|field| drop(command.args(["-e", field])));
+    for field in fields {
+        command.args(["-e", field]);
+    }
     let out = command.output().unwrap();
     let complaint = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "tshark {filter}: {complaint}");
@@ -76,12 +84,10 @@ fn look(capture: &Path, table: &mut Table) {
     assert_eq!(streams, ["0"], "MPTCP connections");
     table.row(&[&"packets", &packets.len()]);
     table.row(&[&"MPTCP connections (mptcp.stream)", &streams.len()]);
+    // tshark misses a mapping on a pure ACK behind the last one, too; there is nothing to map.
     let questions = [
         ("malformed packets", "_ws.malformed"),
-        (
-            "packets whose options tshark calls invalid",
-            "tcp.option_len && _ws.expert.message contains \"option\"",
-        ),
+        ("invalid lengths of options", "tcp.option.len.invalid"),
         (
             "bad checksums from us",
             "ip.src == 10.83.0.0/16 && (tcp.checksum.status == 0 || ip.checksum.status == 0)",
@@ -89,7 +95,8 @@ fn look(capture: &Path, table: &mut Table) {
         (
             "complaints of its MPTCP dissector",
             "_ws.expert && (mptcp.connection.echoed_key_mismatch || \
-          mptcp.connection.missing_algorithm || mptcp.connection.unsupported_algorithm || mptcp.dss.missing_mapping)",
+          mptcp.connection.missing_algorithm || mptcp.connection.unsupported_algorithm || \
+          (mptcp.dss.missing_mapping && tcp.len > 0))",
         ),
         ("protocol errors it sees", "_ws.expert.severity == error"),
     ];

@@ -80,7 +80,7 @@ impl Drop for Fixture {
 impl Fixture {
     /// Builds the lab; its name is the process' own, so that files may run at the same time.
     pub(super) fn up(file: &'static str, options: LabOptions) -> Self {
-        let name = format!("i{}-{file}", std::process::id());
+        let name = format!("i{}-{}", std::process::id(), file.replace('_', "-"));
         let lab = lab::up(&LabOptions { name, ..options }).unwrap_or_else(|e| panic!("{e}"));
         Self { lab, file, test: "", captures: AtomicU32::new(0) }
     }
