@@ -94,6 +94,9 @@ impl Session {
         peer: Option<IpAddr>,
         printer: &Printer,
     ) -> Result<Self, Failure> {
+        if let Some(note) = shared_interfaces(ways.len(), net::physical_paths(ways)) {
+            printer.line(&note);
+        }
         let options = PathOptions { dest: peer, nat: setup.nat, ..PathOptions::default() };
         let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
         for line in paths.recovered() {
@@ -192,6 +195,14 @@ pub(crate) async fn settle(stream: &MptcpStream) {
 /// States of the data level in which something is still to be sent or received (RFC 8684 Appendix D).
 fn under_way(state: &str) -> bool {
     !matches!(state, "TIME-WAIT" | "CLOSED")
+}
+
+/// Paths that leave by one interface fail together, and nobody should take them for more than they are.
+fn shared_interfaces(paths: usize, physical: usize) -> Option<String> {
+    let plural = if physical == 1 { "" } else { "s" };
+    (physical < paths).then(|| {
+        format!("note: {paths} paths leave by {physical} interface{plural}: {physical} physical path{plural}")
+    })
 }
 
 /// What is in the way, before anything is changed.
@@ -317,6 +328,13 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser as _;
+
+    #[test]
+    fn paths_that_share_an_interface_are_reported() {
+        assert_eq!(shared_interfaces(2, 2), None);
+        let note = shared_interfaces(2, 1).expect("a note");
+        assert_eq!(note, "note: 2 paths leave by 1 interface: 1 physical path");
+    }
 
     #[test]
     fn loopback_is_refused_with_a_reason() {
