@@ -1,5 +1,11 @@
 //! What happens to connections on the way: paths cut, links taken down, addresses withdrawn, ends closed one by one,
 //! resets, refusals, plain TCP; and many connections at once. The peer is the kernel.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is the report"
+)]
 
 use mpuser_engine::Event;
 use mpuser_engine::error::FallbackReason;

@@ -1,4 +1,5 @@
 //! Loss, reordering and duplicates on every path, both directions, with the kernel as the peer.
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use mpuser_tests::interop::{
     Data, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, assert_engine_content, established,

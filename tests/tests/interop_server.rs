@@ -1,5 +1,6 @@
 //! Our listener with the kernel's clients: Multipath TCP with joins of both kinds, and plain TCP; and with our own
 //! client.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
 
 use mpuser_engine::error::FallbackReason;
 use mpuser_tests::interop::{

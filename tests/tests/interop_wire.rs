@@ -1,4 +1,5 @@
 //! What tshark makes of a run: one MPTCP connection, nothing malformed, no complaint, and every token and HMAC right.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is the report")]
 
 use mpuser_engine::addr::AddressId;
 use mpuser_engine::crypto::{Key, Nonce, add_addr_hmac, join_hmac};
