@@ -1,10 +1,5 @@
 //! Packets nobody asked for, thrown at the engine while transfers run: none may panic it or damage a stream.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a panic is the verdict"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use mpuser_tests::interop::{
     Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established, exchange,

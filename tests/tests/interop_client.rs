@@ -1,10 +1,5 @@
 //! Our client against the kernel's server: every size, each way, with and without DSS checksums.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a panic is the verdict"
-)]
+#![expect(clippy::expect_used, reason = "a panic is the report")]
 
 use mpuser_tests::interop::{
     Data, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established, full, main as run,

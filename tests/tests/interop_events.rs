@@ -1,10 +1,10 @@
 //! What happens to connections on the way: paths cut, links taken down, addresses withdrawn, ends closed one by one,
 //! resets, refusals, plain TCP; and many connections at once. The peer is the kernel.
-#![allow(
-    clippy::expect_used,
+#![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    reason = "a panic is the verdict"
+    reason = "a panic is the report"
 )]
 
 use mpuser_engine::Event;
@@ -181,7 +181,7 @@ fn addresses(fixture: &Fixture) {
         "The server withdraws an address and announces it again",
         &["moment", "event", "subflows"],
     );
-    let _server = fixture.kernel_server();
+    let server = fixture.kernel_server();
     for path in ["eth1", "eth2", "eth3"] {
         fixture.lab().set_rate(path, Some(RATE)).unwrap();
     }

@@ -1,10 +1,5 @@
 //! Loss, reordering and duplicates on every path, both directions, with the kernel as the peer.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a panic is the verdict"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use mpuser_tests::interop::{
     Data, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, assert_engine_content, established,

@@ -1,10 +1,5 @@
 //! HTTP over the streams: a hyper server for the kernel's curl, and a hyper client for Python's server.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a panic is the verdict"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};

@@ -1,11 +1,6 @@
 //! Our listener with the kernel's clients: Multipath TCP with joins of both kinds, and plain TCP; and with our own
 //! client.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a panic is the verdict"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
 
 use mpuser_engine::error::FallbackReason;
 use mpuser_tests::interop::{

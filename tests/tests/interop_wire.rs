@@ -1,10 +1,5 @@
 //! What tshark makes of a run: one MPTCP connection, nothing malformed, no complaint, and every token and HMAC right.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a panic is the verdict"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is the report")]
 
 use mpuser_engine::addr::AddressId;
 use mpuser_engine::crypto::{Key, Nonce, add_addr_hmac, join_hmac};
@@ -39,9 +34,7 @@ fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     ] {
         command.args(["-o", preference]);
     }
-    for field in fields {
-        command.args(["-e", field]);
-    }
+    fields.iter().for_each(|field| drop(command.args(["-e", field])));
     let out = command.output().unwrap();
     let complaint = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "tshark {filter}: {complaint}");

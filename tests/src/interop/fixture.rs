@@ -35,6 +35,8 @@ pub struct Setup {
     pub dest: IpAddr,
     /// Connections may still have a subflow on a lost path when all is over, and are aborted then.
     pub dead_subflows: bool,
+    /// A capture is written, and kept after a failure.
+    pub capture: bool,
     /// Bytes of every packet in the capture that is kept after a failure; 0 is all.
     pub snaplen: usize,
 }
@@ -48,6 +50,7 @@ impl Default for Setup {
             paths: 3,
             dest: SERVER,
             dead_subflows: false,
+            capture: true,
             snaplen: 128,
         }
     }
@@ -79,7 +82,8 @@ impl Drop for Fixture {
 
 impl Fixture {
     /// Builds the lab; its name is the process' own, so that files may run at the same time.
-    pub(super) fn up(file: &'static str, options: LabOptions) -> Self {
+    #[must_use]
+    pub fn up(file: &'static str, options: LabOptions) -> Self {
         let name = format!("i{}-{}", std::process::id(), file.replace('_', "-"));
         let lab = lab::up(&LabOptions { name, ..options }).unwrap_or_else(|e| panic!("{e}"));
         Self { lab, file, test: "", captures: AtomicU32::new(0) }
@@ -212,9 +216,11 @@ fn on_paths<T>(
         .unwrap_or_else(|e| panic!("{e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
-        let file = std::fs::File::create(capture).unwrap();
-        let writer = CaptureWriter::new(file).snaplen(setup.snaplen);
-        let mut builder = Stack::builder().connection(setup.connection.clone()).capture(writer);
+        let mut builder = Stack::builder().connection(setup.connection.clone());
+        if setup.capture {
+            let file = std::fs::File::create(capture).unwrap();
+            builder = builder.capture(CaptureWriter::new(file).snaplen(setup.snaplen));
+        }
         for (index, (plan, device)) in set.paths().iter().zip(devices).enumerate() {
             let seed = setup.seed * 100 + index as u64 * 2;
             let path = match setup.faults {
