@@ -34,7 +34,9 @@ fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     ] {
         command.args(["-o", preference]);
     }
-    fields.iter().for_each(|field| drop(command.args(["-e", field])));
+    for field in fields {
+        command.args(["-e", field]);
+    }
     let out = command.output().unwrap();
     let complaint = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "tshark {filter}: {complaint}");
