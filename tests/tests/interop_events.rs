@@ -181,7 +181,7 @@ fn addresses(fixture: &Fixture) {
         "The server withdraws an address and announces it again",
         &["moment", "event", "subflows"],
     );
-    let server = fixture.kernel_server();
+    let _server = fixture.kernel_server();
     for path in ["eth1", "eth2", "eth3"] {
         fixture.lab().set_rate(path, Some(RATE)).unwrap();
     }
