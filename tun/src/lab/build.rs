@@ -195,12 +195,13 @@ pub(super) fn cut(state: &LabState, path: &LabPath, cut: bool) -> Result<()> {
 }
 
 fn absent_is_fine(result: Result<String>) -> Result<()> {
-    const ABSENT: [&str; 5] = [
+    const ABSENT: [&str; 6] = [
         "Cannot find specified qdisc",
         "Invalid handle",
         "handle of zero",
         "No such file",
         "Cannot find device",
+        "No such device",
     ];
     match result {
         Err(e) if e.kind == ErrorKind::Command && ABSENT.iter().any(|a| e.because.contains(a)) => {
