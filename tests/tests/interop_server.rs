@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Scenario { name: "kernel_clients_with_checksums", run: checksums },
         Scenario { name: "kernel_clients_with_plain_tcp", run: plain },
         Scenario { name: "our_own_client", run: ourselves },
+        Scenario { name: "a_path_lost_in_the_middle", run: lost_paths },
     ];
     // Here the kernel is the client: it announces nothing.
     let options = LabOptions { server_signal: false, ..LabOptions::default() };
@@ -101,6 +102,39 @@ fn all_sizes(fixture: &Fixture, setup: &Setup, title: &str, subflows: usize) {
         assert_eq!(counted.mp_capable_ack_rx, connections, "{counted:#?}");
         assert_eq!(counted.mp_join_ack_rx, connections * (subflows as u64 - 1), "{counted:#?}");
     });
+    println!("{table}");
+}
+
+/// The kernel's client has three ways to us, and loses one of them after a third of the data.
+fn lost_paths(fixture: &Fixture) {
+    let columns = ["loss of", "way", "equal by SHA-256", "s", "reinjections"];
+    let title =
+        "24 MiB over three paths of 100mbit each, a kernel client, our listener, one path cut";
+    let mut table = Table::new(title, &columns);
+    let setup = Setup { dead_subflows: true, ..joined_by_endpoints(fixture) };
+    let client = fixture.peer("server", "client.py", "");
+    for dev in ["eth1", "eth2", "eth3"] {
+        for mode in ["upload", "download"] {
+            for path in ["eth1", "eth2", "eth3"] {
+                fixture.lab().set_rate(path, Some("100mbit")).unwrap();
+            }
+            let lab = fixture.lab().clone();
+            let (seconds, again) = fixture.client(&setup, async |stack| {
+                let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+                let listener = MptcpListener::bind(stack, any).await.unwrap();
+                let what =
+                    Exchange { mode, size: 24 << 20, seed: 1, subflows: 3, protocol: "mptcp" };
+                let cut = async {
+                    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+                    tokio::task::spawn_blocking(move || lab.cut(dev, true).unwrap()).await.unwrap();
+                };
+                let (outcome, ()) = tokio::join!(what.run(&listener, &client), cut);
+                (outcome.0, stack.counters().mptcp_retrans)
+            });
+            fixture.lab().restore().unwrap();
+            table.row(&[&dev, &mode, &"yes", &format!("{seconds:.2}"), &again]);
+        }
+    }
     println!("{table}");
 }
 
