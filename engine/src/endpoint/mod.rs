@@ -151,7 +151,7 @@ impl Endpoint {
             }
             let deadline = connection.poll_timeout();
             self.schedule.rest(id, deadline);
-            self.tidy(now, id);
+            self.tidy(id);
         }
         None
     }
@@ -182,11 +182,11 @@ impl Endpoint {
     fn serve(&mut self, now: Instant, id: ConnectionId) {
         self.open_joins(now, id);
         self.schedule.activate(id);
-        self.tidy(now, id);
+        self.tidy(id);
     }
 
     /// Keeps demultiplexing, listeners, events and the table of connections in line with one connection.
-    fn tidy(&mut self, _now: Instant, id: ConnectionId) {
+    fn tidy(&mut self, id: ConnectionId) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
         let connection = &mut entry.connection;
         for tuple in connection.removed.drain(..) {

@@ -145,34 +145,26 @@ impl Endpoint {
             return Err(ResetReason::MptcpError);
         };
         let socket = Socket::accept(now, params, segment);
-        let connection = &mut entry.connection;
-        let subflow_id = connection.next_subflow_id();
         let state = Join { own_nonce, peer_nonce: Some(join.nonce) };
-        let ids = (local_id, join.address_id);
-        let mut subflow = Subflow::new(subflow_id, tuple, egress(local), ids, Some(state), socket);
-        subflow.backup_local = local.backup;
-        subflow.backup_remote = join.backup;
-        connection.subflows.push(subflow);
-        self.demux.insert(tuple, (id, subflow_id));
+        let (ids, backup) = ((local_id, join.address_id), (local.backup, join.backup));
+        let connection = &mut entry.connection;
+        let subflow = connection.add_join(tuple, egress(local), ids, state, backup, socket);
+        self.demux.insert(tuple, (id, subflow));
         self.serve(now, id);
         Ok(())
     }
 
     /// Opens the subflows the path manager asks for.
     pub(super) fn open_joins(&mut self, now: Instant, id: ConnectionId) {
-        loop {
-            let locals: Vec<IpAddr> = match self.connections.get(&id) {
-                Some(entry) if entry.connection.wants_joins() => {
-                    self.addresses.as_slice().iter().map(|a| a.address).collect()
-                }
-                _ => return,
-            };
-            let Some(entry) = self.connections.get_mut(&id) else { return };
-            let Some(target) = entry.connection.next_join(&locals) else { return };
+        if !self.connections.get(&id).is_some_and(|entry| entry.connection.wants_joins()) {
+            return;
+        }
+        let locals: Vec<IpAddr> = self.addresses.as_slice().iter().map(|a| a.address).collect();
+        while let Some(entry) = self.connections.get_mut(&id)
+            && let Some(target) = entry.connection.next_join(&locals)
+        {
             // A target that cannot be opened was named once and will not come again.
-            if self.join(now, id, target.local, target.remote).is_err() {
-                continue;
-            }
+            let _ = self.join(now, id, target.local, target.remote);
         }
     }
 
@@ -196,16 +188,14 @@ impl Endpoint {
         let local_id = self.local_id(id, local.address);
         let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
         let connection = &mut entry.connection;
-        let subflow_id = connection.next_subflow_id();
         let ids = (local_id, connection.paths.remote_id(remote.ip()));
         let state = Join { own_nonce, peer_nonce: None };
         let socket = Socket::connect(now, params);
-        let mut subflow = Subflow::new(subflow_id, tuple, egress(&local), ids, Some(state), socket);
-        subflow.backup_local = local.backup;
-        connection.subflows.push(subflow);
-        self.demux.insert(tuple, (id, subflow_id));
+        let backup = (local.backup, false);
+        let subflow = connection.add_join(tuple, egress(&local), ids, state, backup, socket);
+        self.demux.insert(tuple, (id, subflow));
         self.schedule.activate(id);
-        Ok(subflow_id)
+        Ok(subflow)
     }
 
     /// The identifier a connection uses for a local address: 0 for that of its first subflow [JOIN-2].

@@ -3,6 +3,7 @@
 use super::decorate::{MetaView, decorate};
 use super::mapping::MappingQueue;
 use super::scheduler::SubflowSnapshot;
+use super::send_queue::SendQueue;
 use super::sent_mappings::{SentMapping, SentMappings};
 use crate::addr::{AddressId, FourTuple, InterfaceId, SubflowId};
 use crate::config::ConnectionConfig;
@@ -201,6 +202,21 @@ impl Subflow {
         self.phase = Phase::Closing;
         self.aborted = true;
         self.tcp.abort();
+    }
+
+    /// Ends the subflow in the way its state allows: an attempt with a RST, all else with a FIN.
+    pub(crate) fn close_or_give_up(&mut self) {
+        match self.phase {
+            Phase::Handshake => self.reset(ResetReason::Unspecified),
+            _ => self.close(),
+        }
+    }
+
+    /// Queues what it carries, and nobody has acknowledged at data level, for the other subflows.
+    pub(crate) fn hand_over(&mut self, queue: &mut SendQueue) {
+        for range in self.sent.take_unacknowledged(queue.una()) {
+            queue.reinject(range, self.id);
+        }
     }
 
     /// Ends the subflow with a FIN [ADDR-28].

@@ -1,6 +1,6 @@
 //! A device around another that loses, duplicates, reorders and delays packets, repeatably.
 
-use super::{Device, Received, split};
+use super::{Device, Received, split, whole};
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::{Duration, Instant};
@@ -204,10 +204,7 @@ impl<D: Device> Device for Faulty<D> {
     ) -> io::Result<()> {
         let mut lane = lock(&self.sending);
         let mut push = |headers: &[u8], payload: &[u8]| {
-            let mut packet = BytesMut::with_capacity(headers.len() + payload.len());
-            packet.extend_from_slice(headers);
-            packet.extend_from_slice(payload);
-            lane.admit(now, packet.freeze());
+            lane.admit(now, whole(headers, payload));
             self.flush(now, &mut lane)
         };
         match segment_size {

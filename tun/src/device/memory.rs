@@ -1,6 +1,6 @@
 //! Two devices joined by a link in memory: two stacks talk without TUN and without privileges.
 
-use super::{Device, Received, split};
+use super::{Device, Received, split, whole};
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -220,13 +220,11 @@ impl Device for MemoryDevice {
         segment_size: Option<u16>,
     ) -> io::Result<()> {
         let push = |headers: &[u8], payload: &[u8]| {
-            let mut packet = BytesMut::with_capacity(headers.len() + payload.len());
-            packet.extend_from_slice(headers);
-            packet.extend_from_slice(payload);
+            let packet = whole(headers, payload);
             if packet.len() > usize::from(self.mtu) {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "packet exceeds the MTU"));
             }
-            self.push(now, packet.freeze());
+            self.push(now, packet);
             Ok(())
         };
         match segment_size {

@@ -89,6 +89,14 @@ const ARENA: usize = 64 * 1024;
 /// A packet up to this size gets memory of its own: one that waits in a receive queue must not keep a whole arena.
 const SMALL_PACKET: usize = 512;
 
+/// One packet of its two parts, for devices that keep packets.
+fn whole(headers: &[u8], payload: &[u8]) -> Bytes {
+    let mut packet = BytesMut::with_capacity(headers.len() + payload.len());
+    packet.extend_from_slice(headers);
+    packet.extend_from_slice(payload);
+    packet.freeze()
+}
+
 /// Reads one packet of at most `max` bytes from a packet-per-read descriptor into `arena`.
 fn read_packet(fd: BorrowedFd<'_>, arena: &mut BytesMut, max: usize) -> io::Result<Bytes> {
     if arena.capacity() < max {

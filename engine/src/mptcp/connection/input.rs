@@ -278,9 +278,7 @@ impl Connection {
             return;
         }
         counters.dss_no_match_tcp += 1;
-        if let Some(subflow) = self.subflows.get_mut(index) {
-            subflow.reset(ResetReason::MiddleboxInterference);
-        }
+        self.reset_subflow(index, ResetReason::MiddleboxInterference);
     }
 
     fn receive(&mut self, offset: u64, data: Bytes, counters: &mut Counters) {

@@ -35,10 +35,7 @@ impl Connection {
             self.last_end = subflow.tcp.end();
             let was_established = subflow.phase != Phase::Handshake || subflow.join.is_none();
             let (id, tuple, cause) = (subflow.id, subflow.tuple, subflow.ending());
-            let una = self.send.una();
-            for range in subflow.sent.take_unacknowledged(una) {
-                self.send.reinject(range, id);
-            }
+            subflow.hand_over(&mut self.send);
             if was_established || cause != SubflowEnd::Finished {
                 self.emit(Event::SubflowClosed { subflow: id, tuple, cause });
             }
@@ -47,11 +44,8 @@ impl Connection {
 
     /// Data carried by subflows that are closing has to go another way.
     pub(super) fn reinject_closing(&mut self) {
-        let una = self.send.una();
         for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Closing) {
-            for range in subflow.sent.take_unacknowledged(una) {
-                self.send.reinject(range, subflow.id);
-            }
+            subflow.hand_over(&mut self.send);
         }
     }
 
@@ -61,10 +55,7 @@ impl Connection {
             return;
         }
         for subflow in self.subflows.iter_mut().filter(|s| s.phase != Phase::Closing) {
-            match subflow.phase {
-                Phase::Handshake => subflow.reset(ResetReason::Unspecified),
-                _ => subflow.close(),
-            }
+            subflow.close_or_give_up();
         }
     }
 
@@ -166,7 +157,6 @@ impl Connection {
     /// The subflow at `index` has been silent for too long: others carry its data from now on ([DACK-9]: its own
     /// retransmissions go on).
     pub(super) fn on_suspect(&mut self, index: usize, counters: &mut Counters) {
-        let una = self.send.una();
         let others = self.subflows.iter().enumerate().any(|(i, s)| i != index && s.is_usable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         if !others {
@@ -174,11 +164,9 @@ impl Connection {
         }
         subflow.stale = true;
         counters.subflow_stale += 1;
-        let id = subflow.id;
-        for range in subflow.sent.take_unacknowledged(una) {
-            self.send.reinject(range, id);
-        }
-        self.emit(Event::SubflowStale { subflow: id, stale: true });
+        subflow.hand_over(&mut self.send);
+        let subflow = subflow.id;
+        self.emit(Event::SubflowStale { subflow, stale: true });
     }
 
     /// Time to try again to resume a connection that has no subflow left.

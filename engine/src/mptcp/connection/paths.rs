@@ -1,12 +1,12 @@
 //! Subflows come and go by request: of the path manager, the application, a router or an interface.
 
 use super::Connection;
-use crate::addr::{FourTuple, IpAddr, SubflowId};
+use crate::addr::{AddressId, FourTuple, IpAddr, SubflowId};
 use crate::error::{ConnectionError, ResetReason, SubflowError};
 use crate::mptcp::path_manager::JoinTarget;
-use crate::mptcp::subflow::{Phase, Subflow};
+use crate::mptcp::subflow::{Egress, Join, Phase, Subflow};
 use crate::seq::SeqNum;
-use crate::tcp::Segment;
+use crate::tcp::{Segment, Socket};
 use crate::time::Instant;
 use alloc::vec::Vec;
 
@@ -36,6 +36,23 @@ impl Connection {
             && alive <= self.config.max_extra_subflows
     }
 
+    /// Adds a joining subflow.
+    pub(crate) fn add_join(
+        &mut self,
+        tuple: FourTuple,
+        egress: Egress,
+        ids: (AddressId, AddressId),
+        join: Join,
+        backup: (bool, bool),
+        socket: Socket,
+    ) -> SubflowId {
+        let id = self.next_subflow_id();
+        let mut subflow = Subflow::new(id, tuple, egress, ids, Some(join), socket);
+        (subflow.backup_local, subflow.backup_remote) = backup;
+        self.subflows.push(subflow);
+        id
+    }
+
     /// Local port of the first subflow.
     pub(crate) const fn first_local_port(&self) -> u16 {
         self.paths.first_local().port()
@@ -50,10 +67,7 @@ impl Connection {
     pub(crate) fn remove_subflow(&mut self, id: SubflowId) -> Result<(), SubflowError> {
         let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
         if let Some(subflow) = self.subflows.get_mut(index) {
-            match subflow.phase {
-                Phase::Handshake => subflow.reset(ResetReason::Unspecified),
-                _ => subflow.close(),
-            }
+            subflow.close_or_give_up();
         }
         self.reinject_closing();
         Ok(())
