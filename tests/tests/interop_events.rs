@@ -218,8 +218,18 @@ fn addresses(fixture: &Fixture) {
             |stream: &MptcpStream| stream.subflows().iter().filter(|s| s.state == "ESTAB").count();
         let story = async {
             change(lab, endpoint("delete")).await;
-            expect(&mut events, |e| matches!(e, Event::AddressRemoved { .. })).await;
-            let closed = expect(&mut events, |e| matches!(e, Event::SubflowClosed { .. })).await;
+            // The kernel's RST comes on the subflow itself, its REMOVE_ADDR on another path: in any order.
+            let (mut removed, mut closed) = (false, None);
+            while !removed || closed.is_none() {
+                let either = |e: &Event| {
+                    matches!(e, Event::AddressRemoved { .. } | Event::SubflowClosed { .. })
+                };
+                match expect(&mut events, either).await {
+                    Event::AddressRemoved { .. } => removed = true,
+                    event => closed = Some(event),
+                }
+            }
+            let closed = closed.unwrap();
             let left = alive(&stream);
             change(lab, endpoint("add")).await;
             expect(&mut events, |e| matches!(e, Event::AddressAnnounced { .. })).await;
