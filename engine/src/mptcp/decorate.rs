@@ -123,7 +123,7 @@ fn syn(
 ) -> Option<MptcpOption> {
     let Some(join) = &subflow.join else {
         // [HEU-8]: a middlebox may drop SYNs with unknown options; after some tries the option is left out.
-        return (plan.transmissions < config.mp_capable_syns).then(|| {
+        return (plan.transmissions <= config.syn_retrans_before_tcp_fallback).then(|| {
             let flags = handshake::own_flags(config.checksum);
             MptcpOption::Capable(MpCapable::Syn { version: handshake::VERSION, flags })
         });
