@@ -224,8 +224,9 @@ fn manifest(of: &str) -> String {
 fn crates_depend_downwards() {
     for (member, below) in [
         ("engine", &[][..]),
+        ("sim", &["mpuser-engine"]),
         ("tun", &["mpuser-engine"]),
-        ("cli", &["mpuser-engine", "mpuser-tun"]),
+        ("cli", &["mpuser-engine", "mpuser-sim", "mpuser-tun"]),
     ] {
         let manifest = manifest(member);
         for section in ["[dependencies]", "[dev-dependencies]"] {
