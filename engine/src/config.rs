@@ -99,6 +99,96 @@ impl SchedulerKind {
     pub const NAMES: &'static [&'static str] = &["minrtt", "rr"];
 }
 
+/// What an endpoint is for: the flags of `ip mptcp endpoint`. An endpoint without any only fixes an identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointFlags {
+    /// Announce it to peers (ADD_ADDR, RFC 8684 3.4.1).
+    pub signal: bool,
+    /// Open subflows from it.
+    pub subflow: bool,
+    /// Ask peers to use subflows of it as backup only (RFC 8684 3.2, 3.3.8).
+    pub backup: bool,
+    /// Open a subflow from it to every address of the peer.
+    pub fullmesh: bool,
+}
+
+impl EndpointFlags {
+    /// The words of the flags that are set, in the order `ip mptcp endpoint show` prints them.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let Self { signal, subflow, backup, fullmesh } = self;
+        let all =
+            [(signal, "signal"), (subflow, "subflow"), (backup, "backup"), (fullmesh, "fullmesh")];
+        all.into_iter().filter(|(set, _)| *set).map(|(_, word)| word)
+    }
+}
+
+/// How many subflows a connection may have: the limits of `ip mptcp limits`, 0 to 8 each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most subflows beside the first.
+    pub subflows: usize,
+    /// Most addresses announced by the peer that subflows are opened to.
+    pub add_addr_accepted: usize,
+}
+
+impl Default for Limits {
+    /// The largest values: who wants MPTCP wants subflows. The kernel has 2 and 0.
+    fn default() -> Self {
+        Self { subflows: 8, add_addr_accepted: 8 }
+    }
+}
+
+/// Who opens subflows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathManagerKind {
+    /// By endpoint flags and limits, as today's kernel does.
+    #[default]
+    Kernel,
+    /// Nobody: only subflows opened by hand, or by the peer (`default` of the v0.9x kernels).
+    Default,
+    /// A subflow for every pair of addresses (`fullmesh` of the v0.9x kernels).
+    Fullmesh,
+    /// This many subflows over the first pair of addresses, on different ports.
+    Ndiffports(u8),
+    /// A subflow through each listed gateway.
+    Binder,
+}
+
+impl PathManagerKind {
+    /// The path manager of this name: `kernel`, `default` (or `none`), `fullmesh`, `ndiffports` (2 subflows) or
+    /// `ndiffports=N` (1 to 8), `binder`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "kernel" => Some(Self::Kernel),
+            "default" | "none" => Some(Self::Default),
+            "fullmesh" => Some(Self::Fullmesh),
+            "ndiffports" => Some(Self::Ndiffports(2)),
+            "binder" => Some(Self::Binder),
+            _ => {
+                let number = name.strip_prefix("ndiffports=")?.parse().ok()?;
+                (1..=8).contains(&number).then_some(Self::Ndiffports(number))
+            }
+        }
+    }
+
+    /// Its name, without a number.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Default => "default",
+            Self::Fullmesh => "fullmesh",
+            Self::Ndiffports(_) => "ndiffports",
+            Self::Binder => "binder",
+        }
+    }
+
+    /// Every name [`Self::from_name`] takes, without a number.
+    pub const NAMES: &'static [&'static str] =
+        &["kernel", "default", "fullmesh", "ndiffports", "binder"];
+}
+
 /// Keepalive probes of a subflow (RFC 9293 3.8.4). Off unless set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
