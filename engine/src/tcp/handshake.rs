@@ -161,7 +161,7 @@ impl Socket {
     pub fn reconnect(&mut self, now: Instant) {
         let ticks = now.saturating_since(self.handshake.first_sent).as_micros() / 4;
         let mut params = self.params.clone();
-        params.iss = params.iss + (ticks as u32).wrapping_add(1);
+        params.iss += (ticks as u32).wrapping_add(1);
         *self = Self::connect(now, params);
     }
 
