@@ -56,6 +56,9 @@ impl Endpoint {
         if !unique {
             self.counters.mp_fallback_token_init += 1;
             connection.set_offer(Err(FallbackReason::NoUniqueToken));
+        } else if connection.has_token() && self.destinations.is_blackholed(now, remote.ip()) {
+            self.counters.mp_capable_syn_tx_disabled += 1;
+            connection.set_offer(Err(FallbackReason::Blackhole));
         }
         let params = self.open_params(now, &connection.config, &local, &tuple);
         let socket = Socket::connect(now, params);

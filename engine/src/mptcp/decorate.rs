@@ -12,7 +12,8 @@ use crate::tcp::{PlanKind, SegmentPlan};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
-    CapableFlags, Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption, WireDataSeq,
+    CapableFlags, Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption,
+    WireDataSeq,
 };
 
 /// What the options of a segment depend on beyond the subflow itself: values of the connection.
@@ -131,7 +132,7 @@ fn syn(
 ) -> Option<MptcpOption> {
     let Some(join) = &subflow.join else {
         // [HEU-8]: a middlebox may drop SYNs with unknown options; after some tries the option is left out.
-        return (plan.transmissions < config.mp_capable_syns).then(|| {
+        return (plan.transmissions <= config.syn_retrans_before_tcp_fallback).then(|| {
             let flags = meta.flags();
             MptcpOption::Capable(MpCapable::Syn { version: handshake::VERSION, flags })
         });

@@ -14,6 +14,7 @@ mod timeout;
 use super::close::Close;
 use super::decorate::MetaView;
 use super::handshake::{Agreement, Offer};
+use super::lesson::Lesson;
 use super::path_manager::PathManager;
 use super::recv_queue::RecvQueue;
 use super::scheduler::{self, Scheduler, SubflowSnapshot};
@@ -104,6 +105,8 @@ pub(crate) struct Connection {
     last_end: Option<SocketEnd>,
     bytes_sent: u64,
     bytes_retrans: u64,
+    /// What the endpoint should remember about the destination.
+    pub(crate) lessons: Vec<Lesson>,
     /// Four-tuples the endpoint should forget.
     pub(crate) removed: Vec<FourTuple>,
 }
@@ -172,6 +175,7 @@ impl Connection {
             last_end: None,
             bytes_sent: 0,
             bytes_retrans: 0,
+            lessons: Vec::new(),
             removed: Vec::new(),
             config,
         };

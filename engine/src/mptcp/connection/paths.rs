@@ -70,6 +70,11 @@ impl Connection {
         self.paths.first_local().ip()
     }
 
+    /// Remote address of the first subflow.
+    pub(crate) const fn first_remote_address(&self) -> IpAddr {
+        self.paths.first_remote().ip()
+    }
+
     /// Closes one subflow by the application's wish.
     pub(crate) fn remove_subflow(&mut self, id: SubflowId) -> Result<(), SubflowError> {
         let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
