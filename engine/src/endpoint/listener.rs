@@ -84,6 +84,10 @@ impl Listeners {
         }
     }
 
+    pub(super) fn ready(&self, id: ListenerId) -> usize {
+        self.by_id.get(&id).map_or(0, |listener| listener.ready.len())
+    }
+
     pub(super) fn accept(&mut self, id: ListenerId) -> Option<ConnectionId> {
         self.by_id.get_mut(&id)?.ready.pop_front()
     }
