@@ -7,8 +7,13 @@ use crate::time::Duration;
 pub struct EndpointConfig {
     /// Most connections at once; further SYNs are dropped and `connect` refuses. Default 65 536.
     pub max_connections: usize,
-    /// Most stateless replies (RST) waiting to be sent. Default 64: a flood must not grow memory.
+    /// Most stateless replies (RST, SYN/ACK) waiting to be sent. Default 64: a flood must not grow memory.
     pub max_stateless_replies: usize,
+    /// Most RSTs a second for segments that belong to no connection, give or take a quarter. Default 1 000.
+    pub max_resets_per_second: u32,
+    /// Handshakes of clients under way at once, all listeners together; beyond that (or beyond a listener's backlog)
+    /// SYNs are answered without keeping anything (SYN cookies, RFC 4987). Default 1 024.
+    pub max_half_open: usize,
     /// First port of the range connections draw from. Default 32 768, as Linux.
     pub ephemeral_ports: (u16, u16),
     /// How long a destination that answered only a SYN without MP_CAPABLE is spoken to in plain TCP, doubled by each
@@ -24,6 +29,8 @@ impl Default for EndpointConfig {
         Self {
             max_connections: 65_536,
             max_stateless_replies: 64,
+            max_resets_per_second: 1_000,
+            max_half_open: 1_024,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
             max_destinations: 1_024,

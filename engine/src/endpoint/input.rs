@@ -78,25 +78,29 @@ impl Endpoint {
             self.counters.mp_join_syn_rx += 1;
             let refusal = self.accept_join(now, local, tuple, segment, &join).err();
             if refusal.is_some() {
-                return self.reply_reset(local, tuple, segment, refusal);
+                return self.reply_reset(now, local, tuple, segment, refusal);
             }
             return;
         }
         if is_syn && self.accept_connection(now, local, tuple, segment, options) {
             return;
         }
+        if self.accept_remembered(now, local, tuple, segment, options) {
+            return;
+        }
         self.counters.no_socket += 1;
-        self.reply_reset(local, tuple, segment, None);
+        self.reply_reset(now, local, tuple, segment, None);
     }
 
-    fn reply_reset(
+    pub(super) fn reply_reset(
         &mut self,
+        now: Instant,
         local: &LocalAddress,
         tuple: FourTuple,
         segment: &Segment,
         reason: Option<ResetReason>,
     ) {
-        if !self.stateless.reset(local, tuple, segment, reason) {
+        if !self.stateless.reset(now, &mut self.rng, local, tuple, segment, reason) {
             self.counters.stateless_drop += 1;
         }
     }

@@ -78,12 +78,16 @@ impl Endpoint {
     ) -> bool {
         let Some(listener_id) = self.listeners.find(tuple.local) else { return false };
         let Some(listener) = self.listeners.get(listener_id) else { return false };
-        if !listener.has_room() || self.connections.len() >= self.config.max_connections {
+        if !listener.has_place() || self.connections.len() >= self.config.max_connections {
             // Dropped, not refused: the client tries again, as with the kernel.
             self.counters.listen_drops += 1;
             return true;
         }
         let config = listener.config.clone();
+        if !listener.has_room() || self.listeners.half_open() >= self.config.max_half_open {
+            self.answer_and_forget(now, local, tuple, segment, options, &config);
+            return true;
+        }
         let mut offer = handshake::on_syn(&options.signals);
         self.counters.mp_capable_syn_rx += u64::from(offer.is_ok());
         let (key, unique) = self.draw_key();
@@ -103,7 +107,7 @@ impl Endpoint {
         true
     }
 
-    fn add_first(
+    pub(super) fn add_first(
         &mut self,
         mut connection: Box<Connection>,
         local: &LocalAddress,
@@ -210,14 +214,14 @@ impl Endpoint {
         self.addresses.get(address).map_or(AddressId(0), |(_, id)| id)
     }
 
-    fn next_id(&mut self) -> ConnectionId {
+    pub(super) fn next_id(&mut self) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
         id
     }
 
     /// A key whose token is not in use [INI-8] [INI-9]; false when none was found.
-    fn draw_key(&mut self) -> (Key, bool) {
+    pub(super) fn draw_key(&mut self) -> (Key, bool) {
         let mut key = Key::random(&mut self.rng);
         for _ in 1..KEY_DRAWS {
             if !self.tokens.contains_key(&key.facts().token) {
@@ -250,7 +254,7 @@ impl Endpoint {
             })
     }
 
-    fn open_params(
+    pub(super) fn open_params(
         &self,
         now: Instant,
         config: &ConnectionConfig,
