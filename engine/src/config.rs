@@ -254,7 +254,8 @@ pub struct ConnectionConfig {
     pub checksum: bool,
     /// Scheduler. Default lowest RTT.
     pub scheduler: SchedulerKind,
-    /// Bytes the application may have written and the peer not yet acknowledged. Default 4 MiB.
+    /// Bytes the application may have written and the peer not yet acknowledged; at least
+    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
     pub send_buffer: usize,
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
