@@ -1,6 +1,9 @@
 //! Every limit and choice, with its default and the reason for it.
 
+mod behaviour;
+
 use crate::time::Duration;
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
@@ -280,6 +283,14 @@ pub struct ConnectionConfig {
     /// Send data sequence numbers and Data ACKs in 32 bits while the low half is far from wrapping (RFC 8684
     /// 3.3.1 [DSS-16]). Default false, as Linux.
     pub short_data_seq: bool,
+    /// Take joins to the address and port of the first subflow. Default true; false sends flag C (RFC 8684 3.1
+    /// [INI-20]) and refuses them.
+    pub allow_join_initial_addr_port: bool,
+    /// Retransmission timeouts in a row without progress that make a subflow stale, where
+    /// [`Behaviour::early_suspicion`] does not come first. Default 4, as Linux (K31).
+    pub stale_loss_cnt: u32,
+    /// Where RFC 8684 and Linux part. Default the RFC.
+    pub behaviour: Behaviour,
 }
 
 impl Default for ConnectionConfig {
@@ -299,6 +310,9 @@ impl Default for ConnectionConfig {
             retry_refused_as_tcp: true,
             close_timeout: Duration::from_secs(60),
             short_data_seq: false,
+            allow_join_initial_addr_port: true,
+            stale_loss_cnt: 4,
+            behaviour: Behaviour::default(),
         }
     }
 }

@@ -241,6 +241,7 @@ impl Connection {
             peer_key: self.peer.map(|p| p.key),
             peer_token: self.peer.map_or(0, |p| p.facts.token.0),
             checksum: self.checksum,
+            deny_join_initial: !self.config.allow_join_initial_addr_port,
             data_base: self.send_base(),
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
