@@ -1,6 +1,9 @@
 //! Every limit and choice, with its default and the reason for it.
 
+mod behaviour;
+
 use crate::time::Duration;
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
@@ -261,7 +264,8 @@ pub struct ConnectionConfig {
     pub checksum: bool,
     /// Scheduler. Default lowest RTT.
     pub scheduler: SchedulerKind,
-    /// Bytes the application may have written and the peer not yet acknowledged. Default 4 MiB.
+    /// Bytes the application may have written and the peer not yet acknowledged; at least
+    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
     pub send_buffer: usize,
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
@@ -286,6 +290,14 @@ pub struct ConnectionConfig {
     /// Send data sequence numbers and Data ACKs in 32 bits while the low half is far from wrapping (RFC 8684
     /// 3.3.1 [DSS-16]). Default false, as Linux.
     pub short_data_seq: bool,
+    /// Take joins to the address and port of the first subflow. Default true; false sends flag C (RFC 8684 3.1
+    /// [INI-20]) and refuses them.
+    pub allow_join_initial_addr_port: bool,
+    /// Retransmission timeouts in a row without progress that make a subflow stale, where
+    /// [`Behaviour::early_suspicion`] does not come first. Default 4, as Linux (K31).
+    pub stale_loss_cnt: u32,
+    /// Where RFC 8684 and Linux part. Default the RFC.
+    pub behaviour: Behaviour,
 }
 
 impl Default for ConnectionConfig {
@@ -305,6 +317,9 @@ impl Default for ConnectionConfig {
             retry_refused_as_tcp: true,
             close_timeout: Duration::from_secs(60),
             short_data_seq: false,
+            allow_join_initial_addr_port: true,
+            stale_loss_cnt: 4,
+            behaviour: Behaviour::default(),
         }
     }
 }

@@ -141,7 +141,7 @@ impl Endpoint {
             self.counters.mp_join_no_token_found += 1;
             return Err(ResetReason::MptcpError);
         };
-        if !entry.connection.is_joinable() {
+        if !entry.connection.is_joinable() || entry.connection.denies_join_to(tuple.local) {
             self.counters.mp_join_rejected += 1;
             return Err(ResetReason::AdministrativelyProhibited);
         }

@@ -246,7 +246,7 @@ impl Subflow {
             ack: plan.ack,
             flags: plan.flags,
             window: plan.window,
-            urgent: 0,
+            urgent: 0, // a mapping is never broken into [DSS-10]
         };
         let mode = if self.egress.checksum_offload {
             ChecksumMode::PseudoHeaderOnly
