@@ -12,7 +12,7 @@ use crate::mptcp::handshake::{self, Offer};
 use crate::seq::SeqNum;
 use crate::tcp::{Flags, OpenParams, Segment, SegmentOptions, Socket, Timestamps};
 use crate::time::Instant;
-use crate::wire::mptcp::{MpCapable, MptcpOption};
+use crate::wire::mptcp::{CapableFlags, MpCapable, MptcpOption};
 use crate::wire::{OptionBuffer, TcpOptions};
 use alloc::boxed::Box;
 
@@ -33,7 +33,9 @@ impl Endpoint {
         let mut answer = cookie_options(now, &params, syn);
         if let Some(offer) = offer.filter(|_| config.mptcp) {
             if let Some(sender_key) = self.unused_cookie_key(&tuple, syn.seq, now) {
-                let flags = handshake::own_flags(config.checksum || offer.checksum);
+                let deny_join_initial = !config.allow_join_initial_addr_port;
+                let checksum = config.checksum || offer.checksum;
+                let flags = CapableFlags::new(checksum, deny_join_initial);
                 let version = handshake::VERSION;
                 let option = MpCapable::SynAck { version, flags, sender_key };
                 answer.push_mptcp(&MptcpOption::Capable(option));
