@@ -17,6 +17,9 @@ pub struct EndpointConfig {
     /// Handshakes of clients under way at once, all listeners together; beyond that (or beyond a listener's backlog)
     /// SYNs are answered without keeping anything (SYN cookies, RFC 4987). Default 1 024.
     pub max_half_open: usize,
+    /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
+    /// answered and kept in a small table that forgets at random. Default 256.
+    pub max_half_open_joins: usize,
     /// First port of the range connections draw from. Default 32 768, as Linux.
     pub ephemeral_ports: (u16, u16),
     /// How long a destination that answered only a SYN without MP_CAPABLE is spoken to in plain TCP, doubled by each
@@ -34,6 +37,7 @@ impl Default for EndpointConfig {
             max_stateless_replies: 64,
             max_resets_per_second: 1_000,
             max_half_open: 1_024,
+            max_half_open_joins: 256,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
             max_destinations: 1_024,

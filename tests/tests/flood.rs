@@ -1,5 +1,5 @@
 //! More SYNs than anybody wants to keep: answers without state, and good clients among them (RFC 4987, RFC 8684 3.1).
-#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::{IpAddr, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};

@@ -8,6 +8,7 @@ use crate::config::ConnectionConfig;
 use crate::crypto::Key;
 use crate::error::FallbackReason;
 use crate::mptcp::connection::Connection;
+use crate::mptcp::decorate::tcp_options;
 use crate::mptcp::handshake::{self, Offer};
 use crate::seq::SeqNum;
 use crate::tcp::{Flags, OpenParams, Segment, SegmentOptions, Socket, Timestamps};
@@ -152,23 +153,14 @@ impl Endpoint {
 
 /// TCP's own options of an answer of which nothing is kept. What does not fit into the timestamp is not agreed on.
 fn cookie_options(now: Instant, params: &OpenParams, syn: &Segment) -> OptionBuffer {
-    let mut answer = OptionBuffer::new();
-    answer.push_mss(params.mss);
-    let Some(theirs) = syn.options.timestamps.filter(|_| params.config.timestamps) else {
-        return answer;
-    };
-    let agreed = SegmentOptions {
-        sack_permitted: syn.options.sack_permitted && params.config.sack,
-        ..syn.options
-    };
-    if agreed.sack_permitted {
-        answer.push_sack_permitted();
+    let mut answer = SegmentOptions { mss: Some(params.mss), ..SegmentOptions::default() };
+    if let Some(theirs) = syn.options.timestamps.filter(|_| params.config.timestamps) {
+        let sack_permitted = syn.options.sack_permitted && params.config.sack;
+        let clock = (now.as_millis() as u32).wrapping_add(params.timestamp_offset);
+        let value = SynCookies::timestamp(clock, syn.options.window_scale, sack_permitted);
+        answer.timestamps = Some(Timestamps { value, echo: theirs.value });
+        answer.sack_permitted = sack_permitted;
+        answer.window_scale = syn.options.window_scale.map(|_| params.window_scale.shift());
     }
-    let clock = (now.as_millis() as u32).wrapping_add(params.timestamp_offset);
-    let value = SynCookies::timestamp(clock, &agreed);
-    answer.push_timestamps(Timestamps { value, echo: theirs.value });
-    if agreed.window_scale.is_some() {
-        answer.push_window_scale(params.window_scale.shift());
-    }
-    answer
+    tcp_options(&answer)
 }

@@ -1,13 +1,12 @@
 //! A packet comes in: checked, decoded, and handed to the connection it belongs to.
 
+use super::joins::join_syn;
 use super::{Endpoint, LocalAddress};
 use crate::addr::{FourTuple, InterfaceId, SocketAddr};
-use crate::crypto::Token;
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
 use crate::wire::ip::protocol;
-use crate::wire::mptcp::{MpJoin, MptcpOption};
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
 use bytes::Bytes;
@@ -85,7 +84,9 @@ impl Endpoint {
         if is_syn && self.accept_connection(now, local, tuple, segment, options) {
             return;
         }
-        if self.accept_remembered(now, local, tuple, segment, options) {
+        if self.accept_waiting_join(now, tuple, segment, options)
+            || self.accept_remembered(now, local, tuple, segment, options)
+        {
             return;
         }
         self.counters.no_socket += 1;
@@ -126,24 +127,6 @@ impl Endpoint {
         }
         self.serve(now, id);
     }
-}
-
-/// What an MP_JOIN SYN asks for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct JoinSyn {
-    pub(super) token: Token,
-    pub(super) nonce: crate::crypto::Nonce,
-    pub(super) address_id: crate::addr::AddressId,
-    pub(super) backup: bool,
-}
-
-fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
-    options.signals.iter().find_map(|option| match option {
-        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => {
-            Some(JoinSyn { token, nonce, address_id, backup })
-        }
-        _ => None,
-    })
 }
 
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {

@@ -9,6 +9,7 @@ mod destinations;
 mod flood;
 mod info;
 mod input;
+mod joins;
 mod listener;
 mod open;
 mod schedule;
@@ -32,6 +33,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use destinations::Destinations;
 pub use info::{ConnectionInfo, SubflowInfo};
+use joins::Joins;
 use listener::Listeners;
 use schedule::Schedule;
 use secrets::Secrets;
@@ -95,6 +97,7 @@ pub struct Endpoint {
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
     cookies: SynCookies,
+    joins: Joins,
     destinations: Destinations,
     counters: Counters,
     next_connection: u64,
@@ -117,6 +120,7 @@ impl Endpoint {
             rng,
             secrets,
             cookies,
+            joins: Joins::default(),
             addresses: Addresses::default(),
             connections: BTreeMap::new(),
             demux: BTreeMap::new(),

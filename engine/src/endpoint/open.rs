@@ -1,11 +1,10 @@
 //! Connections and subflows are made here, in all four ways: active and passive, first and joined.
 
-use super::input::JoinSyn;
 use super::{Endpoint, Entry, LocalAddress};
 use crate::addr::{AddressId, ConnectionId, FourTuple, IpAddr, SocketAddr, SubflowId};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, Nonce};
-use crate::error::{ConnectError, FallbackReason, ResetReason, SubflowError};
+use crate::error::{ConnectError, FallbackReason, SubflowError};
 use crate::mptcp::connection::Connection;
 use crate::mptcp::handshake;
 use crate::mptcp::subflow::{Egress, Join, Subflow};
@@ -126,41 +125,6 @@ impl Endpoint {
         self.connections.insert(id, Entry { connection, listener, has_events: false });
     }
 
-    /// An MP_JOIN SYN [JOIN-5] [JOIN-6]; the error is the reason of the RST that answers it.
-    pub(super) fn accept_join(
-        &mut self,
-        now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
-        join: &JoinSyn,
-    ) -> Result<(), ResetReason> {
-        let id = self.tokens.get(&join.token).copied();
-        let entry = id.and_then(|id| self.connections.get(&id)).filter(|e| e.connection.is_mptcp());
-        let (Some(id), Some(entry)) = (id, entry) else {
-            self.counters.mp_join_no_token_found += 1;
-            return Err(ResetReason::MptcpError);
-        };
-        if !entry.connection.is_joinable() || entry.connection.denies_join_to(tuple.local) {
-            self.counters.mp_join_rejected += 1;
-            return Err(ResetReason::AdministrativelyProhibited);
-        }
-        let params = self.open_params(now, &entry.connection.config, local, &tuple);
-        let own_nonce = Nonce::random(&mut self.rng);
-        let local_id = self.local_id(id, local.address);
-        let Some(entry) = self.connections.get_mut(&id) else {
-            return Err(ResetReason::MptcpError);
-        };
-        let socket = Socket::accept(now, params, segment);
-        let state = Join { own_nonce, peer_nonce: Some(join.nonce) };
-        let (ids, backup) = ((local_id, join.address_id), (local.backup, join.backup));
-        let connection = &mut entry.connection;
-        let subflow = connection.add_join(tuple, egress(local), ids, state, backup, socket);
-        self.demux.insert(tuple, (id, subflow));
-        self.serve(now, id);
-        Ok(())
-    }
-
     /// Opens the subflows the path manager asks for.
     pub(super) fn open_joins(&mut self, now: Instant, id: ConnectionId) {
         if !self.connections.get(&id).is_some_and(|entry| entry.connection.wants_joins()) {
@@ -206,7 +170,7 @@ impl Endpoint {
     }
 
     /// The identifier a connection uses for a local address: 0 for that of its first subflow [JOIN-2].
-    fn local_id(&self, id: ConnectionId, address: IpAddr) -> AddressId {
+    pub(super) fn local_id(&self, id: ConnectionId, address: IpAddr) -> AddressId {
         let first = self.connections.get(&id).map(|e| e.connection.first_local_address());
         if first == Some(address) {
             return AddressId(0);
@@ -273,6 +237,6 @@ impl Endpoint {
     }
 }
 
-const fn egress(local: &LocalAddress) -> Egress {
+pub(super) const fn egress(local: &LocalAddress) -> Egress {
     Egress { interface: local.interface, checksum_offload: local.checksum_offload }
 }

@@ -75,9 +75,9 @@ impl SynCookies {
 
     /// TSval of the answer: the clock, at most 31 ticks slow, with window scale and SACK in its low bits. The clock
     /// then never goes back for what follows.
-    pub(super) fn timestamp(clock: u32, options: &SegmentOptions) -> u32 {
-        let scale = options.window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
-        let bits = scale | if options.sack_permitted { SACK_BIT } else { 0 };
+    pub(super) fn timestamp(clock: u32, window_scale: Option<u8>, sack_permitted: bool) -> u32 {
+        let scale = window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
+        let bits = scale | if sack_permitted { SACK_BIT } else { 0 };
         let value = (clock & !OPTION_BITS) | bits;
         if value.wrapping_sub(clock) as i32 > 0 {
             value.wrapping_sub(OPTION_BITS + 1)

@@ -167,6 +167,12 @@ impl Socket {
         self.recv.on_advertised(window, u32::from(self.params.mss), field, true);
     }
 
+    /// This end opened.
+    #[must_use]
+    pub fn is_active_open(&self) -> bool {
+        self.handshake.active
+    }
+
     /// Opens anew after the peer refused: the SYN that follows may look different to it. The sequence number is the one
     /// the clock of RFC 6528 would give now, so that what the first SYN is still answered with fits nothing.
     pub fn reconnect(&mut self, now: Instant) {
