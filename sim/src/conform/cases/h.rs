@@ -122,7 +122,8 @@ fn h04(p: &mut Probe<'_>) -> Run {
     let data = p.wait_for(&mut flow, ANSWER, |packet| !packet.payload.is_empty());
     let data = data.ok_or_else(|| stop("no data"))?;
     let acked = if p.data_ack(&data) == Some(0) { "data-ack seen" } else { "no data-ack" };
-    let text = format!("{}, {acked}, {} bytes", p.digest(&[data.clone()]), data.payload.len());
+    let text =
+        format!("{}, {acked}, {} bytes", p.digest(std::slice::from_ref(&data)), data.payload.len());
     p.note(text);
     Ok(())
 }
