@@ -146,9 +146,14 @@ impl Endpoint {
         id: ConnectionId,
     ) {
         let slot = self.secrets.slot(&tuple, SLOTS);
-        let same =
-            |w: &&Box<Waiting>| w.tuple == tuple && w.join == *join && w.syn.seq == segment.seq;
-        let known = self.joins.waiting.get(&slot).filter(same).map(|w| (w.own_nonce, w.iss));
+        let same = |w: &&Waiting| w.tuple == tuple && w.join == *join && w.syn.seq == segment.seq;
+        let known = self
+            .joins
+            .waiting
+            .get(&slot)
+            .map(Box::as_ref)
+            .filter(same)
+            .map(|w| (w.own_nonce, w.iss));
         // The same SYN again gets the same answer; any other has a nonce of its own.
         let own_nonce = known.map_or_else(|| Nonce::random(&mut self.rng), |(nonce, _)| nonce);
         let local_id = self.local_id(id, local.address);
@@ -187,11 +192,11 @@ impl Endpoint {
         options: &TcpOptions,
     ) -> bool {
         let slot = self.secrets.slot(&tuple, SLOTS);
-        let acks = |w: &&Box<Waiting>| {
+        let acks = |w: &&Waiting| {
             let numbers = segment.ack == Some(w.iss + 1) && segment.seq == w.syn.seq + 1;
             w.tuple == tuple && numbers && !segment.flags.syn && !segment.flags.rst
         };
-        if self.joins.waiting.get(&slot).filter(acks).is_none() {
+        if self.joins.waiting.get(&slot).map(Box::as_ref).filter(acks).is_none() {
             return false;
         }
         let Some(waiting) = self.joins.waiting.remove(&slot) else { return false };
