@@ -1,5 +1,4 @@
 //! Joins that are never finished, or that anybody can try: bounded, and good ones get through (RFC 8684 3.2, 5).
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::{AddressId, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
