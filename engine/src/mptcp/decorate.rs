@@ -8,7 +8,7 @@ use super::subflow::{Phase, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::tcp::{PlanKind, SegmentPlan};
+use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
@@ -76,6 +76,24 @@ impl MetaView {
     }
 }
 
+/// TCP's own options but SACK, in the order of Linux.
+pub(crate) fn tcp_options(from: &SegmentOptions) -> OptionBuffer {
+    let mut options = OptionBuffer::new();
+    if let Some(mss) = from.mss {
+        options.push_mss(mss);
+    }
+    if from.sack_permitted {
+        options.push_sack_permitted();
+    }
+    if let Some(timestamps) = from.timestamps {
+        options.push_timestamps(timestamps);
+    }
+    if let Some(shift) = from.window_scale {
+        options.push_window_scale(shift);
+    }
+    options
+}
+
 /// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15), or the last two the
 /// other way round.
 pub(crate) fn decorate(
@@ -84,19 +102,7 @@ pub(crate) fn decorate(
     meta: &MetaView,
     config: &ConnectionConfig,
 ) -> OptionBuffer {
-    let mut options = OptionBuffer::new();
-    if let Some(mss) = plan.options.mss {
-        options.push_mss(mss);
-    }
-    if plan.options.sack_permitted {
-        options.push_sack_permitted();
-    }
-    if let Some(timestamps) = plan.options.timestamps {
-        options.push_timestamps(timestamps);
-    }
-    if let Some(shift) = plan.options.window_scale {
-        options.push_window_scale(shift);
-    }
+    let mut options = tcp_options(&plan.options);
     let sack_first = config.behaviour.sack_first;
     if sack_first {
         options.push_sack(&plan.options.sack);

@@ -159,7 +159,8 @@ impl Connection {
             ended: Vec::new(),
             next_subflow: 0,
             cursor: 0,
-            send: SendQueue::new(config.send_buffer),
+            // [SND-5]: smaller than what the peer may be told to send, it would be the bottleneck of both.
+            send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
             paths: PathManager::new(first),
