@@ -332,6 +332,7 @@ impl ConnectionConfig {
     /// The defaults with the choices of this profile.
     #[must_use]
     pub fn of(profile: Profile) -> Self {
-        Self { behaviour: profile.behaviour(), ..Self::default() }
+        let retry_refused_as_tcp = profile == Profile::Rfc;
+        Self { behaviour: profile.behaviour(), retry_refused_as_tcp, ..Self::default() }
     }
 }

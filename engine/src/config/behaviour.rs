@@ -94,12 +94,19 @@ pub struct Behaviour {
     /// Retransmission timeouts in a row after which a stale subflow is reset with reason 0x05 while others work
     /// [DACK-12] [DACK-13]. Default none, as Linux: TCP's own limit decides.
     pub reset_stale_after: Option<u32>,
-    /// Data ACKs have 64 bits from the start [DACK-1]. Default true; Linux sends 32 bits until the peer has sent a
-    /// DSN of 64 bits, or data under MP_CAPABLE.
+    /// Data ACKs have 64 bits from the start and stay that long [DACK-1]. Default true; Linux gives them the length of
+    /// the DSN in the last mapping of data (64 bits for data under MP_CAPABLE), 32 bits before the first.
     pub long_data_ack: bool,
     /// SACK blocks stand before MPTCP options and go first where room is short. Default false: the MPTCP options of a
     /// segment have no other place to go. Linux has the blocks first.
     pub sack_first: bool,
+    /// A server answers the third packet with a DSS at once: a Linux client adds subflows only after one (K11).
+    /// Default true; a Linux server waits until it has something to say.
+    pub answer_third_packet: bool,
+    /// Before the server has confirmed MPTCP, a client's DATA_FIN waits for an answer and never goes without the keys
+    /// before it: were the third packet lost, the server would take the connection for plain TCP (K5). Default true;
+    /// Linux sends the DATA_FIN in place of the keys.
+    pub keys_before_data_fin: bool,
 }
 
 impl Behaviour {
@@ -119,6 +126,8 @@ impl Behaviour {
             reset_stale_after: None,
             long_data_ack: true,
             sack_first: false,
+            answer_third_packet: true,
+            keys_before_data_fin: true,
         }
     }
 
@@ -135,6 +144,8 @@ impl Behaviour {
             early_suspicion: false,
             long_data_ack: false,
             sack_first: true,
+            answer_third_packet: false,
+            keys_before_data_fin: false,
             ..Self::rfc()
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct MetaView {
     pub(crate) long_ack: bool,
     /// Otherwise Data ACKs have 32 bits, whatever DSNs have.
     pub(crate) short_ack: bool,
+    /// Before the server has confirmed, the keys go before a DATA_FIN.
+    pub(crate) keys_first: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
@@ -217,7 +219,7 @@ fn acknowledgement(
     }
     // A DATA_FIN cannot wait for the server to confirm: it may be all there is to say. The keys go before it.
     if subflow.join.is_none()
-        && (meta.data_fin.is_none() || !subflow.keys_sent)
+        && (meta.data_fin.is_none() || (meta.keys_first && !subflow.keys_sent))
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
         let (version, flags) = (handshake::VERSION, meta.flags());

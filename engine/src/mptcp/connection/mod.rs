@@ -246,6 +246,7 @@ impl Connection {
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
             short_ack: !self.config.behaviour.long_data_ack,
+            keys_first: self.config.behaviour.keys_before_data_fin,
             long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }

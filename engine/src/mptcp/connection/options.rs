@@ -81,7 +81,7 @@ impl Connection {
             }
             return;
         }
-        self.long_ack |= matches!(mapping.data_seq, WireDataSeq::Long(_));
+        self.on_seq_width(&mapping, segment);
         self.on_mapping(now, index, &mapping, dss.data_fin, counters);
     }
 
@@ -271,7 +271,18 @@ impl Connection {
             data_len,
             checksum,
         };
+        self.on_seq_width(&mapping, segment);
         self.on_mapping(now, index, &mapping, false, counters);
+    }
+
+    /// How long Data ACKs are from now on [DACK-1].
+    fn on_seq_width(&mut self, mapping: &DssMapping, segment: &Segment) {
+        let long = matches!(mapping.data_seq, WireDataSeq::Long(_));
+        if self.config.behaviour.long_data_ack {
+            self.long_ack |= long;
+        } else if !segment.payload.is_empty() {
+            self.long_ack = long;
+        }
     }
 
     /// RFC 8684 3.4.1: the HMAC is checked, the address echoed and handed to the path manager.

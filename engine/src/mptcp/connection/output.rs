@@ -215,7 +215,7 @@ impl Connection {
         if !self.close.is_requested() || self.close.is_sent() || self.send.unsent() > 0 {
             return false;
         }
-        if self.client && !self.confirmed {
+        if self.client && !self.confirmed && self.config.behaviour.keys_before_data_fin {
             // Were the third ACK lost, the DATA_FIN would be taken for a third packet without MP_CAPABLE (K5).
             let due = now + self.interval();
             self.timers.fin.get_or_insert(due);

@@ -29,6 +29,7 @@ fn meta() -> MetaView {
         short: false,
         long_ack: false,
         short_ack: false,
+        keys_first: true,
         data_fin: None,
     }
 }
