@@ -21,6 +21,21 @@ impl Listener {
     pub(super) fn has_room(&self) -> bool {
         self.pending + self.ready.len() < self.backlog
     }
+
+    /// The address and port listened on.
+    pub(super) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Connections that wait to be accepted.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The most that may wait.
+    pub(super) const fn backlog(&self) -> usize {
+        self.backlog
+    }
 }
 
 /// All listeners of an endpoint.
@@ -53,6 +68,10 @@ impl Listeners {
 
     pub(super) fn remove(&mut self, id: ListenerId) -> Vec<ConnectionId> {
         self.by_id.remove(&id).map(|l| l.ready.into()).unwrap_or_default()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.by_id.values()
     }
 
     pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {

@@ -12,6 +12,7 @@ mod open;
 mod schedule;
 mod secrets;
 mod stateless;
+mod view;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
 use crate::config::EndpointConfig;
