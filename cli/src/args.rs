@@ -233,6 +233,9 @@ pub(crate) struct LabUp {
     /// The server announces no further addresses
     #[arg(long)]
     pub(crate) no_signal: bool,
+    /// IPv6 addresses on the paths as well
+    #[arg(long)]
+    pub(crate) ipv6: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,9 @@
 //! Every limit and choice, with its default and the reason for it.
 
+mod behaviour;
+
 use crate::time::Duration;
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
@@ -11,6 +14,12 @@ pub struct EndpointConfig {
     pub max_stateless_replies: usize,
     /// First port of the range connections draw from. Default 32 768, as Linux.
     pub ephemeral_ports: (u16, u16),
+    /// How long a destination that answered only a SYN without MP_CAPABLE is spoken to in plain TCP, doubled by each
+    /// further failure up to 64 times (RFC 8684 3.9.3 [HEU-8] [HEU-10]). Zero never does. Default 1 h, as Linux, which
+    /// however stops MPTCP to all destinations.
+    pub blackhole_timeout: Duration,
+    /// Most destinations about which something is remembered; the one used longest ago is forgotten. Default 1 024.
+    pub max_destinations: usize,
 }
 
 impl Default for EndpointConfig {
@@ -19,6 +28,8 @@ impl Default for EndpointConfig {
             max_connections: 65_536,
             max_stateless_replies: 64,
             ephemeral_ports: (32_768, 60_999),
+            blackhole_timeout: Duration::from_secs(3_600),
+            max_destinations: 1_024,
         }
     }
 }
@@ -246,7 +257,8 @@ pub struct ConnectionConfig {
     pub checksum: bool,
     /// Scheduler. Default lowest RTT.
     pub scheduler: SchedulerKind,
-    /// Bytes the application may have written and the peer not yet acknowledged. Default 4 MiB.
+    /// Bytes the application may have written and the peer not yet acknowledged; at least
+    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
     pub send_buffer: usize,
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
@@ -259,14 +271,26 @@ pub struct ConnectionConfig {
     pub join_announced: bool,
     /// Coalesce small writes (Nagle). Default true.
     pub nagle: bool,
-    /// SYNs with MP_CAPABLE before one without is tried. Default 3: the first and two retransmissions, as Linux.
-    pub mp_capable_syns: u32,
+    /// Retransmissions of the SYN that still carry MP_CAPABLE; the next ones leave it out (RFC 8684 3.1 [INI-36],
+    /// 3.9.3 [HEU-8]). 0 leaves it out of the first retransmission. Default 2, as Linux.
+    pub syn_retrans_before_tcp_fallback: u32,
+    /// Answer a RST to a SYN with MP_CAPABLE by one without: there are middleboxes that refuse what they do not
+    /// know. A closed port costs one more round trip. Default true.
+    pub retry_refused_as_tcp: bool,
     /// How long a connection without subflows can be resumed, and how long closing may take. Default 60 s, as
     /// Linux (RFC 8684 3.3.3 [FIN-9]).
     pub close_timeout: Duration,
     /// Send data sequence numbers and Data ACKs in 32 bits while the low half is far from wrapping (RFC 8684
     /// 3.3.1 [DSS-16]). Default false, as Linux.
     pub short_data_seq: bool,
+    /// Take joins to the address and port of the first subflow. Default true; false sends flag C (RFC 8684 3.1
+    /// [INI-20]) and refuses them.
+    pub allow_join_initial_addr_port: bool,
+    /// Retransmission timeouts in a row without progress that make a subflow stale, where
+    /// [`Behaviour::early_suspicion`] does not come first. Default 4, as Linux (K31).
+    pub stale_loss_cnt: u32,
+    /// Where RFC 8684 and Linux part. Default the RFC.
+    pub behaviour: Behaviour,
 }
 
 impl Default for ConnectionConfig {
@@ -282,9 +306,13 @@ impl Default for ConnectionConfig {
             join_from_local: true,
             join_announced: true,
             nagle: true,
-            mp_capable_syns: 3,
+            syn_retrans_before_tcp_fallback: 2,
+            retry_refused_as_tcp: true,
             close_timeout: Duration::from_secs(60),
             short_data_seq: false,
+            allow_join_initial_addr_port: true,
+            stale_loss_cnt: 4,
+            behaviour: Behaviour::default(),
         }
     }
 }

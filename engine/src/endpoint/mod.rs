@@ -5,6 +5,7 @@
 
 mod addresses;
 mod api;
+mod destinations;
 mod info;
 mod input;
 mod listener;
@@ -20,6 +21,7 @@ use crate::counters::Counters;
 use crate::crypto::Token;
 use crate::event::Event;
 use crate::mptcp::connection::Connection;
+use crate::mptcp::lesson::Lesson;
 use crate::rng::Rng;
 use crate::time::Instant;
 use addresses::Addresses;
@@ -27,6 +29,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use destinations::Destinations;
 pub use info::{ConnectionInfo, SubflowInfo};
 use listener::Listeners;
 use schedule::Schedule;
@@ -89,6 +92,7 @@ pub struct Endpoint {
     schedule: Schedule,
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
+    destinations: Destinations,
     counters: Counters,
     next_connection: u64,
 }
@@ -101,6 +105,7 @@ impl Endpoint {
         let secrets = Secrets::new(&mut rng);
         Self {
             stateless: StatelessReplies::new(config.max_stateless_replies),
+            destinations: Destinations::new(config.max_destinations, config.blackhole_timeout),
             config,
             rng,
             secrets,
@@ -152,7 +157,7 @@ impl Endpoint {
             }
             let deadline = connection.poll_timeout();
             self.schedule.rest(id, deadline);
-            self.tidy(id);
+            self.tidy(now, id);
         }
         None
     }
@@ -183,13 +188,18 @@ impl Endpoint {
     fn serve(&mut self, now: Instant, id: ConnectionId) {
         self.open_joins(now, id);
         self.schedule.activate(id);
-        self.tidy(id);
+        self.tidy(now, id);
     }
 
     /// Keeps demultiplexing, listeners, events and the table of connections in line with one connection.
-    fn tidy(&mut self, id: ConnectionId) {
+    fn tidy(&mut self, now: Instant, id: ConnectionId) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
         let connection = &mut entry.connection;
+        let remote = connection.first_remote_address();
+        for lesson in connection.lessons.drain(..) {
+            self.counters.blackhole += u64::from(lesson == Lesson::Blackhole);
+            self.destinations.learn(now, remote, lesson);
+        }
         for tuple in connection.removed.drain(..) {
             self.demux.remove(&tuple);
         }

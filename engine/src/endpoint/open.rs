@@ -56,6 +56,9 @@ impl Endpoint {
         if !unique {
             self.counters.mp_fallback_token_init += 1;
             connection.set_offer(Err(FallbackReason::NoUniqueToken));
+        } else if connection.has_token() && self.destinations.is_blackholed(now, remote.ip()) {
+            self.counters.mp_capable_syn_tx_disabled += 1;
+            connection.set_offer(Err(FallbackReason::Blackhole));
         }
         let params = self.open_params(now, &connection.config, &local, &tuple);
         let socket = Socket::connect(now, params);
@@ -134,7 +137,7 @@ impl Endpoint {
             self.counters.mp_join_no_token_found += 1;
             return Err(ResetReason::MptcpError);
         };
-        if !entry.connection.is_joinable() {
+        if !entry.connection.is_joinable() || entry.connection.denies_join_to(tuple.local) {
             self.counters.mp_join_rejected += 1;
             return Err(ResetReason::AdministrativelyProhibited);
         }

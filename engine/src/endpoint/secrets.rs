@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::addr::SocketAddr;
 
-    /// RFC 6528 3: monotone for one four-tuple, unrelated between four-tuples.
+    /// [OPT-7], RFC 6528 3: monotone for one four-tuple, unrelated between four-tuples.
     #[test]
     fn isn_grows_with_time_and_differs_between_tuples() {
         let secrets = Secrets::new(&mut Rng::from_seed([7; 32]));

@@ -28,13 +28,6 @@ pub(crate) struct Offer {
     pub(crate) deny_join_initial: bool,
 }
 
-/// The flags this end sends: HMAC-SHA256 alone [INI-21] (K2), and A where checksums are wanted.
-pub(crate) const fn own_flags(checksum: bool) -> CapableFlags {
-    CapableFlags(
-        CapableFlags::HMAC_SHA256 | if checksum { CapableFlags::CHECKSUM_REQUIRED } else { 0 },
-    )
-}
-
 fn capable(signals: &SignalList) -> Option<MpCapable> {
     signals.iter().find_map(|option| match option {
         MptcpOption::Capable(capable) => Some(capable),

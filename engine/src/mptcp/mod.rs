@@ -7,6 +7,7 @@ mod close;
 pub(crate) mod connection;
 mod decorate;
 pub(crate) mod handshake;
+pub(crate) mod lesson;
 mod mapping;
 mod path_manager;
 mod recv_queue;

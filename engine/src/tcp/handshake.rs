@@ -156,6 +156,15 @@ impl Socket {
         self.send.on_established(now, rtt, self.handshake.transmissions);
     }
 
+    /// Opens anew after the peer refused: the SYN that follows may look different to it. The sequence number is the one
+    /// the clock of RFC 6528 would give now, so that what the first SYN is still answered with fits nothing.
+    pub fn reconnect(&mut self, now: Instant) {
+        let ticks = now.saturating_since(self.handshake.first_sent).as_micros() / 4;
+        let mut params = self.params.clone();
+        params.iss += (ticks as u32).wrapping_add(1);
+        *self = Self::connect(now, params);
+    }
+
     /// The SYN's timer ran out.
     pub(super) fn on_handshake_timeout(&mut self, now: Instant) {
         if self.handshake.deadline.is_none_or(|deadline| deadline > now) {

@@ -36,6 +36,13 @@ impl Connection {
             && alive <= self.config.max_extra_subflows
     }
 
+    /// Flag C was sent and this join is to the very address and port it protects [INI-20]. Linux sends the flag and
+    /// takes such joins (K16).
+    pub(crate) fn denies_join_to(&self, local: core::net::SocketAddr) -> bool {
+        let refuse = self.config.behaviour.refuse_denied_joins;
+        refuse && !self.config.allow_join_initial_addr_port && local == self.paths.first_local()
+    }
+
     /// Adds a joining subflow.
     pub(crate) fn add_join(
         &mut self,
@@ -61,6 +68,11 @@ impl Connection {
     /// Local address of the first subflow.
     pub(crate) const fn first_local_address(&self) -> IpAddr {
         self.paths.first_local().ip()
+    }
+
+    /// Remote address of the first subflow.
+    pub(crate) const fn first_remote_address(&self) -> IpAddr {
+        self.paths.first_remote().ip()
     }
 
     /// Closes one subflow by the application's wish.
