@@ -5,6 +5,7 @@
 //! beyond 2^53.
 
 use mpuser_engine::addr::{IpAddr, SocketAddr};
+use mpuser_engine::config::EndpointFlags;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use serde::{Deserialize, Serialize};
 
@@ -85,8 +86,6 @@ pub struct SubflowReport {
     pub backup: bool,
     /// It makes no progress.
     pub stale: bool,
-    /// Congestion control.
-    pub congestion: String,
     /// Retransmission timeout, milliseconds.
     pub rto: f64,
     /// Smoothed round-trip time, milliseconds.
@@ -166,6 +165,19 @@ pub struct EndpointReport {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+impl EndpointReport {
+    /// What it is for.
+    #[must_use]
+    pub fn flags(&self) -> EndpointFlags {
+        let mut flags = EndpointFlags::default();
+        flags.signal |= self.signal;
+        flags.subflow |= self.subflow;
+        flags.backup |= self.backup;
+        flags.fullmesh |= self.fullmesh;
+        flags
+    }
 }
 
 impl From<crate::stack::PathStats> for PathReport {
@@ -258,7 +270,6 @@ impl SubflowReport {
             join: info.join,
             backup: info.backup,
             stale: info.stale,
-            congestion: String::new(),
             rto: milliseconds(info.rto),
             rtt: milliseconds(info.srtt),
             mss: info.mss,
