@@ -4,13 +4,14 @@ use super::args::Monitor;
 use super::{describe, failure};
 use crate::error::{Code, Failure};
 use crate::output::{Printer, stdout};
+use mpuser_tun::clock;
 use mpuser_tun::control::{self, EventReport, Process, Reply};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How often to look for processes that have just started.
 const LOOK: Duration = Duration::from_millis(300);
@@ -98,8 +99,7 @@ fn object(pid: u32, event: &EventReport) -> String {
 
 /// As `ip -ts` writes the time, but in UTC, so that logs of several machines fit.
 fn time(micros: u64) -> String {
-    let at = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
-    humantime::format_rfc3339_micros(at).to_string()
+    clock::utc(Duration::from_micros(micros))
 }
 
 #[cfg(test)]
