@@ -9,6 +9,7 @@
 
 mod address;
 mod args;
+mod conform;
 mod connect;
 mod demo;
 mod doctor;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Subflow(args) => operator::subflow(&args, printer),
         Command::Multipath(args) => operator::multipath(&args, printer),
         Command::Demo(args) => demo::run(&args, printer),
+        Command::Conform(args) => conform::run(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }

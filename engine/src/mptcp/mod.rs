@@ -5,7 +5,7 @@
 
 mod close;
 pub(crate) mod connection;
-mod decorate;
+pub(crate) mod decorate;
 pub(crate) mod handshake;
 pub(crate) mod lesson;
 mod mapping;

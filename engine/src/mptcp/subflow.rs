@@ -152,6 +152,11 @@ impl Subflow {
         self.phase == Phase::Active && !self.stale && self.tcp.can_send()
     }
 
+    /// A join of the peer whose third ACK has not come.
+    pub(crate) fn is_half_open(&self) -> bool {
+        self.join.is_some() && self.phase == Phase::Handshake && !self.tcp.is_active_open()
+    }
+
     /// It still takes part in the connection.
     pub(crate) fn is_alive(&self) -> bool {
         !self.tcp.is_closed() && self.tcp.state() != State::TimeWait

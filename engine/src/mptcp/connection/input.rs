@@ -195,12 +195,17 @@ impl Connection {
 
     /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
-        let peer_key = self.peer.map(|p| p.key);
+        let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         let (Some(join), Some(peer)) = (subflow.join, peer_key) else { return };
         let Some(peer_nonce) = join.peer_nonce else { return };
         let signals = &options.signals;
         match handshake::on_join_ack(signals, self.own_key, peer, join.own_nonce, peer_nonce) {
+            Ok(()) if !room => {
+                // Others were faster (J13, K18).
+                counters.mp_join_rejected += 1;
+                subflow.reset(ResetReason::AdministrativelyProhibited);
+            }
             Ok(()) => {
                 counters.mp_join_ack_rx += 1;
                 subflow.tcp.request_ack();
