@@ -225,6 +225,10 @@ pub struct TcpConfig {
     pub congestion: CongestionAlgorithm,
     /// Longest delay of an acknowledgement. Default 40 ms; RFC 9293 allows up to 500.
     pub delayed_ack: Duration,
+    /// Segments at the beginning of a connection that are acknowledged at once, while this end only receives: the
+    /// peer's slow start lives on acknowledgements (RFC 5681 4.2 asks for no delay, it allows one). Default 0; Linux
+    /// has 16.
+    pub quick_acks: u32,
     /// Smallest retransmission timeout. Default 200 ms, as Linux; RFC 6298 would have 1 s.
     pub min_rto: Duration,
     /// Largest retransmission timeout. Default 120 s (RFC 6298 asks for at least 60).
@@ -246,6 +250,7 @@ impl Default for TcpConfig {
             sack: true,
             congestion: CongestionAlgorithm::default(),
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 0,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             max_syn_retransmits: 6,
@@ -333,6 +338,8 @@ impl ConnectionConfig {
     #[must_use]
     pub fn of(profile: Profile) -> Self {
         let retry_refused_as_tcp = profile == Profile::Rfc;
-        Self { behaviour: profile.behaviour(), retry_refused_as_tcp, ..Self::default() }
+        let quick_acks = if profile == Profile::Linux { 16 } else { 0 };
+        let tcp = TcpConfig { quick_acks, ..TcpConfig::default() };
+        Self { tcp, behaviour: profile.behaviour(), retry_refused_as_tcp, ..Self::default() }
     }
 }

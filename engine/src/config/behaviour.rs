@@ -107,6 +107,9 @@ pub struct Behaviour {
     /// before it: were the third packet lost, the server would take the connection for plain TCP (K5). Default true;
     /// Linux sends the DATA_FIN in place of the keys.
     pub keys_before_data_fin: bool,
+    /// A DATA_FIN is repeated after the longest RTO of the subflows, doubled each time. Default true; Linux waits
+    /// 200 ms twice, and doubles from there.
+    pub data_fin_by_rto: bool,
 }
 
 impl Behaviour {
@@ -128,6 +131,7 @@ impl Behaviour {
             sack_first: false,
             answer_third_packet: true,
             keys_before_data_fin: true,
+            data_fin_by_rto: true,
         }
     }
 
@@ -146,6 +150,7 @@ impl Behaviour {
             sack_first: true,
             answer_third_packet: false,
             keys_before_data_fin: false,
+            data_fin_by_rto: false,
             ..Self::rfc()
         }
     }

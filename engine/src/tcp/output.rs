@@ -169,6 +169,7 @@ impl Socket {
             PlanKind::Data | PlanKind::Fin | PlanKind::Retransmission => {
                 let len = plan.payload.len() as u64;
                 self.send.on_sent(now, plan.offset, len, plan.flags.fin);
+                self.ack.on_data_sent(now);
                 self.probe.stop_persist();
             }
             PlanKind::WindowProbe => {

@@ -73,7 +73,7 @@ impl Socket {
             end: None,
             send: Send::new(now, params.iss, params.mss, &params.config),
             recv: Recv::new(params.receive_window),
-            ack: AckPolicy::new(params.config.delayed_ack, params.mss),
+            ack: AckPolicy::new(params.config.delayed_ack, params.config.quick_acks, params.mss),
             handshake: Handshake::new(state == State::SynSent),
             timestamps: TimestampClock::new(params.timestamp_offset),
             probe: Probe::default(),

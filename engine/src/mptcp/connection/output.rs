@@ -225,7 +225,7 @@ impl Connection {
             return false;
         }
         self.close.on_sent();
-        self.timers.fin = Some(now + self.interval());
+        self.timers.fin = Some(now + self.fin_interval());
         true
     }
 
@@ -243,6 +243,16 @@ impl Connection {
     pub(super) fn interval(&self) -> Duration {
         let active = self.subflows.iter().filter(|s| s.phase == Phase::Active && !s.stale);
         active.map(|s| s.tcp.rto()).max().unwrap_or(MIN_INTERVAL).max(MIN_INTERVAL)
+    }
+
+    /// The wait before a DATA_FIN is sent again.
+    pub(super) fn fin_interval(&self) -> Duration {
+        let backoff = self.timers.fin_backoff.min(8);
+        if self.config.behaviour.data_fin_by_rto {
+            self.interval() * (1 << backoff)
+        } else {
+            MIN_INTERVAL * (1 << backoff.saturating_sub(1))
+        }
     }
 
     /// (Re)starts or stops the data-level retransmission timer [DACK-14].

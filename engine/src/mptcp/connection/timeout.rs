@@ -85,7 +85,7 @@ impl Connection {
             return self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
         }
         self.timers.fin_backoff += 1;
-        self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
+        self.timers.fin = Some(now + self.fin_interval());
         if self.client && !self.confirmed {
             if self.timers.fin_backoff > UNCONFIRMED_FINS && !self.remapped {
                 // [FB-6]: nothing says that the server speaks MPTCP. A FIN it will understand.
