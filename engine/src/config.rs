@@ -1,6 +1,11 @@
 //! Every limit and choice, with its default and the reason for it.
 
+mod paths;
+
+use crate::addr::SourceRoute;
 use crate::time::Duration;
+use alloc::vec::Vec;
+pub use paths::{EndpointFlags, Limits, PathManagerKind};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
@@ -161,12 +166,40 @@ pub struct ConnectionConfig {
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
     pub receive_buffer: usize,
-    /// Most subflows beside the first. Default 8, the largest value of the kernel's limit.
+    /// Who opens subflows. Default the kernel's way: by the flags of the endpoints.
+    pub path_manager: PathManagerKind,
+    /// Most subflows beside the first, within [`Limits::subflows`]. Default 8, the largest value of the kernel's
+    /// limit.
     pub max_extra_subflows: usize,
-    /// Open a subflow from every further local address. Default true.
+    /// As the client, use a local address without an endpoint of its own as if it were a `subflow` endpoint.
+    /// Default true; false is the kernel's way.
     pub join_from_local: bool,
-    /// Open subflows to addresses the peer announces. Default true.
+    /// Open subflows to addresses the peer announces, within [`Limits::add_addr_accepted`]. Default true.
     pub join_announced: bool,
+    /// As the server, too, open subflows to announced addresses and by the path manager. Default false: any client
+    /// could send a server to any address [SEC-2]. Endpoints with `subflow` or `fullmesh` are obeyed in any case.
+    pub server_joins: bool,
+    /// Gateways of [`PathManagerKind::Binder`]: one subflow through each, by the IPv4 loose source route option.
+    /// Default none.
+    pub gateways: Vec<SourceRoute>,
+    /// On REMOVE_ADDR, probe the path before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; the
+    /// kernel closes at once (K29).
+    pub probe_before_remove: bool,
+    /// Longest wait for the echo of an ADD_ADDR before it is sent again; the subflow's RTO where that is shorter
+    /// (K28). Default 120 s, as Linux.
+    pub add_addr_timeout: Duration,
+    /// Leave the timestamps out of the one ACK whose ADD_ADDR (IPv6 with port) does not fit beside them. Default
+    /// true, as Linux 7; otherwise such an address is not announced.
+    pub add_addr_v6_port_drop_ts: bool,
+    /// Refuse a join whose address identifier belongs to a live subflow from another address (RFC 8684 3.2
+    /// [JOIN-4]). Default true; the kernel takes it (K19).
+    pub unique_join_ids: bool,
+    /// Take joins to any port (RFC 8684 3.2 [JOIN-17] [JOIN-18]). Default true; otherwise, as with the kernel
+    /// (K17), to the port of the first subflow and to announced ports.
+    pub join_any_port: bool,
+    /// Take joins to the address and port of the first subflow; false sets the C flag (RFC 8684 3.1 [INI-20]).
+    /// Default true, as Linux.
+    pub allow_join_initial_addr_port: bool,
     /// Coalesce small writes (Nagle). Default true.
     pub nagle: bool,
     /// SYNs with MP_CAPABLE before one without is tried. Default 3: the first and two retransmissions, as Linux.
@@ -188,9 +221,18 @@ impl Default for ConnectionConfig {
             scheduler: SchedulerKind::default(),
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
+            path_manager: PathManagerKind::default(),
             max_extra_subflows: 8,
             join_from_local: true,
             join_announced: true,
+            server_joins: false,
+            gateways: Vec::new(),
+            probe_before_remove: true,
+            add_addr_timeout: Duration::from_secs(120),
+            add_addr_v6_port_drop_ts: true,
+            unique_join_ids: true,
+            join_any_port: true,
+            allow_join_initial_addr_port: true,
             nagle: true,
             mp_capable_syns: 3,
             close_timeout: Duration::from_secs(60),

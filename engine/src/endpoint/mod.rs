@@ -1,7 +1,7 @@
 //! The front door: packets, time and the application's calls come in, packets and events go out.
 //!
 //! `input` finds the connection a packet belongs to, `open` makes connections and subflows, the parts below keep
-//! addresses, listeners, secrets, stateless replies and the order in which connections are served.
+//! addresses and their flags, listeners, secrets, stateless replies and the order in which connections are served.
 
 mod addresses;
 mod api;
@@ -9,12 +9,14 @@ mod info;
 mod input;
 mod listener;
 mod open;
+mod pm_api;
+mod pm_endpoints;
 mod schedule;
 mod secrets;
 mod stateless;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
-use crate::config::EndpointConfig;
+use crate::config::{EndpointConfig, Limits};
 use crate::counters::Counters;
 use crate::crypto::Token;
 use crate::event::Event;
@@ -28,6 +30,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 pub use info::{ConnectionInfo, SubflowInfo};
 use listener::Listeners;
+pub use pm_endpoints::PmEndpoint;
+use pm_endpoints::PmEndpoints;
 use schedule::Schedule;
 use secrets::Secrets;
 use stateless::StatelessReplies;
@@ -81,6 +85,8 @@ pub struct Endpoint {
     rng: Rng,
     secrets: Secrets,
     addresses: Addresses,
+    pm_endpoints: PmEndpoints,
+    limits: Limits,
     connections: BTreeMap<ConnectionId, Entry>,
     demux: BTreeMap<FourTuple, (ConnectionId, SubflowId)>,
     tokens: BTreeMap<Token, ConnectionId>,
@@ -104,6 +110,8 @@ impl Endpoint {
             rng,
             secrets,
             addresses: Addresses::default(),
+            pm_endpoints: PmEndpoints::default(),
+            limits: Limits::default(),
             connections: BTreeMap::new(),
             demux: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -180,7 +188,7 @@ impl Endpoint {
 
     /// Something happened to a connection: open the subflows it wants, and keep all tables in line with it.
     fn serve(&mut self, now: Instant, id: ConnectionId) {
-        self.open_joins(now, id);
+        self.manage_paths(now, id);
         self.schedule.activate(id);
         self.tidy(id);
     }

@@ -8,7 +8,7 @@ pub(crate) mod connection;
 mod decorate;
 pub(crate) mod handshake;
 mod mapping;
-mod path_manager;
+pub(crate) mod path_manager;
 mod recv_queue;
 pub mod scheduler;
 mod send_queue;

@@ -1,8 +1,9 @@
 //! The coordinator: it owns the parts, moves values among them and decides nothing itself.
 //!
-//! `input` takes segments in, `options` acts on their MPTCP options, `output` fills subflows and drains them,
+//! `input` takes segments in, `options` and `addresses` act on their MPTCP options, `output` fills subflows and drains them,
 //! `timeout` lets time pass, `api` is the application's side.
 
+mod addresses;
 mod api;
 mod input;
 mod lifecycle;
@@ -159,7 +160,7 @@ impl Connection {
             send: SendQueue::new(config.send_buffer),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
-            paths: PathManager::new(first),
+            paths: PathManager::new(first, client),
             scheduler: scheduler::new(config.scheduler),
             snapshots: Vec::new(),
             timers: Timers::default(),
@@ -272,9 +273,7 @@ impl Connection {
         }
         self.confirmed = true;
         let srtt = self.subflows.first().and_then(|s| s.tcp.srtt());
-        if self.client {
-            self.paths.start(now, srtt);
-        }
+        self.paths.start(now, srtt);
         self.emit(Event::FullyEstablished);
     }
 
