@@ -1,10 +1,12 @@
 //! Every limit and choice, with its default and the reason for it.
 
+mod behaviour;
 mod paths;
 
 use crate::addr::SourceRoute;
 use crate::time::Duration;
 use alloc::vec::Vec;
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile};
 pub use paths::{EndpointFlags, Limits, PathManagerKind};
 
 /// Settings of an endpoint as a whole.
@@ -12,10 +14,24 @@ pub use paths::{EndpointFlags, Limits, PathManagerKind};
 pub struct EndpointConfig {
     /// Most connections at once; further SYNs are dropped and `connect` refuses. Default 65 536.
     pub max_connections: usize,
-    /// Most stateless replies (RST) waiting to be sent. Default 64: a flood must not grow memory.
+    /// Most stateless replies (RST, SYN/ACK) waiting to be sent. Default 64: a flood must not grow memory.
     pub max_stateless_replies: usize,
+    /// Most RSTs a second for segments that belong to no connection, give or take a quarter. Default 1 000.
+    pub max_resets_per_second: u32,
+    /// Handshakes of clients under way at once, all listeners together; beyond that (or beyond a listener's backlog)
+    /// SYNs are answered without keeping anything (SYN cookies, RFC 4987). Default 1 024.
+    pub max_half_open: usize,
+    /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
+    /// answered and kept in a small table that forgets at random. Default 256.
+    pub max_half_open_joins: usize,
     /// First port of the range connections draw from. Default 32 768, as Linux.
     pub ephemeral_ports: (u16, u16),
+    /// How long a destination that answered only a SYN without MP_CAPABLE is spoken to in plain TCP, doubled by each
+    /// further failure up to 64 times (RFC 8684 3.9.3 [HEU-8] [HEU-10]). Zero never does. Default 1 h, as Linux, which
+    /// however stops MPTCP to all destinations.
+    pub blackhole_timeout: Duration,
+    /// Most destinations about which something is remembered; the one used longest ago is forgotten. Default 1 024.
+    pub max_destinations: usize,
 }
 
 impl Default for EndpointConfig {
@@ -23,7 +39,12 @@ impl Default for EndpointConfig {
         Self {
             max_connections: 65_536,
             max_stateless_replies: 64,
+            max_resets_per_second: 1_000,
+            max_half_open: 1_024,
+            max_half_open_joins: 256,
             ephemeral_ports: (32_768, 60_999),
+            blackhole_timeout: Duration::from_secs(3_600),
+            max_destinations: 1_024,
         }
     }
 }
@@ -161,7 +182,8 @@ pub struct ConnectionConfig {
     pub checksum: bool,
     /// Scheduler. Default lowest RTT.
     pub scheduler: SchedulerKind,
-    /// Bytes the application may have written and the peer not yet acknowledged. Default 4 MiB.
+    /// Bytes the application may have written and the peer not yet acknowledged; at least
+    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
     pub send_buffer: usize,
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
@@ -182,34 +204,34 @@ pub struct ConnectionConfig {
     /// Gateways of [`PathManagerKind::Binder`]: one subflow through each, by the IPv4 loose source route option.
     /// Default none.
     pub gateways: Vec<SourceRoute>,
-    /// On REMOVE_ADDR, probe the path before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; the
-    /// kernel closes at once (K29).
-    pub probe_before_remove: bool,
     /// Longest wait for the echo of an ADD_ADDR before it is sent again; the subflow's RTO where that is shorter
     /// (K28). Default 120 s, as Linux.
     pub add_addr_timeout: Duration,
     /// Leave the timestamps out of the one ACK whose ADD_ADDR (IPv6 with port) does not fit beside them. Default
     /// true, as Linux 7; otherwise such an address is not announced.
     pub add_addr_v6_port_drop_ts: bool,
-    /// Refuse a join whose address identifier belongs to a live subflow from another address (RFC 8684 3.2
-    /// [JOIN-4]). Default true; the kernel takes it (K19).
-    pub unique_join_ids: bool,
-    /// Take joins to any port (RFC 8684 3.2 [JOIN-17] [JOIN-18]). Default true; otherwise, as with the kernel
-    /// (K17), to the port of the first subflow and to announced ports.
-    pub join_any_port: bool,
-    /// Take joins to the address and port of the first subflow; false sets the C flag (RFC 8684 3.1 [INI-20]).
-    /// Default true, as Linux.
-    pub allow_join_initial_addr_port: bool,
     /// Coalesce small writes (Nagle). Default true.
     pub nagle: bool,
-    /// SYNs with MP_CAPABLE before one without is tried. Default 3: the first and two retransmissions, as Linux.
-    pub mp_capable_syns: u32,
+    /// Retransmissions of the SYN that still carry MP_CAPABLE; the next ones leave it out (RFC 8684 3.1 [INI-36],
+    /// 3.9.3 [HEU-8]). 0 leaves it out of the first retransmission. Default 2, as Linux.
+    pub syn_retrans_before_tcp_fallback: u32,
+    /// Answer a RST to a SYN with MP_CAPABLE by one without: there are middleboxes that refuse what they do not
+    /// know. A closed port costs one more round trip. Default true.
+    pub retry_refused_as_tcp: bool,
     /// How long a connection without subflows can be resumed, and how long closing may take. Default 60 s, as
     /// Linux (RFC 8684 3.3.3 [FIN-9]).
     pub close_timeout: Duration,
     /// Send data sequence numbers and Data ACKs in 32 bits while the low half is far from wrapping (RFC 8684
     /// 3.3.1 [DSS-16]). Default false, as Linux.
     pub short_data_seq: bool,
+    /// Take joins to the address and port of the first subflow. Default true; false sends flag C (RFC 8684 3.1
+    /// [INI-20]) and refuses them.
+    pub allow_join_initial_addr_port: bool,
+    /// Retransmission timeouts in a row without progress that make a subflow stale, where
+    /// [`Behaviour::early_suspicion`] does not come first. Default 4, as Linux (K31).
+    pub stale_loss_cnt: u32,
+    /// Where RFC 8684 and Linux part. Default the RFC.
+    pub behaviour: Behaviour,
 }
 
 impl Default for ConnectionConfig {
@@ -227,16 +249,24 @@ impl Default for ConnectionConfig {
             join_announced: true,
             server_joins: false,
             gateways: Vec::new(),
-            probe_before_remove: true,
             add_addr_timeout: Duration::from_secs(120),
             add_addr_v6_port_drop_ts: true,
-            unique_join_ids: true,
-            join_any_port: true,
-            allow_join_initial_addr_port: true,
             nagle: true,
-            mp_capable_syns: 3,
+            syn_retrans_before_tcp_fallback: 2,
+            retry_refused_as_tcp: true,
             close_timeout: Duration::from_secs(60),
             short_data_seq: false,
+            allow_join_initial_addr_port: true,
+            stale_loss_cnt: 4,
+            behaviour: Behaviour::default(),
         }
+    }
+}
+
+impl ConnectionConfig {
+    /// The defaults with the choices of this profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self { behaviour: profile.behaviour(), ..Self::default() }
     }
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::AddressId;
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{Behaviour, ConnectionConfig};
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{MptcpOption, RemoveAddr};
 use mpuser_engine::{Event, SubflowEnd};
@@ -10,7 +10,8 @@ use mpuser_tests::scripted::*;
 
 /// As the kernel does it: subflows are closed at once.
 fn unprobed() -> ConnectionConfig {
-    ConnectionConfig { probe_before_remove: false, ..ConnectionConfig::default() }
+    let behaviour = Behaviour { probe_before_remove: false, ..Behaviour::rfc() };
+    ConnectionConfig { behaviour, ..ConnectionConfig::default() }
 }
 
 fn server_with(config: ConnectionConfig) -> (Script, Flow) {

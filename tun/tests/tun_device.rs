@@ -11,7 +11,15 @@ use skip::skipped;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// One test at a time: a child that one test starts holds every descriptor of the process until it has become its
+/// program, and a device is busy for as long.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Moves this thread into a new network namespace; false if that is not allowed.
 fn new_namespace() -> bool {
@@ -51,6 +59,7 @@ fn wait_readable(device: &PlainTun) {
 
 #[test]
 fn packets_go_to_the_kernel_and_back() {
+    let _alone = alone();
     if !new_namespace() {
         skipped("no permission to make a network namespace");
         return;
@@ -95,6 +104,7 @@ fn packets_go_to_the_kernel_and_back() {
 
 #[test]
 fn a_persistent_device_can_be_attached_to() {
+    let _alone = alone();
     if !new_namespace() || !ip("tuntap add mptest1 mode tun") {
         skipped("no permission, or no `ip` command");
         return;
@@ -111,6 +121,7 @@ fn a_persistent_device_can_be_attached_to() {
 
 #[test]
 fn a_device_deleted_under_the_stack_takes_its_address_along() {
+    let _alone = alone();
     if !new_namespace() || !ip("tuntap add mptest3 mode tun") {
         skipped("no permission, or no `ip` command");
         return;

@@ -1,8 +1,6 @@
 //! Choices about addresses and subflows: who opens them, from where, and how many. The words are those of
 //! `ip mptcp` and of the kernels that had path managers by name.
 
-use core::fmt;
-
 /// Who opens subflows, from which addresses to which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathManagerKind {
@@ -21,13 +19,13 @@ pub enum PathManagerKind {
 }
 
 impl PathManagerKind {
-    /// The path manager of this name: `kernel`, `default`, `fullmesh`, `ndiffports` (2 subflows),
+    /// The path manager of this name: `kernel`, `default` (or `none`), `fullmesh`, `ndiffports` (2 subflows),
     /// `ndiffports=N` (N from 1 to 8), `binder`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "kernel" => Some(Self::Kernel),
-            "default" => Some(Self::Default),
+            "default" | "none" => Some(Self::Default),
             "fullmesh" => Some(Self::Fullmesh),
             "ndiffports" => Some(Self::Ndiffports(2)),
             "binder" => Some(Self::Binder),
@@ -55,56 +53,27 @@ impl PathManagerKind {
         &["kernel", "default", "fullmesh", "ndiffports", "binder"];
 }
 
-/// What an endpoint (a local address) is used for: the flags of `ip mptcp endpoint`.
+/// What an endpoint (a local address) is for: the flags of `ip mptcp endpoint`. Without any it only fixes an
+/// identifier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointFlags {
-    /// Announced to peers with ADD_ADDR.
+    /// Announced to peers (ADD_ADDR, RFC 8684 3.4.1).
     pub signal: bool,
     /// Opens a subflow to the peer's first address.
     pub subflow: bool,
-    /// Its subflows ask the peer for B: used while no regular subflow is.
+    /// Its subflows ask the peer for B: used while no regular subflow is (RFC 8684 3.2, 3.3.8).
     pub backup: bool,
     /// Opens a subflow to every known address of the peer.
     pub fullmesh: bool,
-    /// Made by the engine for an address nobody configured; an explicit endpoint replaces it.
-    pub implicit: bool,
 }
 
 impl EndpointFlags {
-    /// These flags with the one of this name set; `None` for any other word.
-    #[must_use]
-    pub fn with(mut self, word: &str) -> Option<Self> {
-        match word {
-            "signal" => self.signal = true,
-            "subflow" => self.subflow = true,
-            "backup" => self.backup = true,
-            "fullmesh" => self.fullmesh = true,
-            _ => return None,
-        }
-        Some(self)
-    }
-
-    /// The names of the flags that are set, in the order `ip mptcp endpoint show` has.
+    /// The words of the flags that are set, in the order `ip mptcp endpoint show` prints them.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        [
-            (self.signal, "signal"),
-            (self.subflow, "subflow"),
-            (self.backup, "backup"),
-            (self.fullmesh, "fullmesh"),
-            (self.implicit, "implicit"),
-        ]
-        .into_iter()
-        .filter_map(|(set, word)| set.then_some(word))
-    }
-}
-
-impl fmt::Display for EndpointFlags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, word) in self.words().enumerate() {
-            let gap = if index > 0 { " " } else { "" };
-            write!(f, "{gap}{word}")?;
-        }
-        Ok(())
+        let Self { signal, subflow, backup, fullmesh } = self;
+        let all =
+            [(signal, "signal"), (subflow, "subflow"), (backup, "backup"), (fullmesh, "fullmesh")];
+        all.into_iter().filter(|(set, _)| *set).map(|(_, word)| word)
     }
 }
 
@@ -131,7 +100,6 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
 
     #[test]
     fn path_managers_have_names() {
@@ -143,13 +111,5 @@ mod tests {
         for wrong in ["", "ndiffports=0", "ndiffports=9", "ndiffports=x", "mesh"] {
             assert_eq!(PathManagerKind::from_name(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn flags_are_words() {
-        let none = EndpointFlags::default();
-        let all = ["signal", "backup"].iter().try_fold(none, |flags, word| flags.with(word));
-        assert_eq!(all.map(|flags| flags.to_string()).as_deref(), Some("signal backup"));
-        assert_eq!(none.with("implicit"), None, "not for people");
     }
 }

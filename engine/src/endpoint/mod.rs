@@ -5,8 +5,11 @@
 
 mod addresses;
 mod api;
+mod destinations;
+mod flood;
 mod info;
 mod input;
+mod joins;
 mod listener;
 mod open;
 mod pm_api;
@@ -14,6 +17,7 @@ mod pm_endpoints;
 mod schedule;
 mod secrets;
 mod stateless;
+mod syn_cookies;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
 use crate::config::{EndpointConfig, Limits};
@@ -21,6 +25,7 @@ use crate::counters::Counters;
 use crate::crypto::Token;
 use crate::event::Event;
 use crate::mptcp::connection::Connection;
+use crate::mptcp::lesson::Lesson;
 use crate::rng::Rng;
 use crate::time::Instant;
 use addresses::Addresses;
@@ -28,13 +33,16 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use destinations::Destinations;
 pub use info::{ConnectionInfo, SubflowInfo};
+use joins::Joins;
 use listener::Listeners;
 pub use pm_endpoints::PmEndpoint;
 use pm_endpoints::PmEndpoints;
 use schedule::Schedule;
 use secrets::Secrets;
 use stateless::StatelessReplies;
+use syn_cookies::SynCookies;
 
 /// An address of this end and the device it lives behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +102,9 @@ pub struct Endpoint {
     schedule: Schedule,
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
+    cookies: SynCookies,
+    joins: Joins,
+    destinations: Destinations,
     counters: Counters,
     next_connection: u64,
 }
@@ -104,11 +115,18 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
         let mut rng = Rng::from_seed(seed);
         let secrets = Secrets::new(&mut rng);
+        let cookies = SynCookies::new(&mut rng);
         Self {
-            stateless: StatelessReplies::new(config.max_stateless_replies),
+            stateless: StatelessReplies::new(
+                config.max_stateless_replies,
+                config.max_resets_per_second,
+            ),
+            destinations: Destinations::new(config.max_destinations, config.blackhole_timeout),
             config,
             rng,
             secrets,
+            cookies,
+            joins: Joins::default(),
             addresses: Addresses::default(),
             pm_endpoints: PmEndpoints::default(),
             limits: Limits::default(),
@@ -136,8 +154,8 @@ impl Endpoint {
     /// The next packet to send: writes IP and TCP headers into `headers` (cleared first).
     pub fn poll_transmit(&mut self, now: Instant, headers: &mut Vec<u8>) -> Option<Transmit> {
         headers.clear();
-        if let Some(interface) = self.stateless.pop(headers) {
-            self.counters.tcp_out_rsts += 1;
+        if let Some((interface, reset)) = self.stateless.pop(headers) {
+            self.counters.tcp_out_rsts += u64::from(reset);
             self.counters.tcp_out_segs += 1;
             let (payload, segment_size, subflow) = (Bytes::new(), None, None);
             return Some(Transmit { interface, payload, segment_size, subflow });
@@ -159,7 +177,7 @@ impl Endpoint {
             }
             let deadline = connection.poll_timeout();
             self.schedule.rest(id, deadline);
-            self.tidy(id);
+            self.tidy(now, id);
         }
         None
     }
@@ -190,13 +208,18 @@ impl Endpoint {
     fn serve(&mut self, now: Instant, id: ConnectionId) {
         self.manage_paths(now, id);
         self.schedule.activate(id);
-        self.tidy(id);
+        self.tidy(now, id);
     }
 
     /// Keeps demultiplexing, listeners, events and the table of connections in line with one connection.
-    fn tidy(&mut self, id: ConnectionId) {
+    fn tidy(&mut self, now: Instant, id: ConnectionId) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
         let connection = &mut entry.connection;
+        let remote = connection.first_remote_address();
+        for lesson in connection.lessons.drain(..) {
+            self.counters.blackhole += u64::from(lesson == Lesson::Blackhole);
+            self.destinations.learn(now, remote, lesson);
+        }
         for tuple in connection.removed.drain(..) {
             self.demux.remove(&tuple);
         }

@@ -121,7 +121,10 @@ impl Endpoint {
     /// Sets the limits of all connections; subflows beyond them stay.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) {
         self.limits = limits;
-        self.each_connection(now, |connection| connection.paths.touch());
+        self.each_connection(now, |connection| {
+            connection.limits = limits;
+            connection.paths.touch();
+        });
     }
 
     /// The limits of all connections.
@@ -146,7 +149,7 @@ impl Endpoint {
         if !entry.connection.is_mptcp() || !entry.connection.confirmed {
             return Err(SubflowError::NotJoinable);
         }
-        if !entry.connection.is_joinable(self.limits) {
+        if !entry.connection.is_joinable() {
             return Err(SubflowError::LimitReached);
         }
         let subflow = self.join(now, id, local, remote, None)?;

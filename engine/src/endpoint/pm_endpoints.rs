@@ -73,10 +73,10 @@ impl PmEndpoints {
             return Err(PmError::InvalidAddress);
         }
         check_flags(flags, port)?;
-        let stand_in = |e: &LocalEndpoint| e.flags.implicit && e.address == address;
+        let stand_in = |e: &LocalEndpoint| e.implicit && e.address == address;
         let same = |e: &&LocalEndpoint| {
             let any_port = e.port.is_some() || port.is_some();
-            e.address == address && !e.flags.implicit && (!any_port || e.port == port)
+            e.address == address && !e.implicit && (!any_port || e.port == port)
         };
         if self.list.iter().any(|e| same(&e)) {
             return Err(PmError::AddressInUse);
@@ -93,8 +93,8 @@ impl PmEndpoints {
         if let Some(replaced) = replaced {
             self.list.retain(|e| e.id != replaced);
         }
-        let flags = EndpointFlags { implicit: false, ..flags };
-        self.list.push(LocalEndpoint { address, id, port, flags, presence });
+        let implicit = false;
+        self.list.push(LocalEndpoint { address, id, port, flags, implicit, presence });
         self.list.sort_by_key(|e| e.id);
         Ok((id, replaced.filter(|old| *old != id)))
     }
@@ -108,14 +108,14 @@ impl PmEndpoints {
             known = true;
             was_present |= endpoint.is_here();
             endpoint.presence = Presence::Here;
-            if endpoint.flags.implicit && active {
-                endpoint.flags = EndpointFlags { backup, ..IMPLICIT };
+            if endpoint.implicit && active {
+                endpoint.flags = EndpointFlags { backup, ..SUBFLOW };
             }
         }
         if !known && let Some(id) = self.next_id() {
-            let flags = EndpointFlags { backup, subflow: active, ..IMPLICIT };
-            let presence = Presence::Here;
-            self.list.push(LocalEndpoint { address, id, port: None, flags, presence });
+            let flags = EndpointFlags { backup, subflow: active, ..SUBFLOW };
+            let (implicit, port, presence) = (true, None, Presence::Here);
+            self.list.push(LocalEndpoint { address, id, port, flags, implicit, presence });
             self.list.sort_by_key(|e| e.id);
         }
         !was_present
@@ -128,7 +128,7 @@ impl PmEndpoints {
             endpoint.presence = Presence::Gone;
             ids.push(endpoint.id);
         }
-        self.list.retain(|e| e.address != address || !e.flags.implicit);
+        self.list.retain(|e| e.address != address || !e.implicit);
         ids
     }
 
@@ -149,7 +149,8 @@ impl PmEndpoints {
         let endpoint = self.list.iter_mut().find(known).ok_or(PmError::NotFound)?;
         check_flags(flags, endpoint.port)?;
         let before = *endpoint;
-        endpoint.flags = EndpointFlags { implicit: false, ..flags };
+        endpoint.flags = flags;
+        endpoint.implicit = false;
         Ok(before)
     }
 
@@ -167,8 +168,9 @@ impl PmEndpoints {
     }
 }
 
-const IMPLICIT: EndpointFlags =
-    EndpointFlags { signal: false, subflow: true, backup: false, fullmesh: false, implicit: true };
+/// What an address is used for that nobody configured.
+const SUBFLOW: EndpointFlags =
+    EndpointFlags { signal: false, subflow: true, backup: false, fullmesh: false };
 
 /// The combinations the kernel refuses, too.
 const fn check_flags(flags: EndpointFlags, port: Option<u16>) -> Result<(), PmError> {

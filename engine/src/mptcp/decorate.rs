@@ -8,11 +8,12 @@ use super::subflow::{Phase, ROOM_BESIDE_TIMESTAMPS, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::tcp::{PlanKind, SegmentPlan};
+use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
-    Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption, WireDataSeq,
+    CapableFlags, Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption,
+    WireDataSeq,
 };
 
 /// What the options of a segment depend on beyond the subflow itself: values of the connection.
@@ -27,8 +28,10 @@ pub(crate) struct MetaView {
     pub(crate) own_key: Key,
     pub(crate) peer_key: Option<Key>,
     pub(crate) peer_token: u32,
-    /// DSS checksums are in use.
+    /// DSS checksums are in use, or asked for.
     pub(crate) checksum: bool,
+    /// This end takes no joins to the first subflow's address and port: flag C.
+    pub(crate) deny_join_initial: bool,
     /// DSN of data offset 0 in the sending direction (IDSN + 1).
     pub(crate) data_base: DataSeq,
     /// Data ACK to send.
@@ -37,11 +40,19 @@ pub(crate) struct MetaView {
     pub(crate) short: bool,
     /// The peer sends long DSNs: they are answered with long Data ACKs [DACK-1].
     pub(crate) long_ack: bool,
+    /// Otherwise Data ACKs have 32 bits, whatever DSNs have.
+    pub(crate) short_ack: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
 
 impl MetaView {
+    /// The flags of MP_CAPABLE: HMAC-SHA256 alone [INI-21] (K2), A where checksums are wanted [INI-29] [INI-30], C
+    /// where nobody may join the first subflow's address and port [INI-20] (K16).
+    const fn flags(&self) -> CapableFlags {
+        CapableFlags::new(self.checksum, self.deny_join_initial)
+    }
+
     /// [DSS-18]: the long form where the low half could wrap within one MSL.
     fn width(&self, seq: DataSeq) -> WireDataSeq {
         if self.short && seq.low32() < 1 << 31 {
@@ -52,7 +63,11 @@ impl MetaView {
     }
 
     fn wire_ack(&self) -> WireDataSeq {
-        if self.long_ack { WireDataSeq::Long(self.data_ack.0) } else { self.width(self.data_ack) }
+        match (self.long_ack, self.short_ack) {
+            (true, _) => WireDataSeq::Long(self.data_ack.0),
+            (false, true) => WireDataSeq::Short(self.data_ack.low32()),
+            (false, false) => self.width(self.data_ack),
+        }
     }
 
     /// Option octets data segments need: a DSS with the longest mapping, or MP_CAPABLE with both keys.
@@ -61,32 +76,45 @@ impl MetaView {
     }
 }
 
-/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15).
+/// TCP's own options but SACK, in the order of Linux.
+pub(crate) fn tcp_options(from: &SegmentOptions) -> OptionBuffer {
+    let mut options = OptionBuffer::new();
+    if let Some(mss) = from.mss {
+        options.push_mss(mss);
+    }
+    if from.sack_permitted {
+        options.push_sack_permitted();
+    }
+    if let Some(timestamps) = from.timestamps {
+        options.push_timestamps(timestamps);
+    }
+    if let Some(shift) = from.window_scale {
+        options.push_window_scale(shift);
+    }
+    options
+}
+
+/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15), or the last two the
+/// other way round.
 pub(crate) fn decorate(
     subflow: &Subflow,
     plan: &SegmentPlan,
     meta: &MetaView,
     config: &ConnectionConfig,
 ) -> OptionBuffer {
-    let mut options = OptionBuffer::new();
-    if let Some(mss) = plan.options.mss {
-        options.push_mss(mss);
+    let mut tcp = plan.options;
+    if needs_all_room(subflow, plan, meta) {
+        tcp.timestamps = None;
     }
-    if plan.options.sack_permitted {
-        options.push_sack_permitted();
-    }
-    if let Some(timestamps) =
-        plan.options.timestamps.filter(|_| !needs_all_room(subflow, plan, meta))
-    {
-        options.push_timestamps(timestamps);
-    }
-    if let Some(shift) = plan.options.window_scale {
-        options.push_window_scale(shift);
+    let mut options = tcp_options(&tcp);
+    let sack_first = config.behaviour.sack_first;
+    if sack_first {
+        options.push_sack(&plan.options.sack);
     }
     if meta.mptcp {
         push_mptcp(&mut options, subflow, plan, meta, config);
     }
-    if !plan.options.sack.is_empty() {
+    if !sack_first {
         options.push_sack(&plan.options.sack);
     }
     options
@@ -131,8 +159,8 @@ fn syn(
 ) -> Option<MptcpOption> {
     let Some(join) = &subflow.join else {
         // [HEU-8]: a middlebox may drop SYNs with unknown options; after some tries the option is left out.
-        return (plan.transmissions < config.mp_capable_syns).then(|| {
-            let flags = handshake::own_flags(config.checksum);
+        return (plan.transmissions <= config.syn_retrans_before_tcp_fallback).then(|| {
+            let flags = meta.flags();
             MptcpOption::Capable(MpCapable::Syn { version: handshake::VERSION, flags })
         });
     };
@@ -146,7 +174,7 @@ fn syn(
 
 fn syn_ack(subflow: &Subflow, meta: &MetaView) -> Option<MptcpOption> {
     let Some(join) = &subflow.join else {
-        let flags = handshake::own_flags(meta.checksum);
+        let flags = meta.flags();
         return Some(MptcpOption::Capable(MpCapable::SynAck {
             version: handshake::VERSION,
             flags,
@@ -202,7 +230,7 @@ fn acknowledgement(
         && (meta.data_fin.is_none() || !subflow.keys_sent)
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
-        let (version, flags) = (handshake::VERSION, handshake::own_flags(meta.checksum));
+        let (version, flags) = (handshake::VERSION, meta.flags());
         let option = MpCapable::Ack { version, flags, sender_key, receiver_key };
         options.push_mptcp(&MptcpOption::Capable(option));
         return;
@@ -239,7 +267,7 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
         && mapping.len as usize == plan.payload.len()
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
-        let (version, flags) = (handshake::VERSION, handshake::own_flags(meta.checksum));
+        let (version, flags) = (handshake::VERSION, meta.flags());
         let checksum = mapping.checksum;
         let option =
             MpCapable::AckData { version, flags, sender_key, receiver_key, data_len, checksum };

@@ -5,8 +5,13 @@ fn ip(last: u8) -> IpAddr {
 }
 
 fn wanted(last: u8, id: Option<u8>, words: &[&str]) -> PmEndpoint {
-    let flags = words.iter().try_fold(EndpointFlags::default(), |flags, word| flags.with(word));
-    let flags = flags.expect("flags");
+    let has = |word| words.contains(&word);
+    let flags = EndpointFlags {
+        signal: has("signal"),
+        subflow: has("subflow"),
+        backup: has("backup"),
+        fullmesh: has("fullmesh"),
+    };
     PmEndpoint { address: ip(last), id: id.map(AddressId), port: None, flags }
 }
 

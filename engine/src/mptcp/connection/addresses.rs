@@ -92,7 +92,7 @@ impl Connection {
     fn on_address_removed(&mut self, now: Instant, id: AddressId, counters: &mut Counters) {
         // [ADDR-25]: whatever becomes of its subflows, the address gets no new ones.
         let mut known = self.paths.on_removed(id);
-        let probe = self.config.probe_before_remove;
+        let probe = self.config.behaviour.probe_before_remove;
         for subflow in self.subflows.iter_mut().filter(|s| s.remote_id == id && s.is_alive()) {
             known = true;
             if subflow.address_removed {

@@ -15,13 +15,14 @@ mod timeout;
 use super::close::Close;
 use super::decorate::MetaView;
 use super::handshake::{Agreement, Offer};
+use super::lesson::Lesson;
 use super::path_manager::PathManager;
 use super::recv_queue::RecvQueue;
 use super::scheduler::{self, Scheduler, SubflowSnapshot};
 use super::send_queue::SendQueue;
 use super::subflow::{Phase, Subflow};
 use crate::addr::{ConnectionId, FourTuple, SubflowId};
-use crate::config::ConnectionConfig;
+use crate::config::{ConnectionConfig, Limits};
 use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
 use crate::error::{ConnectionError, FallbackReason};
@@ -61,6 +62,8 @@ pub(crate) struct PeerKeys {
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) config: ConnectionConfig,
+    /// The endpoint's limits.
+    pub(crate) limits: Limits,
     /// This end opened it.
     pub(crate) client: bool,
     pub(crate) mode: Mode,
@@ -105,6 +108,8 @@ pub(crate) struct Connection {
     last_end: Option<SocketEnd>,
     bytes_sent: u64,
     bytes_retrans: u64,
+    /// What the endpoint should remember about the destination.
+    pub(crate) lessons: Vec<Lesson>,
     /// Four-tuples the endpoint should forget.
     pub(crate) removed: Vec<FourTuple>,
 }
@@ -142,6 +147,7 @@ impl Connection {
         let mode = if config.mptcp { Mode::Offered } else { Mode::Tcp(FallbackReason::Requested) };
         let mut connection = Self {
             id,
+            limits: Limits::default(),
             client,
             mode,
             own_key,
@@ -157,7 +163,8 @@ impl Connection {
             ended: Vec::new(),
             next_subflow: 0,
             cursor: 0,
-            send: SendQueue::new(config.send_buffer),
+            // [SND-5]: smaller than what the peer may be told to send, it would be the bottleneck of both.
+            send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
             paths: PathManager::new(first, client),
@@ -173,6 +180,7 @@ impl Connection {
             last_end: None,
             bytes_sent: 0,
             bytes_retrans: 0,
+            lessons: Vec::new(),
             removed: Vec::new(),
             config,
         };
@@ -237,9 +245,11 @@ impl Connection {
             peer_key: self.peer.map(|p| p.key),
             peer_token: self.peer.map_or(0, |p| p.facts.token.0),
             checksum: self.checksum,
+            deny_join_initial: !self.config.allow_join_initial_addr_port,
             data_base: self.send_base(),
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
+            short_ack: !self.config.behaviour.long_data_ack,
             long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }

@@ -33,6 +33,8 @@ pub(crate) struct LocalEndpoint {
     /// The port it is announced with.
     pub(crate) port: Option<u16>,
     pub(crate) flags: EndpointFlags,
+    /// Nobody configured it; an explicit endpoint replaces it.
+    pub(crate) implicit: bool,
     pub(crate) presence: Presence,
 }
 
@@ -50,7 +52,7 @@ pub(crate) enum Presence {
 impl LocalEndpoint {
     /// It only keeps an identifier for an address whose endpoint was deleted.
     pub(crate) const fn is_retired(&self) -> bool {
-        self.flags.implicit && !self.flags.subflow
+        self.implicit && !self.flags.subflow
     }
 
     /// Packets can leave from it.
@@ -109,6 +111,11 @@ impl PathManager {
     /// Local end of the first subflow.
     pub(crate) const fn first_local(&self) -> SocketAddr {
         self.first.local
+    }
+
+    /// Remote end of the first subflow; joins go to its port unless another was announced [HEU-2].
+    pub(crate) const fn first_remote(&self) -> SocketAddr {
+        self.first.remote
     }
 
     /// Joins are allowed from now on; announcements get a moment to arrive [HEU-7].

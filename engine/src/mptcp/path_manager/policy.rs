@@ -131,7 +131,7 @@ impl View<'_> {
     /// The endpoint opens subflows of its own accord.
     fn is_source(&self, local: &LocalEndpoint) -> bool {
         let flags = local.flags;
-        flags.subflow && (self.implicit || !flags.implicit) || flags.fullmesh
+        flags.subflow && (self.implicit || !local.implicit) || flags.fullmesh
     }
 
     fn is_used(&self, local: &LocalEndpoint) -> bool {

@@ -15,8 +15,8 @@ fn first() -> FourTuple {
 fn endpoint(address: IpAddr) -> LocalEndpoint {
     let IpAddr::V4(v4) = address else { panic!("IPv4 only") };
     let id = AddressId(v4.octets()[3]);
-    let flags = EndpointFlags { subflow: true, implicit: true, ..EndpointFlags::default() };
-    LocalEndpoint { address, id, port: None, flags, presence: Presence::Here }
+    let flags = EndpointFlags { subflow: true, ..EndpointFlags::default() };
+    LocalEndpoint { address, id, port: None, flags, implicit: true, presence: Presence::Here }
 }
 
 /// An announcement; without a port, that of the first subflow. True when it is news.

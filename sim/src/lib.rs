@@ -1,0 +1,7 @@
+//! Models of what lies between two ends: links and middleboxes. Packets and the time are handed in, randomness comes
+//! from a seed; there is no I/O and no clock, so a model runs in virtual time and between real devices alike.
+#![forbid(unsafe_code)]
+
+pub mod conform;
+pub mod link;
+pub mod middlebox;

@@ -1,0 +1,1 @@
+//! Middleboxes: what networks do to TCP on its way.
