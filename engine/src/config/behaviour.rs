@@ -110,6 +110,15 @@ pub struct Behaviour {
     /// A DATA_FIN is repeated after the longest RTO of the subflows, doubled each time. Default true; Linux waits
     /// 200 ms twice, and doubles from there.
     pub data_fin_by_rto: bool,
+    /// On REMOVE_ADDR the path is probed before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; Linux
+    /// closes at once (K29).
+    pub probe_before_remove: bool,
+    /// A join is refused whose address identifier belongs to a live subflow from another address (RFC 8684 3.2
+    /// [JOIN-4]). Default true; Linux takes it (K19).
+    pub unique_join_ids: bool,
+    /// Joins are taken on any port (RFC 8684 3.2 [JOIN-17] [JOIN-18]). Default true; with Linux on the port of the
+    /// first subflow and on announced ports only (K17).
+    pub join_any_port: bool,
 }
 
 impl Behaviour {
@@ -132,6 +141,9 @@ impl Behaviour {
             answer_third_packet: true,
             keys_before_data_fin: true,
             data_fin_by_rto: true,
+            probe_before_remove: true,
+            unique_join_ids: true,
+            join_any_port: true,
         }
     }
 
@@ -151,6 +163,9 @@ impl Behaviour {
             answer_third_packet: false,
             keys_before_data_fin: false,
             data_fin_by_rto: false,
+            probe_before_remove: false,
+            unique_join_ids: false,
+            join_any_port: false,
             ..Self::rfc()
         }
     }
