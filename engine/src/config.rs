@@ -30,6 +30,9 @@ pub struct EndpointConfig {
     /// further failure up to 64 times (RFC 8684 3.9.3 [HEU-8] [HEU-10]). Zero never does. Default 1 h, as Linux, which
     /// however stops MPTCP to all destinations.
     pub blackhole_timeout: Duration,
+    /// An address of this end without an endpoint of its own gets one with the flag `subflow`. Default true; in Linux
+    /// only what `ip mptcp endpoint` named is used.
+    pub implicit_endpoints: bool,
     /// Most destinations about which something is remembered; the one used longest ago is forgotten. Default 1 024.
     pub max_destinations: usize,
 }
@@ -44,8 +47,17 @@ impl Default for EndpointConfig {
             max_half_open_joins: 256,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
+            implicit_endpoints: true,
             max_destinations: 1_024,
         }
+    }
+}
+
+impl EndpointConfig {
+    /// The defaults with the choices of this profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
 }
 
@@ -272,9 +284,14 @@ impl ConnectionConfig {
     /// The defaults with the choices of this profile.
     #[must_use]
     pub fn of(profile: Profile) -> Self {
-        let retry_refused_as_tcp = profile == Profile::Rfc;
-        let quick_acks = if profile == Profile::Linux { 16 } else { 0 };
-        let tcp = TcpConfig { quick_acks, ..TcpConfig::default() };
-        Self { tcp, behaviour: profile.behaviour(), retry_refused_as_tcp, ..Self::default() }
+        let rfc = profile == Profile::Rfc;
+        let quick_acks = if rfc { 0 } else { 16 };
+        Self {
+            tcp: TcpConfig { quick_acks, ..TcpConfig::default() },
+            behaviour: profile.behaviour(),
+            retry_refused_as_tcp: rfc,
+            join_from_local: rfc,
+            ..Self::default()
+        }
     }
 }

@@ -100,8 +100,8 @@ pub struct Behaviour {
     /// SACK blocks stand before MPTCP options and go first where room is short. Default false: the MPTCP options of a
     /// segment have no other place to go. Linux has the blocks first.
     pub sack_first: bool,
-    /// A server answers the third packet with a DSS at once: a Linux client adds subflows only after one (K11).
-    /// Default true; a Linux server waits until it has something to say.
+    /// A server answers the third packet with a DSS at once, and sends one before its first ADD_ADDR: a Linux client
+    /// adds subflows only after one (K11). Default true; a Linux server waits until it has something to say.
     pub answer_third_packet: bool,
     /// Before the server has confirmed MPTCP, a client's DATA_FIN waits for an answer and never goes without the keys
     /// before it: were the third packet lost, the server would take the connection for plain TCP (K5). Default true;
@@ -110,6 +110,9 @@ pub struct Behaviour {
     /// A DATA_FIN is repeated after the longest RTO of the subflows, doubled each time. Default true; Linux waits
     /// 200 ms twice, and doubles from there.
     pub data_fin_by_rto: bool,
+    /// ACKs in TIME-WAIT carry MPTCP options. Default true; in Linux that state is left to a small socket that knows
+    /// nothing of MPTCP.
+    pub options_in_time_wait: bool,
     /// On REMOVE_ADDR the path is probed before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; Linux
     /// closes at once (K29).
     pub probe_before_remove: bool,
@@ -141,6 +144,7 @@ impl Behaviour {
             answer_third_packet: true,
             keys_before_data_fin: true,
             data_fin_by_rto: true,
+            options_in_time_wait: true,
             probe_before_remove: true,
             unique_join_ids: true,
             join_any_port: true,
@@ -163,6 +167,7 @@ impl Behaviour {
             answer_third_packet: false,
             keys_before_data_fin: false,
             data_fin_by_rto: false,
+            options_in_time_wait: false,
             probe_before_remove: false,
             unique_join_ids: false,
             join_any_port: false,

@@ -8,7 +8,7 @@ use super::subflow::{Phase, ROOM_BESIDE_TIMESTAMPS, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan};
+use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan, State};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
@@ -44,6 +44,8 @@ pub(crate) struct MetaView {
     pub(crate) short_ack: bool,
     /// Before the server has confirmed, the keys go before a DATA_FIN.
     pub(crate) keys_first: bool,
+    /// A server sends a DSS before its first ADD_ADDR.
+    pub(crate) dss_first: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
@@ -113,7 +115,8 @@ pub(crate) fn decorate(
     if sack_first {
         options.push_sack(&plan.options.sack);
     }
-    if meta.mptcp {
+    let late = subflow.tcp.state() == State::TimeWait && !config.behaviour.options_in_time_wait;
+    if meta.mptcp && !late {
         push_mptcp(&mut options, subflow, plan, meta, config);
     }
     if !sack_first {

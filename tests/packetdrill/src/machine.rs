@@ -6,7 +6,7 @@ use crate::socket::{Socket, Sockets};
 use crate::wait::Waiting;
 use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr};
-use mpuser_engine::config::{EndpointConfig, Profile};
+use mpuser_engine::config::{EndpointConfig, Limits, Profile};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::{Duration, Instant};
 use mpuser_engine::{Endpoint, Event, LocalAddress};
@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, VecDeque};
 const INTERFACE: InterfaceId = InterfaceId(0);
 /// Most packets that wait to be fetched; a script that fetches none must not eat the memory.
 const MAX_OUTBOUND: usize = 65_536;
+
+/// The limits a kernel starts with.
+const KERNEL_LIMITS: Limits = Limits { subflows: 2, add_addr_accepted: 0 };
 
 /// What the machine is made with.
 #[derive(Clone, Debug)]
@@ -106,7 +109,7 @@ impl Machine {
     /// A machine at time zero.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        let config = EndpointConfig::default();
+        let config = EndpointConfig::of(options.profile);
         let mut machine = Self {
             endpoint: Endpoint::new(config, options.seed),
             now: Instant::ZERO,
@@ -117,6 +120,9 @@ impl Machine {
             mtu: options.mtu,
             outbound: VecDeque::new(),
         };
+        if options.profile == Profile::Linux {
+            machine.endpoint.set_limits(machine.now, KERNEL_LIMITS);
+        }
         if let Some(local) = options.local {
             machine.own(local);
         }

@@ -251,6 +251,7 @@ impl Connection {
             short: self.config.short_data_seq,
             short_ack: !self.config.behaviour.long_data_ack,
             keys_first: self.config.behaviour.keys_before_data_fin,
+            dss_first: self.config.behaviour.answer_third_packet,
             long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }

@@ -30,6 +30,7 @@ fn meta() -> MetaView {
         long_ack: false,
         short_ack: false,
         keys_first: true,
+        dss_first: true,
         data_fin: None,
     }
 }
