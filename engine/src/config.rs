@@ -159,6 +159,9 @@ pub struct TcpConfig {
     pub min_rto: Duration,
     /// Largest retransmission timeout. Default 120 s (RFC 6298 asks for at least 60).
     pub max_rto: Duration,
+    /// Retransmissions of the SYN that are a second apart, before the wait doubles each time. Default 0 (RFC 6298);
+    /// Linux has 4 (`net.ipv4.tcp_syn_linear_timeouts`).
+    pub syn_linear_timeouts: u32,
     /// SYN retransmissions before the attempt is given up. Default 6, as Linux.
     pub max_syn_retransmits: u32,
     /// Retransmissions of one segment before the subflow is given up. Default 15, as Linux.
@@ -179,6 +182,7 @@ impl Default for TcpConfig {
             quick_acks: 0,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
+            syn_linear_timeouts: 0,
             max_syn_retransmits: 6,
             max_retransmits: 15,
             time_wait: Duration::from_secs(60),
@@ -285,9 +289,9 @@ impl ConnectionConfig {
     #[must_use]
     pub fn of(profile: Profile) -> Self {
         let rfc = profile == Profile::Rfc;
-        let quick_acks = if rfc { 0 } else { 16 };
+        let (quick_acks, syn_linear_timeouts) = if rfc { (0, 0) } else { (16, 4) };
         Self {
-            tcp: TcpConfig { quick_acks, ..TcpConfig::default() },
+            tcp: TcpConfig { quick_acks, syn_linear_timeouts, ..TcpConfig::default() },
             behaviour: profile.behaviour(),
             retry_refused_as_tcp: rfc,
             join_from_local: rfc,

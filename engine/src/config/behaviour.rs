@@ -110,6 +110,9 @@ pub struct Behaviour {
     /// A DATA_FIN is repeated after the longest RTO of the subflows, doubled each time. Default true; Linux waits
     /// 200 ms twice, and doubles from there.
     pub data_fin_by_rto: bool,
+    /// The DATA_FIN that completes a connection is acknowledged before the subflows' FINs go out. Default true; Linux
+    /// sends the FIN first, which acknowledges it, too, and a separate ACK after it.
+    pub ack_before_fin: bool,
     /// ACKs in TIME-WAIT carry MPTCP options. Default true; in Linux that state is left to a small socket that knows
     /// nothing of MPTCP.
     pub options_in_time_wait: bool,
@@ -144,6 +147,7 @@ impl Behaviour {
             answer_third_packet: true,
             keys_before_data_fin: true,
             data_fin_by_rto: true,
+            ack_before_fin: true,
             options_in_time_wait: true,
             probe_before_remove: true,
             unique_join_ids: true,
@@ -167,6 +171,7 @@ impl Behaviour {
             answer_third_packet: false,
             keys_before_data_fin: false,
             data_fin_by_rto: false,
+            ack_before_fin: false,
             options_in_time_wait: false,
             probe_before_remove: false,
             unique_join_ids: false,

@@ -42,7 +42,8 @@ impl Destinations {
 
     /// MPTCP is not worth an attempt now.
     pub(super) fn is_blackholed(&self, now: Instant, address: IpAddr) -> bool {
-        self.table.get(&address).and_then(|d| d.blackhole).is_some_and(|b| now < b.until)
+        let known = self.table.get(&address).and_then(|d| d.blackhole);
+        !self.blackhole_timeout.is_zero() && known.is_some_and(|b| now < b.until)
     }
 
     /// Takes a lesson about `address`.

@@ -34,7 +34,9 @@ impl Socket {
     }
 
     fn plan_synchronized(&mut self, now: Instant, limits: &SendLimits) -> Option<SegmentPlan> {
-        if let Some(plan) = self.plan_pure_ack(now) {
+        if !(self.fin_first && self.send.is_fin_next())
+            && let Some(plan) = self.plan_pure_ack(now)
+        {
             return Some(plan);
         }
         self.send.restart_after_idle(now);
@@ -165,7 +167,10 @@ impl Socket {
     pub fn commit(&mut self, now: Instant, plan: &SegmentPlan) {
         let max_rto = self.params.config.max_rto;
         match plan.kind {
-            PlanKind::Syn | PlanKind::SynAck => self.handshake.on_sent(now, max_rto),
+            PlanKind::Syn | PlanKind::SynAck => {
+                let linear = self.params.config.syn_linear_timeouts;
+                self.handshake.on_sent(now, max_rto, linear);
+            }
             PlanKind::Data | PlanKind::Fin | PlanKind::Retransmission => {
                 let len = plan.payload.len() as u64;
                 self.send.on_sent(now, plan.offset, len, plan.flags.fin);

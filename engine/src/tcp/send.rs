@@ -144,6 +144,11 @@ impl Send {
         self.fin_queued = true;
     }
 
+    /// The FIN is all that is left to send.
+    pub(super) fn is_fin_next(&self) -> bool {
+        self.fin_queued && self.nxt == self.chunks.end()
+    }
+
     pub(super) fn fin_acked(&self) -> bool {
         self.fin_queued && self.una == self.end()
     }
