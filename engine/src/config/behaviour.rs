@@ -113,6 +113,9 @@ pub struct Behaviour {
     /// The DATA_FIN that completes a connection is acknowledged before the subflows' FINs go out. Default true; Linux
     /// sends the FIN first, which acknowledges it, too, and a separate ACK after it.
     pub ack_before_fin: bool,
+    /// When joins become possible, addresses of the peer get a moment to arrive before one of this end's is used twice
+    /// (RFC 8684 3.9.2 [HEU-7]). Default true; Linux goes ahead.
+    pub wait_for_addresses: bool,
     /// ACKs in TIME-WAIT carry MPTCP options. Default true; in Linux that state is left to a small socket that knows
     /// nothing of MPTCP.
     pub options_in_time_wait: bool,
@@ -148,6 +151,7 @@ impl Behaviour {
             keys_before_data_fin: true,
             data_fin_by_rto: true,
             ack_before_fin: true,
+            wait_for_addresses: true,
             options_in_time_wait: true,
             probe_before_remove: true,
             unique_join_ids: true,
@@ -172,6 +176,7 @@ impl Behaviour {
             keys_before_data_fin: false,
             data_fin_by_rto: false,
             ack_before_fin: false,
+            wait_for_addresses: false,
             options_in_time_wait: false,
             probe_before_remove: false,
             unique_join_ids: false,

@@ -9,6 +9,7 @@ use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr};
 use mpuser_engine::config::{EndpointConfig, Limits, Profile};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::{Duration, Instant};
+use mpuser_engine::wire::pretty;
 use mpuser_engine::{Endpoint, Event, LocalAddress};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,19 +30,21 @@ pub struct Options {
     pub local: Option<IpAddr>,
     /// Largest IP packet of the device, bytes.
     pub mtu: u16,
+    /// Tell every packet on standard error.
+    pub trace: bool,
     /// Everything random comes from here.
     pub seed: [u8; 32],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { profile: Profile::Linux, local: None, mtu: 1500, seed: [0x5d; 32] }
+        Self { profile: Profile::Linux, local: None, mtu: 1500, trace: false, seed: [0x5d; 32] }
     }
 }
 
 impl Options {
     /// What packetdrill's own settings say: it exports them as `OPT_LOCAL_IP` and `OPT_MTU`. `flags` are words
-    /// separated by commas: `rfc` or `linux` for the profile, `seed=N`.
+    /// separated by commas: `rfc` or `linux` for the profile, `seed=N`, `trace`.
     #[must_use]
     pub fn from_environment(flags: &str) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
@@ -60,8 +63,10 @@ impl Options {
                 self.profile = profile;
             } else if let Some(seed) = seed {
                 self.seed[..8].copy_from_slice(&seed.to_le_bytes());
+            } else if word == "trace" {
+                self.trace = true;
             } else {
-                eprintln!("mpuser-packetdrill: unknown flag {word:?}: use rfc, linux or seed=N");
+                eprintln!("mpuser-packetdrill: unknown flag {word:?}: use rfc, linux, trace, seed=N");
             }
         }
         self
@@ -102,6 +107,7 @@ pub struct Machine {
     pub(crate) progress: BTreeMap<ConnectionId, Progress>,
     pub(crate) waiting: Waiting,
     mtu: u16,
+    trace: bool,
     outbound: VecDeque<Packet>,
 }
 
@@ -118,6 +124,7 @@ impl Machine {
             progress: BTreeMap::new(),
             waiting: Waiting::default(),
             mtu: options.mtu,
+            trace: options.trace,
             outbound: VecDeque::new(),
         };
         if options.profile == Profile::Linux {
@@ -155,6 +162,7 @@ impl Machine {
         if let Some(address) = destination(packet) {
             self.own(address);
         }
+        self.tell('<', packet);
         let bytes = Bytes::copy_from_slice(packet);
         self.endpoint.handle_packet(self.now, INTERFACE, bytes);
         self.settle();
@@ -206,12 +214,19 @@ impl Machine {
         while let Some(transmit) = self.endpoint.poll_transmit(self.now, &mut headers) {
             let mut bytes = headers.clone();
             bytes.extend_from_slice(&transmit.payload);
+            self.tell('>', &bytes);
             if self.outbound.len() < MAX_OUTBOUND {
                 self.outbound.push_back(Packet { at: self.now, bytes });
             }
         }
         while let Some((connection, event)) = self.endpoint.poll_event() {
             self.on_event(connection, &event);
+        }
+    }
+
+    fn tell(&self, direction: char, packet: &[u8]) {
+        if self.trace {
+            eprintln!("{} {direction} {}", self.now, pretty(packet));
         }
     }
 

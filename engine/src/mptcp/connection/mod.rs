@@ -285,7 +285,7 @@ impl Connection {
         }
         self.confirmed = true;
         let srtt = self.subflows.first().and_then(|s| s.tcp.srtt());
-        self.paths.start(now, srtt);
+        self.paths.start(now, srtt, self.config.behaviour.wait_for_addresses);
         self.emit(Event::FullyEstablished);
     }
 
