@@ -17,7 +17,7 @@ impl Connection {
         let timers = &self.timers;
         [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume]
             .into_iter()
-            .chain([self.paths.poll_timeout()])
+            .chain([self.paths_timeout()])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
             .flatten()
             .min()
