@@ -1,5 +1,6 @@
 //! The command line. Every command has examples; every value is checked while it is parsed.
 
+use crate::operator::args as operator;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use mpuser_engine::config::{CongestionAlgorithm, SchedulerKind};
@@ -69,8 +70,24 @@ pub(crate) enum Command {
     /// Say what this machine lacks, and how to repair it
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
+    /// Connections of running processes, with the key names of `ss -M`
+    Ss(operator::Ss),
+    /// Counters of running processes, named as in `nstat`; or what goes over each path
+    Stats(operator::Stats),
+    /// Events of running processes, as `ip mptcp monitor` prints them
+    Monitor(operator::Monitor),
+    /// Addresses the path manager of a running process may use, as `ip mptcp endpoint`
+    Endpoint(operator::Endpoint),
+    /// How many subflows there may be, as `ip mptcp limits`
+    Limits(operator::Limits),
+    /// Open or close a subflow by hand, or make it a backup
+    Subflow(operator::Subflow),
+    /// Let connections use an interface, keep them from it, or make it a backup
+    Multipath(operator::MultipathArgs),
     /// Show it: three paths, a kernel peer, one path cut in the middle
     Demo(Demo),
+    /// Hold the engine, and this machine's kernel, against the catalogue of cases
+    Conform(Conform),
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -301,6 +318,39 @@ pub(crate) enum DemoNet {
     Kernel,
     /// Two engines in this process
     Memory,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  mpuser conform                        every case against the engine; no privileges
+  mpuser conform --target kernel        against the kernel, too, and both compared
+  mpuser conform --only H,J13 --json
+  mpuser conform --list
+
+Exit code 7: a difference that sim/data/expected-differences.txt does not explain.")]
+pub(crate) struct Conform {
+    /// What to hold against the cases
+    #[arg(long, value_name = "TARGET", default_value = "engine")]
+    pub(crate) target: ConformTarget,
+    /// Groups (H) and cases (J13), separated by commas
+    #[arg(long, value_name = "GROUP|CASE", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// List the cases
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print a table in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
+}
+
+/// What the cases are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConformTarget {
+    /// The engine, in virtual time
+    Engine,
+    /// The engine and this machine's kernel
+    Kernel,
 }
 
 fn scheduler(text: &str) -> Result<SchedulerKind, String> {

@@ -35,6 +35,8 @@ pub(crate) fn info() -> ConnectionInfo {
         client: true,
         token: (0x55c5_3f5d, 0x1),
         csum_enabled: false,
+        add_addr_signal: 0,
+        add_addr_accepted: 0,
         state: "ESTABLISHED",
         write_seq: 1,
         snd_una: 1,
@@ -43,6 +45,8 @@ pub(crate) fn info() -> ConnectionInfo {
         bytes_received: 1 << 20,
         bytes_acked: 4 << 20,
         bytes_retrans: 0,
+        recv_queue: 0,
+        subflows_max: 8,
         subflows: vec![subflow(0, 3 << 20, 1 << 20), subflow(1, 1 << 20, 0)],
     }
 }

@@ -30,6 +30,40 @@ pub enum FastCloseForm {
     Reset,
 }
 
+/// Whose choices are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// RFC 8684, and prudence where it is silent.
+    #[default]
+    Rfc,
+    /// Linux, its simplifications included: for comparing the two packet by packet.
+    Linux,
+}
+
+impl Profile {
+    /// The profile of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "rfc" => Some(Self::Rfc),
+            "linux" => Some(Self::Linux),
+            _ => None,
+        }
+    }
+
+    /// The choices it makes.
+    #[must_use]
+    pub const fn behaviour(self) -> Behaviour {
+        match self {
+            Self::Rfc => Behaviour::rfc(),
+            Self::Linux => Behaviour::linux(),
+        }
+    }
+
+    /// Every name [`Self::from_name`] takes.
+    pub const NAMES: &'static [&'static str] = &["rfc", "linux"];
+}
+
 /// The choices of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behaviour {
@@ -60,6 +94,21 @@ pub struct Behaviour {
     /// Retransmission timeouts in a row after which a stale subflow is reset with reason 0x05 while others work
     /// [DACK-12] [DACK-13]. Default none, as Linux: TCP's own limit decides.
     pub reset_stale_after: Option<u32>,
+    /// Data ACKs have 64 bits from the start [DACK-1]. Default true; Linux sends 32 bits until the peer has sent a
+    /// DSN of 64 bits, or data under MP_CAPABLE.
+    pub long_data_ack: bool,
+    /// SACK blocks stand before MPTCP options and go first where room is short. Default false: the MPTCP options of a
+    /// segment have no other place to go. Linux has the blocks first.
+    pub sack_first: bool,
+    /// On REMOVE_ADDR the path is probed before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; Linux
+    /// closes at once (K29).
+    pub probe_before_remove: bool,
+    /// A join is refused whose address identifier belongs to a live subflow from another address (RFC 8684 3.2
+    /// [JOIN-4]). Default true; Linux takes it (K19).
+    pub unique_join_ids: bool,
+    /// Joins are taken on any port (RFC 8684 3.2 [JOIN-17] [JOIN-18]). Default true; with Linux on the port of the
+    /// first subflow and on announced ports only (K17).
+    pub join_any_port: bool,
 }
 
 impl Behaviour {
@@ -77,6 +126,11 @@ impl Behaviour {
             refuse_denied_joins: true,
             early_suspicion: true,
             reset_stale_after: None,
+            long_data_ack: true,
+            sack_first: false,
+            probe_before_remove: true,
+            unique_join_ids: true,
+            join_any_port: true,
         }
     }
 
@@ -91,6 +145,11 @@ impl Behaviour {
             fast_close: FastCloseForm::Reset,
             refuse_denied_joins: false,
             early_suspicion: false,
+            long_data_ack: false,
+            sack_first: true,
+            probe_before_remove: false,
+            unique_join_ids: false,
+            join_any_port: false,
             ..Self::rfc()
         }
     }

@@ -20,6 +20,10 @@ pub struct ConnectionInfo {
     pub token: (u32, u32),
     /// DSS checksums are in use.
     pub csum_enabled: bool,
+    /// Addresses this end has announced (ADD_ADDR) and not withdrawn.
+    pub add_addr_signal: usize,
+    /// Addresses the peer has announced and not withdrawn, as far as they are remembered.
+    pub add_addr_accepted: usize,
     /// Data-level state as a word: `ESTABLISHED`, `FIN-WAIT-1`, ... (RFC 8684 Appendix D).
     pub state: &'static str,
     /// Next data sequence number to be written.
@@ -36,6 +40,10 @@ pub struct ConnectionInfo {
     pub bytes_acked: u64,
     /// Bytes sent again on another mapping (reinjected).
     pub bytes_retrans: u64,
+    /// Application bytes that wait to be read.
+    pub recv_queue: u64,
+    /// Most subflows beside the first.
+    pub subflows_max: usize,
     /// Every subflow there has been, in order of opening, dead ones included.
     pub subflows: Vec<SubflowInfo>,
 }

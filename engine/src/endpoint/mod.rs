@@ -1,21 +1,27 @@
 //! The front door: packets, time and the application's calls come in, packets and events go out.
 //!
 //! `input` finds the connection a packet belongs to, `open` makes connections and subflows, the parts below keep
-//! addresses, listeners, secrets, stateless replies and the order in which connections are served.
+//! addresses and their flags, listeners, secrets, stateless replies and the order in which connections are served.
 
 mod addresses;
 mod api;
 mod destinations;
+mod flood;
 mod info;
 mod input;
+mod joins;
 mod listener;
 mod open;
+mod pm_api;
+mod pm_endpoints;
 mod schedule;
 mod secrets;
 mod stateless;
+mod syn_cookies;
+mod view;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
-use crate::config::EndpointConfig;
+use crate::config::{EndpointConfig, Limits};
 use crate::counters::Counters;
 use crate::crypto::Token;
 use crate::event::Event;
@@ -30,10 +36,14 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use destinations::Destinations;
 pub use info::{ConnectionInfo, SubflowInfo};
+use joins::Joins;
 use listener::Listeners;
+pub use pm_endpoints::PmEndpoint;
+use pm_endpoints::PmEndpoints;
 use schedule::Schedule;
 use secrets::Secrets;
 use stateless::StatelessReplies;
+use syn_cookies::SynCookies;
 
 /// An address of this end and the device it lives behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +94,8 @@ pub struct Endpoint {
     rng: Rng,
     secrets: Secrets,
     addresses: Addresses,
+    pm_endpoints: PmEndpoints,
+    limits: Limits,
     connections: BTreeMap<ConnectionId, Entry>,
     demux: BTreeMap<FourTuple, (ConnectionId, SubflowId)>,
     tokens: BTreeMap<Token, ConnectionId>,
@@ -91,6 +103,8 @@ pub struct Endpoint {
     schedule: Schedule,
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
+    cookies: SynCookies,
+    joins: Joins,
     destinations: Destinations,
     counters: Counters,
     next_connection: u64,
@@ -102,13 +116,21 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
         let mut rng = Rng::from_seed(seed);
         let secrets = Secrets::new(&mut rng);
+        let cookies = SynCookies::new(&mut rng);
         Self {
-            stateless: StatelessReplies::new(config.max_stateless_replies),
+            stateless: StatelessReplies::new(
+                config.max_stateless_replies,
+                config.max_resets_per_second,
+            ),
             destinations: Destinations::new(config.max_destinations, config.blackhole_timeout),
             config,
             rng,
             secrets,
+            cookies,
+            joins: Joins::default(),
             addresses: Addresses::default(),
+            pm_endpoints: PmEndpoints::default(),
+            limits: Limits::default(),
             connections: BTreeMap::new(),
             demux: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -133,8 +155,8 @@ impl Endpoint {
     /// The next packet to send: writes IP and TCP headers into `headers` (cleared first).
     pub fn poll_transmit(&mut self, now: Instant, headers: &mut Vec<u8>) -> Option<Transmit> {
         headers.clear();
-        if let Some(interface) = self.stateless.pop(headers) {
-            self.counters.tcp_out_rsts += 1;
+        if let Some((interface, reset)) = self.stateless.pop(headers) {
+            self.counters.tcp_out_rsts += u64::from(reset);
             self.counters.tcp_out_segs += 1;
             let (payload, segment_size, subflow) = (Bytes::new(), None, None);
             return Some(Transmit { interface, payload, segment_size, subflow });
@@ -185,7 +207,7 @@ impl Endpoint {
 
     /// Something happened to a connection: open the subflows it wants, and keep all tables in line with it.
     fn serve(&mut self, now: Instant, id: ConnectionId) {
-        self.open_joins(now, id);
+        self.manage_paths(now, id);
         self.schedule.activate(id);
         self.tidy(now, id);
     }

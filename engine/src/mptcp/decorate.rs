@@ -4,11 +4,11 @@
 //! on a pure ACK; MP_TCPRST, with MP_FASTCLOSE or MP_FAIL where there is cause, on a RST.
 
 use super::handshake;
-use super::subflow::{Phase, Subflow};
+use super::subflow::{Phase, ROOM_BESIDE_TIMESTAMPS, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::tcp::{PlanKind, SegmentPlan};
+use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
@@ -40,6 +40,8 @@ pub(crate) struct MetaView {
     pub(crate) short: bool,
     /// The peer sends long DSNs: they are answered with long Data ACKs [DACK-1].
     pub(crate) long_ack: bool,
+    /// Otherwise Data ACKs have 32 bits, whatever DSNs have.
+    pub(crate) short_ack: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
@@ -61,7 +63,11 @@ impl MetaView {
     }
 
     fn wire_ack(&self) -> WireDataSeq {
-        if self.long_ack { WireDataSeq::Long(self.data_ack.0) } else { self.width(self.data_ack) }
+        match (self.long_ack, self.short_ack) {
+            (true, _) => WireDataSeq::Long(self.data_ack.0),
+            (false, true) => WireDataSeq::Short(self.data_ack.low32()),
+            (false, false) => self.width(self.data_ack),
+        }
     }
 
     /// Option octets data segments need: a DSS with the longest mapping, or MP_CAPABLE with both keys.
@@ -70,33 +76,54 @@ impl MetaView {
     }
 }
 
-/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15).
+/// TCP's own options but SACK, in the order of Linux.
+pub(crate) fn tcp_options(from: &SegmentOptions) -> OptionBuffer {
+    let mut options = OptionBuffer::new();
+    if let Some(mss) = from.mss {
+        options.push_mss(mss);
+    }
+    if from.sack_permitted {
+        options.push_sack_permitted();
+    }
+    if let Some(timestamps) = from.timestamps {
+        options.push_timestamps(timestamps);
+    }
+    if let Some(shift) = from.window_scale {
+        options.push_window_scale(shift);
+    }
+    options
+}
+
+/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15), or the last two the
+/// other way round.
 pub(crate) fn decorate(
     subflow: &Subflow,
     plan: &SegmentPlan,
     meta: &MetaView,
     config: &ConnectionConfig,
 ) -> OptionBuffer {
-    let mut options = OptionBuffer::new();
-    if let Some(mss) = plan.options.mss {
-        options.push_mss(mss);
+    let mut tcp = plan.options;
+    if needs_all_room(subflow, plan, meta) {
+        tcp.timestamps = None;
     }
-    if plan.options.sack_permitted {
-        options.push_sack_permitted();
-    }
-    if let Some(timestamps) = plan.options.timestamps {
-        options.push_timestamps(timestamps);
-    }
-    if let Some(shift) = plan.options.window_scale {
-        options.push_window_scale(shift);
+    let mut options = tcp_options(&tcp);
+    let sack_first = config.behaviour.sack_first;
+    if sack_first {
+        options.push_sack(&plan.options.sack);
     }
     if meta.mptcp {
         push_mptcp(&mut options, subflow, plan, meta, config);
     }
-    if !plan.options.sack.is_empty() {
+    if !sack_first {
         options.push_sack(&plan.options.sack);
     }
     options
+}
+
+/// The ACK carries an ADD_ADDR for IPv6 with a port: 30 octets, which do not fit beside timestamps (K28).
+fn needs_all_room(subflow: &Subflow, plan: &SegmentPlan, meta: &MetaView) -> bool {
+    let signal = subflow.next_signal(meta).filter(|_| plan.kind.is_pure_ack());
+    signal.is_some_and(|signal| signal.wire_len() > ROOM_BESIDE_TIMESTAMPS)
 }
 
 fn push_mptcp(
@@ -209,7 +236,7 @@ fn acknowledgement(
         return;
     }
     if plan.kind.is_pure_ack()
-        && let Some(signal) = subflow.signals.front()
+        && let Some(signal) = subflow.next_signal(meta)
     {
         options.push_mptcp(signal);
         if matches!(signal, MptcpOption::AddAddr(_)) {

@@ -29,6 +29,7 @@ impl Connection {
         // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
         let disposition = subflow.tcp.on_segment(now, segment);
         subflow.on_progress(now, disposition.newly_acked);
+        subflow.on_heard(&disposition);
         let recovered = subflow.stale && disposition.newly_acked > 0;
         if before == State::SynSent && disposition.reset {
             self.on_refused(now);
@@ -195,12 +196,17 @@ impl Connection {
 
     /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
-        let peer_key = self.peer.map(|p| p.key);
+        let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         let (Some(join), Some(peer)) = (subflow.join, peer_key) else { return };
         let Some(peer_nonce) = join.peer_nonce else { return };
         let signals = &options.signals;
         match handshake::on_join_ack(signals, self.own_key, peer, join.own_nonce, peer_nonce) {
+            Ok(()) if !room => {
+                // Others were faster (J13, K18).
+                counters.mp_join_rejected += 1;
+                subflow.reset(ResetReason::AdministrativelyProhibited);
+            }
             Ok(()) => {
                 counters.mp_join_ack_rx += 1;
                 subflow.tcp.request_ack();
@@ -217,6 +223,7 @@ impl Connection {
     /// A join is complete: the subflow may carry data.
     pub(super) fn on_joined(&mut self, index: usize) {
         self.joined = true;
+        self.paths.on_joined();
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.phase = Phase::Active;
         self.timers.give_up = if self.released { self.timers.give_up } else { None };

@@ -3,7 +3,7 @@
 use super::Connection;
 use crate::addr::{AddressId, FourTuple, IpAddr, SubflowId};
 use crate::error::{ConnectionError, ResetReason, SubflowError};
-use crate::mptcp::path_manager::JoinTarget;
+use crate::mptcp::path_manager::{JoinTarget, LocalEndpoint};
 use crate::mptcp::subflow::{Egress, Join, Phase, Subflow};
 use crate::seq::SeqNum;
 use crate::tcp::{Segment, Socket};
@@ -11,29 +11,48 @@ use crate::time::Instant;
 use alloc::vec::Vec;
 
 impl Connection {
-    /// The path manager may have subflows to open.
-    pub(crate) fn wants_joins(&self) -> bool {
-        self.client
-            && self.is_mptcp()
-            && self.confirmed
-            && !self.finished
-            && !self.close.is_complete()
-    }
-
-    /// The next subflow to open.
-    pub(crate) fn next_join(&mut self, locals: &[IpAddr]) -> Option<JoinTarget> {
-        let existing: Vec<FourTuple> =
-            self.subflows.iter().filter(|s| s.is_alive()).map(|s| s.tuple).collect();
-        self.paths.next_join(&self.config, locals, &existing)
-    }
-
-    /// Another subflow would be taken.
-    pub(crate) fn is_joinable(&self) -> bool {
-        let alive = self.subflows.iter().filter(|s| s.is_alive()).count();
+    /// The path manager may have something to announce or subflows to open.
+    pub(crate) fn wants_paths(&self, now: Instant) -> bool {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
-            && alive <= self.config.max_extra_subflows
+            && !self.close.is_complete()
+            && self.paths.is_due(now)
+    }
+
+    /// The next subflow to open [INI-16].
+    pub(crate) fn next_join(
+        &mut self,
+        now: Instant,
+        locals: &[LocalEndpoint],
+    ) -> Option<JoinTarget> {
+        let existing: Vec<FourTuple> =
+            self.subflows.iter().filter(|s| s.is_alive()).map(|s| s.tuple).collect();
+        let target = self.paths.next_join(now, &self.config, self.limits, locals, &existing);
+        if target.is_none() {
+            self.paths.rest();
+        }
+        target
+    }
+
+    /// Joins of the peer that wait for their third ACK.
+    pub(crate) fn half_open_joins(&self) -> usize {
+        self.subflows.iter().filter(|s| s.is_half_open()).count()
+    }
+
+    /// This subflow is one of them.
+    pub(crate) fn is_half_open(&self, id: SubflowId) -> bool {
+        self.subflows.iter().any(|s| s.id == id && s.is_half_open())
+    }
+
+    /// Another subflow would be taken. Joins that may never be finished do not count, so that they cannot keep others
+    /// out; the question is asked again at the third ACK.
+    pub(crate) fn is_joinable(&self) -> bool {
+        let alive = self.subflows.iter().filter(|s| s.is_alive() && !s.is_half_open()).count();
+        self.is_mptcp()
+            && self.confirmed
+            && !self.finished
+            && alive <= self.config.max_extra_subflows.min(self.limits.subflows)
     }
 
     /// Flag C was sent and this join is to the very address and port it protects [INI-20]. Linux sends the flag and
@@ -83,16 +102,6 @@ impl Connection {
         }
         self.reinject_closing();
         Ok(())
-    }
-
-    /// A local address is gone: nothing can be sent from it, so its subflows end without a word.
-    pub(crate) fn on_local_removed(&mut self, now: Instant, address: IpAddr) {
-        for subflow in self.subflows.iter_mut().filter(|s| s.tuple.local.ip() == address) {
-            subflow.address_removed = true;
-            subflow.reset(ResetReason::Unspecified);
-        }
-        self.reinject_closing();
-        self.settle(now);
     }
 
     /// A router says that segments of the subflow at `index` are too big.

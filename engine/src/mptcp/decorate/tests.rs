@@ -28,6 +28,7 @@ fn meta() -> MetaView {
         data_ack: DataSeq(0x2_0000_0007),
         short: false,
         long_ack: false,
+        short_ack: false,
         data_fin: None,
     }
 }
@@ -68,7 +69,7 @@ fn subflow(join: bool) -> Subflow {
     };
     assert!(tcp.on_segment(Instant::ZERO, &answer).established);
     let join = join.then_some(Join { own_nonce: Nonce(1), peer_nonce: Some(Nonce(2)) });
-    let egress = Egress { interface: InterfaceId(0), checksum_offload: false };
+    let egress = Egress { interface: InterfaceId(0), checksum_offload: false, route: None };
     let ids = (AddressId(1), AddressId(2));
     let mut subflow = Subflow::new(SubflowId(0), tuple, egress, ids, join, tcp);
     subflow.phase = Phase::Active;
@@ -98,6 +99,10 @@ fn numbers_are_short_only_where_that_is_safe() {
     assert_eq!(short.width(DataSeq(0x9_8000_0000)), WireDataSeq::Long(0x9_8000_0000));
     assert_eq!(meta().width(DataSeq(7)), WireDataSeq::Long(7));
     assert_eq!(short.wire_ack(), WireDataSeq::Short(7));
+    // As Linux: DSNs long, Data ACKs short until the peer has sent a long DSN [DACK-1].
+    let linux = MetaView { short: false, short_ack: true, ..short };
+    assert_eq!(linux.wire_ack(), WireDataSeq::Short(7));
+    assert_eq!(MetaView { long_ack: true, ..linux }.wire_ack(), WireDataSeq::Long(0x2_0000_0007));
     assert_eq!(MetaView { long_ack: true, ..short }.wire_ack(), WireDataSeq::Long(0x2_0000_0007));
 }
 
