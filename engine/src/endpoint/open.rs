@@ -167,7 +167,14 @@ impl Endpoint {
             && let Some(target) = entry.connection.next_join(&locals)
         {
             // A target that cannot be opened was named once and will not come again.
-            let _ = self.join(now, id, target.local, target.remote);
+            if !entry.connection.is_barred(target.local, target.remote) {
+                let _ = self.join(now, id, target.local, target.remote);
+            }
+        }
+        while let Some(entry) = self.connections.get_mut(&id)
+            && let Some((local, remote)) = entry.connection.next_retry(now)
+        {
+            let _ = self.join(now, id, local, remote);
         }
     }
 

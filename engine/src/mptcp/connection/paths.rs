@@ -18,6 +18,7 @@ impl Connection {
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
+            && !self.exchange.is_active()
     }
 
     /// The next subflow to open.
@@ -33,6 +34,7 @@ impl Connection {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
+            && !self.exchange.is_active()
             && alive <= self.config.max_extra_subflows
     }
 
