@@ -3,15 +3,23 @@
 mod behaviour;
 
 use crate::time::Duration;
-pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow};
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
     /// Most connections at once; further SYNs are dropped and `connect` refuses. Default 65 536.
     pub max_connections: usize,
-    /// Most stateless replies (RST) waiting to be sent. Default 64: a flood must not grow memory.
+    /// Most stateless replies (RST, SYN/ACK) waiting to be sent. Default 64: a flood must not grow memory.
     pub max_stateless_replies: usize,
+    /// Most RSTs a second for segments that belong to no connection, give or take a quarter. Default 1 000.
+    pub max_resets_per_second: u32,
+    /// Handshakes of clients under way at once, all listeners together; beyond that (or beyond a listener's backlog)
+    /// SYNs are answered without keeping anything (SYN cookies, RFC 4987). Default 1 024.
+    pub max_half_open: usize,
+    /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
+    /// answered and kept in a small table that forgets at random. Default 256.
+    pub max_half_open_joins: usize,
     /// First port of the range connections draw from. Default 32 768, as Linux.
     pub ephemeral_ports: (u16, u16),
     /// How long a destination that answered only a SYN without MP_CAPABLE is spoken to in plain TCP, doubled by each
@@ -27,6 +35,9 @@ impl Default for EndpointConfig {
         Self {
             max_connections: 65_536,
             max_stateless_replies: 64,
+            max_resets_per_second: 1_000,
+            max_half_open: 1_024,
+            max_half_open_joins: 256,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
             max_destinations: 1_024,
@@ -257,7 +268,8 @@ pub struct ConnectionConfig {
     pub checksum: bool,
     /// Scheduler. Default lowest RTT.
     pub scheduler: SchedulerKind,
-    /// Bytes the application may have written and the peer not yet acknowledged. Default 4 MiB.
+    /// Bytes the application may have written and the peer not yet acknowledged; at least
+    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
     pub send_buffer: usize,
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
@@ -313,5 +325,13 @@ impl Default for ConnectionConfig {
             stale_loss_cnt: 4,
             behaviour: Behaviour::default(),
         }
+    }
+}
+
+impl ConnectionConfig {
+    /// The defaults with the choices of this profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self { behaviour: profile.behaviour(), ..Self::default() }
     }
 }

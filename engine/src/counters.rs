@@ -137,6 +137,12 @@ counters! {
     tcp_out_rsts = "MpuserTcpOutRsts",
     /// Stateless replies dropped because their queue was full.
     stateless_drop = "MpuserStatelessDrop",
+    /// SYNs answered without keeping anything.
+    syncookies_sent = "TcpExtSyncookiesSent",
+    /// Third packets that brought such a handshake back.
+    syncookies_recv = "TcpExtSyncookiesRecv",
+    /// Segments to a listener that acknowledge no such answer.
+    syncookies_failed = "TcpExtSyncookiesFailed",
     /// Connection attempts refused because the listener's backlog was full.
     listen_drops = "TcpExtListenDrops",
 }

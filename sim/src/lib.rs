@@ -2,5 +2,6 @@
 //! from a seed; there is no I/O and no clock, so a model runs in virtual time and between real devices alike.
 #![forbid(unsafe_code)]
 
+pub mod conform;
 pub mod link;
 pub mod middlebox;

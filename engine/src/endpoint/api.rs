@@ -73,6 +73,20 @@ impl Endpoint {
         self.listeners.accept(listener)
     }
 
+    /// How many established connections wait to be accepted.
+    #[must_use]
+    pub fn acceptable(&self, listener: ListenerId) -> usize {
+        self.listeners.ready(listener)
+    }
+
+    /// Coalesce small writes of a connection, or no longer (`TCP_NODELAY`).
+    pub fn set_nagle(&mut self, id: ConnectionId, nagle: bool) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.config.nagle = nagle;
+            self.schedule.activate(id);
+        }
+    }
+
     /// Reads in-order data; `Ok(0)` is the end of the peer's data (DATA_FIN).
     ///
     /// # Errors
@@ -194,6 +208,12 @@ impl Endpoint {
         entry.connection.remove_subflow(subflow)?;
         self.serve(now, id);
         Ok(())
+    }
+
+    /// Connections known, handshakes under way and ended ones not yet forgotten among them.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
     }
 
     /// A connection's state; `None` once it is closed and forgotten.

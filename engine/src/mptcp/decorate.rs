@@ -9,7 +9,7 @@ use super::subflow::{Phase, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::tcp::{PlanKind, SegmentPlan};
+use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
@@ -41,6 +41,8 @@ pub(crate) struct MetaView {
     pub(crate) short: bool,
     /// The peer sends long DSNs: they are answered with long Data ACKs [DACK-1].
     pub(crate) long_ack: bool,
+    /// Otherwise Data ACKs have 32 bits, whatever DSNs have.
+    pub(crate) short_ack: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
@@ -62,7 +64,11 @@ impl MetaView {
     }
 
     fn wire_ack(&self) -> WireDataSeq {
-        if self.long_ack { WireDataSeq::Long(self.data_ack.0) } else { self.width(self.data_ack) }
+        match (self.long_ack, self.short_ack) {
+            (true, _) => WireDataSeq::Long(self.data_ack.0),
+            (false, true) => WireDataSeq::Short(self.data_ack.low32()),
+            (false, false) => self.width(self.data_ack),
+        }
     }
 
     /// Octets of a DSS with the longest mapping, and of MP_CAPABLE with both keys.
@@ -74,25 +80,36 @@ impl MetaView {
     }
 }
 
-/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15).
+/// TCP's own options but SACK, in the order of Linux.
+pub(crate) fn tcp_options(from: &SegmentOptions) -> OptionBuffer {
+    let mut options = OptionBuffer::new();
+    if let Some(mss) = from.mss {
+        options.push_mss(mss);
+    }
+    if from.sack_permitted {
+        options.push_sack_permitted();
+    }
+    if let Some(timestamps) = from.timestamps {
+        options.push_timestamps(timestamps);
+    }
+    if let Some(shift) = from.window_scale {
+        options.push_window_scale(shift);
+    }
+    options
+}
+
+/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15), or the last two the
+/// other way round.
 pub(crate) fn decorate(
     subflow: &Subflow,
     plan: &SegmentPlan,
     meta: &MetaView,
     config: &ConnectionConfig,
 ) -> OptionBuffer {
-    let mut options = OptionBuffer::new();
-    if let Some(mss) = plan.options.mss {
-        options.push_mss(mss);
-    }
-    if plan.options.sack_permitted {
-        options.push_sack_permitted();
-    }
-    if let Some(timestamps) = plan.options.timestamps {
-        options.push_timestamps(timestamps);
-    }
-    if let Some(shift) = plan.options.window_scale {
-        options.push_window_scale(shift);
+    let mut options = tcp_options(&plan.options);
+    let sack_first = config.behaviour.sack_first;
+    if sack_first {
+        options.push_sack(&plan.options.sack);
     }
     if meta.mptcp {
         push_mptcp(&mut options, subflow, plan, meta, config);
@@ -101,7 +118,7 @@ pub(crate) fn decorate(
     {
         options.push_dss(&infinite_mapping(infinite, meta));
     }
-    if !plan.options.sack.is_empty() {
+    if !sack_first {
         options.push_sack(&plan.options.sack);
     }
     options

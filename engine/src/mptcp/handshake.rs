@@ -79,6 +79,18 @@ pub(crate) fn on_syn_ack(
     })
 }
 
+/// The key of this end that a third packet repeats, and what its flags say again of the SYN's (K8): all that is left
+/// of a SYN that was not kept.
+pub(crate) fn echo(signals: &SignalList) -> Option<(Key, Offer)> {
+    let (MpCapable::Ack { flags, receiver_key, .. }
+    | MpCapable::AckData { flags, receiver_key, .. }) = capable(signals)?
+    else {
+        return None;
+    };
+    let (checksum, deny_join_initial) = (flags.checksum_required(), flags.deny_join_initial());
+    Some((receiver_key, Offer { checksum, deny_join_initial }))
+}
+
 /// The server's reading of the third packet [INI-6] [INI-35]; `checksum` is what SYN and SYN/ACK asked for.
 pub(crate) fn on_third_packet(
     signals: &SignalList,

@@ -5,7 +5,7 @@
 
 mod close;
 pub(crate) mod connection;
-mod decorate;
+pub(crate) mod decorate;
 mod fallback;
 pub(crate) mod handshake;
 pub(crate) mod lesson;

@@ -141,7 +141,8 @@ mod tests {
         let first = |reason| wait(reason, 0);
         assert!(
             first(ResetReason::TooMuchOutstandingData) < first(ResetReason::LackOfResources)
-                && first(ResetReason::LackOfResources) < first(ResetReason::UnacceptablePerformance)
+                && first(ResetReason::LackOfResources)
+                    < first(ResetReason::UnacceptablePerformance)
         );
     }
 

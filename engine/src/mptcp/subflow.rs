@@ -162,6 +162,11 @@ impl Subflow {
         self.phase == Phase::Active && !self.stale && self.tcp.can_send()
     }
 
+    /// A join of the peer whose third ACK has not come.
+    pub(crate) fn is_half_open(&self) -> bool {
+        self.join.is_some() && self.phase == Phase::Handshake && !self.tcp.is_active_open()
+    }
+
     /// It still takes part in the connection.
     pub(crate) fn is_alive(&self) -> bool {
         !self.tcp.is_closed() && self.tcp.state() != State::TimeWait
@@ -259,7 +264,7 @@ impl Subflow {
             ack: plan.ack,
             flags: plan.flags,
             window: plan.window,
-            urgent: 0,
+            urgent: 0, // a mapping is never broken into [DSS-10]
         };
         let mode = if self.egress.checksum_offload {
             ChecksumMode::PseudoHeaderOnly

@@ -43,7 +43,8 @@ impl Connection {
         if !option_a || !self.is_mptcp() || !self.confirmed {
             return None;
         }
-        let works = |s: &crate::mptcp::subflow::Subflow| s.phase == Phase::Active && s.tcp.can_send();
+        let works =
+            |s: &crate::mptcp::subflow::Subflow| s.phase == Phase::Active && s.tcp.can_send();
         let candidates = self.subflows.iter().enumerate().filter(|(_, s)| works(s));
         candidates.min_by_key(|(_, s)| (s.stale, s.tcp.srtt())).map(|(index, _)| index)
     }

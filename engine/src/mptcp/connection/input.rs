@@ -123,12 +123,7 @@ impl Connection {
     }
 
     /// [INI-33]: the SYN/ACK has no usable MP_CAPABLE.
-    fn on_plain_syn_ack(
-        &mut self,
-        now: Instant,
-        reason: FallbackReason,
-        counters: &mut Counters,
-    ) {
+    fn on_plain_syn_ack(&mut self, now: Instant, reason: FallbackReason, counters: &mut Counters) {
         counters.mp_capable_fallback_syn_ack += 1;
         let sent = self.subflows.first().map_or(0, |s| s.tcp.syn_transmissions());
         // The first SYN is no retransmission.
@@ -203,12 +198,17 @@ impl Connection {
 
     /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
-        let peer_key = self.peer.map(|p| p.key);
+        let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         let (Some(join), Some(peer)) = (subflow.join, peer_key) else { return };
         let Some(peer_nonce) = join.peer_nonce else { return };
         let signals = &options.signals;
         match handshake::on_join_ack(signals, self.own_key, peer, join.own_nonce, peer_nonce) {
+            Ok(()) if !room => {
+                // Others were faster (J13, K18).
+                counters.mp_join_rejected += 1;
+                subflow.reset(ResetReason::AdministrativelyProhibited);
+            }
             Ok(()) => {
                 counters.mp_join_ack_rx += 1;
                 subflow.tcp.request_ack();
@@ -376,6 +376,7 @@ impl Connection {
         }
         if !self.close.is_received()
             && let Some(subflow) = self.subflows.get_mut(index)
+            && !subflow.fast_closing
         {
             subflow.close();
         }

@@ -176,7 +176,8 @@ impl Connection {
             ended: Vec::new(),
             next_subflow: 0,
             cursor: 0,
-            send: SendQueue::new(config.send_buffer),
+            // [SND-5]: smaller than what the peer may be told to send, it would be the bottleneck of both.
+            send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
             paths: PathManager::new(first),
@@ -262,6 +263,7 @@ impl Connection {
             data_base: self.send_base(),
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
+            short_ack: !self.config.behaviour.long_data_ack,
             long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }

@@ -28,9 +28,20 @@ impl Connection {
         self.paths.next_join(&self.config, locals, &existing)
     }
 
-    /// Another subflow would be taken.
+    /// Joins of the peer that wait for their third ACK.
+    pub(crate) fn half_open_joins(&self) -> usize {
+        self.subflows.iter().filter(|s| s.is_half_open()).count()
+    }
+
+    /// This subflow is one of them.
+    pub(crate) fn is_half_open(&self, id: SubflowId) -> bool {
+        self.subflows.iter().any(|s| s.id == id && s.is_half_open())
+    }
+
+    /// Another subflow would be taken. Joins that may never be finished do not count, so that they cannot keep others
+    /// out; the question is asked again at the third ACK.
     pub(crate) fn is_joinable(&self) -> bool {
-        let alive = self.subflows.iter().filter(|s| s.is_alive()).count();
+        let alive = self.subflows.iter().filter(|s| s.is_alive() && !s.is_half_open()).count();
         self.is_mptcp()
             && self.confirmed
             && !self.finished
