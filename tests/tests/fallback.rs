@@ -1,4 +1,5 @@
 //! Falling back to plain TCP (RFC 8684 3.7), in every place of the handshake and after it.
+#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::Event;
 use mpuser_engine::config::ConnectionConfig;
