@@ -1,5 +1,4 @@
 //! MP_FASTCLOSE, both directions (RFC 8684 3.5).
-#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::Event;
 use mpuser_engine::config::{Behaviour, ConnectionConfig, FastCloseForm};

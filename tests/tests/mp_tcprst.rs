@@ -170,5 +170,5 @@ fn other_paths_are_not_concerned() {
     script.send(&mut second, seg().rst().option(option));
     let remote = SocketAddr::new(peer_address(3), PORT);
     let local = engine_address(1);
-    assert!(script.endpoint.add_subflow(script.now, script.id, local, remote).is_ok());
+    assert!(script.endpoint.open_subflow(script.now, script.id, local, remote).is_ok());
 }

@@ -10,7 +10,7 @@ mod fallback;
 pub(crate) mod handshake;
 pub(crate) mod lesson;
 mod mapping;
-mod path_manager;
+pub(crate) mod path_manager;
 mod recv_queue;
 mod retry;
 pub mod scheduler;

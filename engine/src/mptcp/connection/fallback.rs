@@ -164,6 +164,9 @@ impl Connection {
         self.timers.fail = None;
         let Some(failed) = self.exchange.sent else { return };
         if failed.sends < FAILS {
+            if let Some(first) = self.subflows.first_mut() {
+                first.resume_signals();
+            }
             return self.send_fail(now);
         }
         if self.config.behaviour.failed_data == FailedData::Deliver && failed.answered {

@@ -24,8 +24,7 @@ impl Connection {
 
     /// A path whose trouble should have passed.
     pub(crate) fn next_retry(&mut self, now: Instant) -> Option<(IpAddr, SocketAddr)> {
-        let alive = self.subflows.iter().filter(|s| s.is_alive()).count();
-        let wanted = self.wants_joins() && alive <= self.config.max_extra_subflows;
-        self.retries.take_due(now).filter(|_| wanted)
+        let due = self.retries.take_due(now);
+        due.filter(|_| self.is_joinable() && !self.close.is_complete())
     }
 }
