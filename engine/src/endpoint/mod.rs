@@ -6,6 +6,7 @@
 mod addresses;
 mod api;
 mod destinations;
+mod fast_open;
 mod flood;
 mod info;
 mod input;
@@ -32,6 +33,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use destinations::Destinations;
+use fast_open::FastOpenCookies;
 pub use info::{ConnectionInfo, SubflowInfo};
 use joins::Joins;
 use listener::Listeners;
@@ -97,6 +99,7 @@ pub struct Endpoint {
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
     cookies: SynCookies,
+    fast_open: FastOpenCookies,
     joins: Joins,
     destinations: Destinations,
     counters: Counters,
@@ -110,6 +113,7 @@ impl Endpoint {
         let mut rng = Rng::from_seed(seed);
         let secrets = Secrets::new(&mut rng);
         let cookies = SynCookies::new(&mut rng);
+        let fast_open = FastOpenCookies::new(&mut rng);
         Self {
             stateless: StatelessReplies::new(
                 config.max_stateless_replies,
@@ -120,6 +124,7 @@ impl Endpoint {
             rng,
             secrets,
             cookies,
+            fast_open,
             joins: Joins::default(),
             addresses: Addresses::default(),
             connections: BTreeMap::new(),
@@ -216,10 +221,10 @@ impl Endpoint {
             self.demux.remove(&tuple);
         }
         if let Some(listener) = entry.listener
-            && (connection.established || connection.finished)
+            && (connection.is_open() || connection.finished)
         {
             entry.listener = None;
-            let ready = connection.established.then_some(id);
+            let ready = connection.is_open().then_some(id);
             self.listeners.on_settled(listener, ready);
             connection.released |= ready.is_none();
         }

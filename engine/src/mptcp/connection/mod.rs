@@ -4,6 +4,7 @@
 //! `timeout` lets time pass, `api` is the application's side.
 
 mod api;
+mod fast_open;
 mod input;
 mod lifecycle;
 mod options;
@@ -32,6 +33,7 @@ use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use fast_open::FastOpenState;
 
 /// Most events kept for an application that does not fetch them; the oldest are dropped.
 const MAX_EVENTS: usize = 128;
@@ -105,6 +107,7 @@ pub(crate) struct Connection {
     last_end: Option<SocketEnd>,
     bytes_sent: u64,
     bytes_retrans: u64,
+    fast_open: FastOpenState,
     /// What the endpoint should remember about the destination.
     pub(crate) lessons: Vec<Lesson>,
     /// Four-tuples the endpoint should forget.
@@ -176,6 +179,7 @@ impl Connection {
             last_end: None,
             bytes_sent: 0,
             bytes_retrans: 0,
+            fast_open: FastOpenState::default(),
             lessons: Vec::new(),
             removed: Vec::new(),
             config,
@@ -278,6 +282,10 @@ impl Connection {
         }
         self.confirmed = true;
         let srtt = self.subflows.first().and_then(|s| s.tcp.srtt());
+        if let Some(first) = self.subflows.first_mut().filter(|_| self.recv.received() > 0) {
+            // Data that came before had to be acknowledged with the keys; now there is a Data ACK for it.
+            first.tcp.request_ack();
+        }
         if self.client {
             self.paths.start(now, srtt);
         }
