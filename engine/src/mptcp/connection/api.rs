@@ -104,6 +104,8 @@ impl Connection {
             bytes_received: self.recv.received() + self.fast_open.received,
             bytes_acked: self.send.una() + self.fast_open.sent,
             bytes_retrans: self.bytes_retrans,
+            recv_queue: self.recv.readable_bytes(),
+            subflows_max: self.config.max_extra_subflows,
             subflows,
         }
     }
