@@ -1,5 +1,5 @@
 //! Data on the SYN, both roles (RFC 7413, RFC 8684 appendix B).
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::SocketAddr;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen};
