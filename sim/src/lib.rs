@@ -2,5 +2,12 @@
 //! from a seed; there is no I/O and no clock, so a model runs in virtual time and between real devices alike.
 #![forbid(unsafe_code)]
 
+mod direction;
 pub mod link;
 pub mod middlebox;
+pub mod packet;
+pub mod random;
+pub mod text;
+
+pub use direction::{Direction, PerDirection};
+pub use link::{Link, LinkConfig};
