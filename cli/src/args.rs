@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Doctor,
     /// Show it: three paths, a kernel peer, one path cut in the middle
     Demo(Demo),
+    /// Hold the engine, and this machine's kernel, against the catalogue of cases
+    Conform(Conform),
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -233,6 +235,9 @@ pub(crate) struct LabUp {
     /// The server announces no further addresses
     #[arg(long)]
     pub(crate) no_signal: bool,
+    /// IPv6 addresses on the paths as well
+    #[arg(long)]
+    pub(crate) ipv6: bool,
 }
 
 #[derive(Args, Debug)]
@@ -298,6 +303,39 @@ pub(crate) enum DemoNet {
     Kernel,
     /// Two engines in this process
     Memory,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  mpuser conform                        every case against the engine; no privileges
+  mpuser conform --target kernel        against the kernel, too, and both compared
+  mpuser conform --only H,J13 --json
+  mpuser conform --list
+
+Exit code 7: a difference that sim/data/expected-differences.txt does not explain.")]
+pub(crate) struct Conform {
+    /// What to hold against the cases
+    #[arg(long, value_name = "TARGET", default_value = "engine")]
+    pub(crate) target: ConformTarget,
+    /// Groups (H) and cases (J13), separated by commas
+    #[arg(long, value_name = "GROUP|CASE", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// List the cases
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print a table in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
+}
+
+/// What the cases are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConformTarget {
+    /// The engine, in virtual time
+    Engine,
+    /// The engine and this machine's kernel
+    Kernel,
 }
 
 fn scheduler(text: &str) -> Result<SchedulerKind, String> {

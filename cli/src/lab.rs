@@ -29,7 +29,12 @@ fn options(args: &LabUp) -> Result<LabOptions, Failure> {
         ));
     }
     let rate = args.rate.map(|bits| format!("{bits}bit"));
-    Ok(LabOptions { rate, server_signal: !args.no_signal, ..LabOptions::default() })
+    Ok(LabOptions {
+        rate,
+        server_signal: !args.no_signal,
+        ipv6: args.ipv6,
+        ..LabOptions::default()
+    })
 }
 
 fn up(args: &LabUp, printer: Printer) -> Result<ExitCode, Failure> {
@@ -58,6 +63,7 @@ fn lab_object(state: &LabState) -> Value {
                 "client": path.client.to_string(),
                 "server": path.server.to_string(),
                 "engine_prefix": path.engine_prefix.map(|prefix| prefix.to_string()),
+                "ipv6": path.ipv6,
             })
         })
         .collect();
@@ -72,6 +78,9 @@ fn topology(state: &LabState) -> String {
     for path in &state.paths {
         // writing to a String cannot fail
         let _ = write!(text, "\n  {}  {} --- {}", path.dev, path.client, path.server);
+        if let Some(six) = path.ipv6 {
+            let _ = write!(text, ", {} --- {}", six.client, six.server);
+        }
         if let Some(rate) = &state.options.rate {
             let bits = units::parse_rate(rate).map(units::float);
             let _ = write!(text, "  {}", bits.map_or_else(|_| rate.clone(), units::bit_rate));
@@ -135,11 +144,12 @@ mod tests {
 
     #[test]
     fn flags_become_options() {
-        let args = LabUp { name: "seed".into(), rate: Some(20_000_000), no_signal: true };
+        let args =
+            LabUp { name: "seed".into(), rate: Some(20_000_000), no_signal: true, ipv6: true };
         let options = options(&args).unwrap();
         assert_eq!(options.rate.as_deref(), Some("20000000bit"));
         assert!(!options.server_signal);
-        let unknown = LabUp { name: "moon".into(), rate: None, no_signal: false };
+        let unknown = LabUp { name: "moon".into(), rate: None, no_signal: false, ipv6: false };
         assert_eq!(super::options(&unknown).unwrap_err().code.exit(), 2);
     }
 }

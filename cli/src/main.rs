@@ -9,6 +9,7 @@
 
 mod address;
 mod args;
+mod conform;
 mod connect;
 mod demo;
 mod doctor;
@@ -50,6 +51,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Lab(command) => lab::run(&command, printer),
         Command::Doctor => Ok(doctor::run(printer)),
         Command::Demo(args) => demo::run(&args, printer),
+        Command::Conform(args) => conform::run(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }

@@ -229,6 +229,8 @@ pub(crate) fn fallback_words(reason: mpuser_engine::error::FallbackReason) -> &'
         Reason::AckWithoutCapable => "the third packet carried no MP_CAPABLE",
         Reason::NotUnderstood => "the peer speaks another version of MPTCP",
         Reason::SynTimeout => "only the SYN without MP_CAPABLE was answered",
+        Reason::SynRefused => "the peer refused MPTCP SYNs and took a plain one",
+        Reason::Blackhole => "MPTCP did not get through to this peer a while ago",
         Reason::NoDssInAck => "the peer acknowledged data without a DSS",
         Reason::SimultaneousOpen => "both ends opened at once",
         Reason::NoUniqueToken => "no unique key could be drawn",

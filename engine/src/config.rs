@@ -1,16 +1,33 @@
 //! Every limit and choice, with its default and the reason for it.
 
+mod behaviour;
+
 use crate::time::Duration;
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
     /// Most connections at once; further SYNs are dropped and `connect` refuses. Default 65 536.
     pub max_connections: usize,
-    /// Most stateless replies (RST) waiting to be sent. Default 64: a flood must not grow memory.
+    /// Most stateless replies (RST, SYN/ACK) waiting to be sent. Default 64: a flood must not grow memory.
     pub max_stateless_replies: usize,
+    /// Most RSTs a second for segments that belong to no connection, give or take a quarter. Default 1 000.
+    pub max_resets_per_second: u32,
+    /// Handshakes of clients under way at once, all listeners together; beyond that (or beyond a listener's backlog)
+    /// SYNs are answered without keeping anything (SYN cookies, RFC 4987). Default 1 024.
+    pub max_half_open: usize,
+    /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
+    /// answered and kept in a small table that forgets at random. Default 256.
+    pub max_half_open_joins: usize,
     /// First port of the range connections draw from. Default 32 768, as Linux.
     pub ephemeral_ports: (u16, u16),
+    /// How long a destination that answered only a SYN without MP_CAPABLE is spoken to in plain TCP, doubled by each
+    /// further failure up to 64 times (RFC 8684 3.9.3 [HEU-8] [HEU-10]). Zero never does. Default 1 h, as Linux, which
+    /// however stops MPTCP to all destinations.
+    pub blackhole_timeout: Duration,
+    /// Most destinations about which something is remembered; the one used longest ago is forgotten. Default 1 024.
+    pub max_destinations: usize,
 }
 
 impl Default for EndpointConfig {
@@ -18,7 +35,12 @@ impl Default for EndpointConfig {
         Self {
             max_connections: 65_536,
             max_stateless_replies: 64,
+            max_resets_per_second: 1_000,
+            max_half_open: 1_024,
+            max_half_open_joins: 256,
             ephemeral_ports: (32_768, 60_999),
+            blackhole_timeout: Duration::from_secs(3_600),
+            max_destinations: 1_024,
         }
     }
 }
@@ -91,6 +113,96 @@ impl SchedulerKind {
     pub const NAMES: &'static [&'static str] = &["minrtt", "rr"];
 }
 
+/// What an endpoint is for: the flags of `ip mptcp endpoint`. An endpoint without any only fixes an identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointFlags {
+    /// Announce it to peers (ADD_ADDR, RFC 8684 3.4.1).
+    pub signal: bool,
+    /// Open subflows from it.
+    pub subflow: bool,
+    /// Ask peers to use subflows of it as backup only (RFC 8684 3.2, 3.3.8).
+    pub backup: bool,
+    /// Open a subflow from it to every address of the peer.
+    pub fullmesh: bool,
+}
+
+impl EndpointFlags {
+    /// The words of the flags that are set, in the order `ip mptcp endpoint show` prints them.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let Self { signal, subflow, backup, fullmesh } = self;
+        let all =
+            [(signal, "signal"), (subflow, "subflow"), (backup, "backup"), (fullmesh, "fullmesh")];
+        all.into_iter().filter(|(set, _)| *set).map(|(_, word)| word)
+    }
+}
+
+/// How many subflows a connection may have: the limits of `ip mptcp limits`, 0 to 8 each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most subflows beside the first.
+    pub subflows: usize,
+    /// Most addresses announced by the peer that subflows are opened to.
+    pub add_addr_accepted: usize,
+}
+
+impl Default for Limits {
+    /// The largest values: who wants MPTCP wants subflows. The kernel has 2 and 0.
+    fn default() -> Self {
+        Self { subflows: 8, add_addr_accepted: 8 }
+    }
+}
+
+/// Who opens subflows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathManagerKind {
+    /// By endpoint flags and limits, as today's kernel does.
+    #[default]
+    Kernel,
+    /// Nobody: only subflows opened by hand, or by the peer (`default` of the v0.9x kernels).
+    Default,
+    /// A subflow for every pair of addresses (`fullmesh` of the v0.9x kernels).
+    Fullmesh,
+    /// This many subflows over the first pair of addresses, on different ports.
+    Ndiffports(u8),
+    /// A subflow through each listed gateway.
+    Binder,
+}
+
+impl PathManagerKind {
+    /// The path manager of this name: `kernel`, `default` (or `none`), `fullmesh`, `ndiffports` (2 subflows) or
+    /// `ndiffports=N` (1 to 8), `binder`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "kernel" => Some(Self::Kernel),
+            "default" | "none" => Some(Self::Default),
+            "fullmesh" => Some(Self::Fullmesh),
+            "ndiffports" => Some(Self::Ndiffports(2)),
+            "binder" => Some(Self::Binder),
+            _ => {
+                let number = name.strip_prefix("ndiffports=")?.parse().ok()?;
+                (1..=8).contains(&number).then_some(Self::Ndiffports(number))
+            }
+        }
+    }
+
+    /// Its name, without a number.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Default => "default",
+            Self::Fullmesh => "fullmesh",
+            Self::Ndiffports(_) => "ndiffports",
+            Self::Binder => "binder",
+        }
+    }
+
+    /// Every name [`Self::from_name`] takes, without a number.
+    pub const NAMES: &'static [&'static str] =
+        &["kernel", "default", "fullmesh", "ndiffports", "binder"];
+}
+
 /// Keepalive probes of a subflow (RFC 9293 3.8.4). Off unless set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
@@ -156,7 +268,8 @@ pub struct ConnectionConfig {
     pub checksum: bool,
     /// Scheduler. Default lowest RTT.
     pub scheduler: SchedulerKind,
-    /// Bytes the application may have written and the peer not yet acknowledged. Default 4 MiB.
+    /// Bytes the application may have written and the peer not yet acknowledged; at least
+    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
     pub send_buffer: usize,
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
@@ -169,14 +282,26 @@ pub struct ConnectionConfig {
     pub join_announced: bool,
     /// Coalesce small writes (Nagle). Default true.
     pub nagle: bool,
-    /// SYNs with MP_CAPABLE before one without is tried. Default 3: the first and two retransmissions, as Linux.
-    pub mp_capable_syns: u32,
+    /// Retransmissions of the SYN that still carry MP_CAPABLE; the next ones leave it out (RFC 8684 3.1 [INI-36],
+    /// 3.9.3 [HEU-8]). 0 leaves it out of the first retransmission. Default 2, as Linux.
+    pub syn_retrans_before_tcp_fallback: u32,
+    /// Answer a RST to a SYN with MP_CAPABLE by one without: there are middleboxes that refuse what they do not
+    /// know. A closed port costs one more round trip. Default true.
+    pub retry_refused_as_tcp: bool,
     /// How long a connection without subflows can be resumed, and how long closing may take. Default 60 s, as
     /// Linux (RFC 8684 3.3.3 [FIN-9]).
     pub close_timeout: Duration,
     /// Send data sequence numbers and Data ACKs in 32 bits while the low half is far from wrapping (RFC 8684
     /// 3.3.1 [DSS-16]). Default false, as Linux.
     pub short_data_seq: bool,
+    /// Take joins to the address and port of the first subflow. Default true; false sends flag C (RFC 8684 3.1
+    /// [INI-20]) and refuses them.
+    pub allow_join_initial_addr_port: bool,
+    /// Retransmission timeouts in a row without progress that make a subflow stale, where
+    /// [`Behaviour::early_suspicion`] does not come first. Default 4, as Linux (K31).
+    pub stale_loss_cnt: u32,
+    /// Where RFC 8684 and Linux part. Default the RFC.
+    pub behaviour: Behaviour,
 }
 
 impl Default for ConnectionConfig {
@@ -192,9 +317,13 @@ impl Default for ConnectionConfig {
             join_from_local: true,
             join_announced: true,
             nagle: true,
-            mp_capable_syns: 3,
+            syn_retrans_before_tcp_fallback: 2,
+            retry_refused_as_tcp: true,
             close_timeout: Duration::from_secs(60),
             short_data_seq: false,
+            allow_join_initial_addr_port: true,
+            stale_loss_cnt: 4,
+            behaviour: Behaviour::default(),
         }
     }
 }

@@ -31,8 +31,12 @@ counters! {
     mp_capable_fallback_ack = "MPTcpExtMPCapableFallbackACK",
     /// SYN/ACKs without MP_CAPABLE: plain TCP from there.
     mp_capable_fallback_syn_ack = "MPTcpExtMPCapableFallbackSYNACK",
-    /// Retransmitted SYNs that left MP_CAPABLE out.
+    /// Attempts whose further SYNs left MP_CAPABLE out.
     mp_capable_syn_tx_drop = "MPTcpExtMPCapableSYNTXDrop",
+    /// Attempts without MP_CAPABLE because it did not get through to the destination before.
+    mp_capable_syn_tx_disabled = "MPTcpExtMPCapableSYNTXDisabled",
+    /// Destinations found that answer only without MP_CAPABLE.
+    blackhole = "MPTcpExtBlackhole",
     /// First data acknowledged without a DSS: plain TCP from there.
     mp_capable_data_fallback = "MPTcpExtMPCapableDataFallback",
     /// No unique token could be drawn; the connection is plain TCP.
@@ -133,6 +137,12 @@ counters! {
     tcp_out_rsts = "MpuserTcpOutRsts",
     /// Stateless replies dropped because their queue was full.
     stateless_drop = "MpuserStatelessDrop",
+    /// SYNs answered without keeping anything.
+    syncookies_sent = "TcpExtSyncookiesSent",
+    /// Third packets that brought such a handshake back.
+    syncookies_recv = "TcpExtSyncookiesRecv",
+    /// Segments to a listener that acknowledge no such answer.
+    syncookies_failed = "TcpExtSyncookiesFailed",
     /// Connection attempts refused because the listener's backlog was full.
     listen_drops = "TcpExtListenDrops",
 }

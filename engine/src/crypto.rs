@@ -104,6 +104,21 @@ pub fn add_addr_hmac(
     last8(&mac.finalize().into_bytes().into())
 }
 
+/// A key that only the holder of `secret` can make, and makes again from the same `input` (RFC 8684 3.1 [INI-7]):
+/// for a server that keeps nothing between SYN and third packet. Never 0.
+#[must_use]
+pub fn derive_key(secret: &[u8; 32], input: &[&[u8]]) -> Key {
+    let mut block = [0; 64];
+    for (slot, byte) in block.iter_mut().zip(secret) {
+        *slot = *byte;
+    }
+    let mut mac: Hmac<Sha256> = Hmac::new(&block.into());
+    for part in input {
+        mac.update(part);
+    }
+    Key(u64::from_be_bytes(last8(&mac.finalize().into_bytes().into())).max(1))
+}
+
 /// Compares without telling by its duration where the difference lies. Different lengths are never equal.
 #[must_use]
 pub fn verify(a: &[u8], b: &[u8]) -> bool {

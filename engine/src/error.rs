@@ -69,6 +69,10 @@ pub enum FallbackReason {
     NotUnderstood,
     /// Several SYNs with MP_CAPABLE went unanswered and one without was answered.
     SynTimeout,
+    /// A SYN with MP_CAPABLE was answered by a RST, one without was not.
+    SynRefused,
+    /// MPTCP did not get through to this destination a short while ago.
+    Blackhole,
     /// Data was acknowledged without any DSS.
     NoDssInAck,
     /// Both ends opened at once.
@@ -97,6 +101,8 @@ impl FallbackReason {
             Self::AckWithoutCapable => "ack_without_capable",
             Self::NotUnderstood => "not_understood",
             Self::SynTimeout => "syn_timeout",
+            Self::SynRefused => "syn_refused",
+            Self::Blackhole => "blackhole",
             Self::NoDssInAck => "no_dss_in_ack",
             Self::SimultaneousOpen => "simultaneous_open",
             Self::NoUniqueToken => "no_unique_token",

@@ -17,6 +17,7 @@ pub mod crypto;
 mod endpoint;
 pub mod error;
 mod event;
+pub mod grammar;
 pub mod mptcp;
 pub mod rng;
 pub mod seq;

@@ -177,6 +177,7 @@ mod tests {
             prop_assert_eq!(y.since(x), d as i32);
         }
 
+        // [DSS-19] [DSS-20]: whatever is nearer, before or after.
         #[test]
         fn short_data_sequence_expands_to_the_nearest(near: u64, d in -0x7fff_ffffi64..0x7fff_ffff) {
             let full = DataSeq(near.wrapping_add_signed(d));
@@ -190,6 +191,7 @@ mod tests {
         }
     }
 
+    /// [DSS-15] [DSS-19] [DSS-20]
     #[test]
     fn data_sequence_wraps_upwards_and_back() {
         let near = DataSeq(0x1_ffff_fff0);

@@ -2,6 +2,7 @@
 //! from a seed; there is no I/O and no clock, so a model runs in virtual time and between real devices alike.
 #![forbid(unsafe_code)]
 
+pub mod conform;
 mod direction;
 pub mod link;
 pub mod middlebox;

@@ -5,6 +5,8 @@
     reason = "an oracle that finds something wrong ends its test"
 )]
 
+pub mod compliance;
 pub mod interop;
+pub mod repository;
 pub mod scripted;
 pub mod world;

@@ -103,8 +103,8 @@ pub struct Script {
 }
 
 impl Script {
-    fn new(addresses: u8) -> Self {
-        let mut endpoint = Endpoint::new(EndpointConfig::default(), [42; 32]);
+    fn new(config: EndpointConfig, addresses: u8) -> Self {
+        let mut endpoint = Endpoint::new(config, [42; 32]);
         for index in 0..addresses {
             let interface = InterfaceId(u16::from(index));
             let (address, mtu) = (engine_address(index), 1500);
@@ -127,7 +127,13 @@ impl Script {
     /// The endpoint listens on [`PORT`] of its two addresses.
     #[must_use]
     pub fn server(config: ConnectionConfig) -> Self {
-        let mut script = Self::new(2);
+        Self::server_with(EndpointConfig::default(), config)
+    }
+
+    /// As [`Self::server`], with settings of the endpoint.
+    #[must_use]
+    pub fn server_with(endpoint: EndpointConfig, config: ConnectionConfig) -> Self {
+        let mut script = Self::new(endpoint, 2);
         let any = SocketAddr::from(([0, 0, 0, 0], PORT));
         script.listener = Some(script.endpoint.listen(config, any, 8).expect("free"));
         script
@@ -136,7 +142,7 @@ impl Script {
     /// The endpoint, with so many addresses, connects to the peer's first address.
     #[must_use]
     pub fn client(config: ConnectionConfig, addresses: u8) -> Self {
-        let mut script = Self::new(addresses);
+        let mut script = Self::new(EndpointConfig::default(), addresses);
         let remote = SocketAddr::new(peer_address(0), PORT);
         let now = script.now;
         script.id = script.endpoint.connect(now, config, None, remote).expect("an address");
@@ -209,8 +215,20 @@ impl Script {
         };
         let mut options = OptionBuffer::new();
         if seg.flags.syn {
-            options.push_mss(1460);
+            options.push_mss(seg.tcp.mss.unwrap_or(1460));
             flow.synced = true;
+        }
+        if seg.tcp.sack_permitted {
+            options.push_sack_permitted();
+        }
+        if let Some(timestamps) = seg.tcp.timestamps {
+            options.push_timestamps(timestamps);
+        }
+        if let Some(shift) = seg.tcp.window_scale {
+            options.push_window_scale(shift);
+        }
+        if let Some(cookie) = &seg.fast_open {
+            options.push_fast_open(cookie);
         }
         for option in &seg.options {
             assert!(options.push_mptcp(option), "no room for {option}");
@@ -273,6 +291,12 @@ impl Script {
         let mut flow = Flow::new(syn.tuple.local, syn.tuple.remote);
         let packet = self.next(&mut flow);
         Some((flow, packet))
+    }
+
+    /// Throws away what was emitted and not taken.
+    pub fn forget_emitted(&mut self) {
+        self.pump();
+        self.emitted.clear();
     }
 
     /// Asserts that nothing was emitted that was not taken.

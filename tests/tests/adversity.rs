@@ -146,7 +146,8 @@ fn empty_connections_end_in_order_under_loss() {
     for seed in 0..150 {
         let path = Path { loss: 150, reorder: 100, duplicate: 50, ..Path::default() };
         let mut world = World::new(seed, vec![path; 2]);
-        let config = ConnectionConfig { mp_capable_syns: 10, ..ConnectionConfig::default() };
+        let config =
+            ConnectionConfig { syn_retrans_before_tcp_fallback: 9, ..ConnectionConfig::default() };
         let listener = world.listen(config.clone());
         let client = world.connect(config);
         let now = world.now;

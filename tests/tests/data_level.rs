@@ -4,7 +4,7 @@
 use mpuser_engine::Event;
 use mpuser_engine::config::{ConnectionConfig, SchedulerKind};
 use mpuser_engine::time::Duration;
-use mpuser_engine::wire::{MpPrio, MptcpOption};
+use mpuser_engine::wire::{Dss, MpPrio, MptcpOption};
 use mpuser_tests::scripted::*;
 use mpuser_tests::world::pattern;
 use std::collections::BTreeMap;
@@ -246,4 +246,54 @@ fn mp_prio_moves_traffic() {
     script.write(b"two");
     assert_eq!(script.next(&mut first).payload.as_ref(), b"two");
     assert_eq!(script.endpoint.counters().mp_prio_rx, 3);
+}
+
+/// [DACK-6] [DACK-7]: a peer that tells its Data ACK only when it moves, and once for many segments, is fine.
+#[test]
+fn data_acks_may_come_rarely() {
+    let (mut script, mut flow) = server();
+    let data = pattern(3, 20_000);
+    script.write(&data);
+    let mut got = BTreeMap::new();
+    while got.len() < data.len() {
+        let packets = script.all(&mut flow);
+        assert!(!packets.is_empty(), "stuck at {}", got.len());
+        collect(&script, &flow, &packets, &mut got);
+        // Acknowledged by the subflow, without a Data ACK: what is in the window still goes.
+        let empty = Dss::default();
+        script.send(&mut flow, seg().dss(empty));
+    }
+    let dss = script.ack(20_000);
+    script.send(&mut flow, seg().dss(dss));
+    assert_eq!(script.info().bytes_acked, 20_000);
+    assert_eq!(script.endpoint.counters().mptcp_retrans, 0);
+}
+
+/// [OPT-2] [OPT-4]: duplicates with a bare DSS are signs of loss, those with a signal are none.
+#[test]
+fn signals_make_no_duplicates_and_bare_dss_do() {
+    for (signal, retransmitted) in [(true, false), (false, true)] {
+        let (mut script, mut flow) = server();
+        script.write(&pattern(4, 8_000));
+        let sent = script.all(&mut flow);
+        assert!(sent.len() > 4);
+        let dss = script.ack(0);
+        for _ in 0..4 {
+            let duplicate = seg().acking(0).dss(dss).window(u16::MAX);
+            let prio = MptcpOption::Prio(MpPrio { backup: false });
+            script.send(&mut flow, if signal { duplicate.option(prio) } else { duplicate });
+        }
+        let again =
+            script.all(&mut flow).iter().any(|p| !p.payload.is_empty() && flow.offset(p) == 0);
+        assert_eq!(again, retransmitted, "signal: {signal}");
+    }
+}
+
+/// [SND-5]: the send buffer is never the smaller one.
+#[test]
+fn the_send_buffer_is_as_large_as_the_receive_buffer() {
+    let small = ConnectionConfig { send_buffer: 1_000, receive_buffer: 100_000, ..config() };
+    let mut script = Script::server(small);
+    script.serve();
+    script.write(&pattern(5, 100_000));
 }

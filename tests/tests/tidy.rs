@@ -7,5 +7,5 @@ mod code;
 mod documents;
 #[path = "tidy/layers.rs"]
 mod layers;
-#[path = "tidy/repository.rs"]
-mod repository;
+
+use mpuser_tests::repository;

@@ -194,6 +194,12 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Connections known, handshakes under way and ended ones not yet forgotten among them.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
     /// A connection's state; `None` once it is closed and forgotten.
     #[must_use]
     pub fn info(&self, id: ConnectionId) -> Option<ConnectionInfo> {

@@ -1,13 +1,12 @@
 //! A packet comes in: checked, decoded, and handed to the connection it belongs to.
 
+use super::joins::join_syn;
 use super::{Endpoint, LocalAddress};
 use crate::addr::{FourTuple, InterfaceId, SocketAddr};
-use crate::crypto::Token;
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
 use crate::wire::ip::protocol;
-use crate::wire::mptcp::{MpJoin, MptcpOption};
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
 use bytes::Bytes;
@@ -78,25 +77,31 @@ impl Endpoint {
             self.counters.mp_join_syn_rx += 1;
             let refusal = self.accept_join(now, local, tuple, segment, &join).err();
             if refusal.is_some() {
-                return self.reply_reset(local, tuple, segment, refusal);
+                return self.reply_reset(now, local, tuple, segment, refusal);
             }
             return;
         }
         if is_syn && self.accept_connection(now, local, tuple, segment, options) {
             return;
         }
+        if self.accept_waiting_join(now, tuple, segment, options)
+            || self.accept_remembered(now, local, tuple, segment, options)
+        {
+            return;
+        }
         self.counters.no_socket += 1;
-        self.reply_reset(local, tuple, segment, None);
+        self.reply_reset(now, local, tuple, segment, None);
     }
 
-    fn reply_reset(
+    pub(super) fn reply_reset(
         &mut self,
+        now: Instant,
         local: &LocalAddress,
         tuple: FourTuple,
         segment: &Segment,
         reason: Option<ResetReason>,
     ) {
-        if !self.stateless.reset(local, tuple, segment, reason) {
+        if !self.stateless.reset(now, &mut self.rng, local, tuple, segment, reason) {
             self.counters.stateless_drop += 1;
         }
     }
@@ -122,24 +127,6 @@ impl Endpoint {
         }
         self.serve(now, id);
     }
-}
-
-/// What an MP_JOIN SYN asks for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct JoinSyn {
-    pub(super) token: Token,
-    pub(super) nonce: crate::crypto::Nonce,
-    pub(super) address_id: crate::addr::AddressId,
-    pub(super) backup: bool,
-}
-
-fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
-    options.signals.iter().find_map(|option| match option {
-        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => {
-            Some(JoinSyn { token, nonce, address_id, backup })
-        }
-        _ => None,
-    })
 }
 
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {

@@ -17,9 +17,14 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// There is room for another connection.
+    /// There is room for another handshake.
     pub(super) fn has_room(&self) -> bool {
         self.pending + self.ready.len() < self.backlog
+    }
+
+    /// There is room for a connection whose handshake is done: a flood of SYNs takes none of it.
+    pub(super) fn has_place(&self) -> bool {
+        self.ready.len() < self.backlog
     }
 }
 
@@ -28,6 +33,8 @@ impl Listener {
 pub(super) struct Listeners {
     by_id: BTreeMap<ListenerId, Listener>,
     next: u32,
+    /// Handshakes under way, of all listeners.
+    half_open: usize,
 }
 
 impl Listeners {
@@ -70,7 +77,13 @@ impl Listeners {
         best.map(|(id, _)| *id)
     }
 
+    /// Handshakes under way.
+    pub(super) const fn half_open(&self) -> usize {
+        self.half_open
+    }
+
     pub(super) fn on_pending(&mut self, id: ListenerId) {
+        self.half_open += 1;
         if let Some(listener) = self.by_id.get_mut(&id) {
             listener.pending += 1;
         }
@@ -78,6 +91,7 @@ impl Listeners {
 
     /// A handshake ended; `ready` names the connection if it succeeded.
     pub(super) fn on_settled(&mut self, id: ListenerId, ready: Option<ConnectionId>) {
+        self.half_open = self.half_open.saturating_sub(1);
         if let Some(listener) = self.by_id.get_mut(&id) {
             listener.pending = listener.pending.saturating_sub(1);
             listener.ready.extend(ready);

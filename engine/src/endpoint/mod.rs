@@ -5,13 +5,17 @@
 
 mod addresses;
 mod api;
+mod destinations;
+mod flood;
 mod info;
 mod input;
+mod joins;
 mod listener;
 mod open;
 mod schedule;
 mod secrets;
 mod stateless;
+mod syn_cookies;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
 use crate::config::EndpointConfig;
@@ -19,6 +23,7 @@ use crate::counters::Counters;
 use crate::crypto::Token;
 use crate::event::Event;
 use crate::mptcp::connection::Connection;
+use crate::mptcp::lesson::Lesson;
 use crate::rng::Rng;
 use crate::time::Instant;
 use addresses::Addresses;
@@ -26,11 +31,14 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use destinations::Destinations;
 pub use info::{ConnectionInfo, SubflowInfo};
+use joins::Joins;
 use listener::Listeners;
 use schedule::Schedule;
 use secrets::Secrets;
 use stateless::StatelessReplies;
+use syn_cookies::SynCookies;
 
 /// An address of this end and the device it lives behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +96,9 @@ pub struct Endpoint {
     schedule: Schedule,
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
+    cookies: SynCookies,
+    joins: Joins,
+    destinations: Destinations,
     counters: Counters,
     next_connection: u64,
 }
@@ -98,11 +109,18 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
         let mut rng = Rng::from_seed(seed);
         let secrets = Secrets::new(&mut rng);
+        let cookies = SynCookies::new(&mut rng);
         Self {
-            stateless: StatelessReplies::new(config.max_stateless_replies),
+            stateless: StatelessReplies::new(
+                config.max_stateless_replies,
+                config.max_resets_per_second,
+            ),
+            destinations: Destinations::new(config.max_destinations, config.blackhole_timeout),
             config,
             rng,
             secrets,
+            cookies,
+            joins: Joins::default(),
             addresses: Addresses::default(),
             connections: BTreeMap::new(),
             demux: BTreeMap::new(),
@@ -128,8 +146,8 @@ impl Endpoint {
     /// The next packet to send: writes IP and TCP headers into `headers` (cleared first).
     pub fn poll_transmit(&mut self, now: Instant, headers: &mut Vec<u8>) -> Option<Transmit> {
         headers.clear();
-        if let Some(interface) = self.stateless.pop(headers) {
-            self.counters.tcp_out_rsts += 1;
+        if let Some((interface, reset)) = self.stateless.pop(headers) {
+            self.counters.tcp_out_rsts += u64::from(reset);
             self.counters.tcp_out_segs += 1;
             let (payload, segment_size, subflow) = (Bytes::new(), None, None);
             return Some(Transmit { interface, payload, segment_size, subflow });
@@ -151,7 +169,7 @@ impl Endpoint {
             }
             let deadline = connection.poll_timeout();
             self.schedule.rest(id, deadline);
-            self.tidy(id);
+            self.tidy(now, id);
         }
         None
     }
@@ -182,13 +200,18 @@ impl Endpoint {
     fn serve(&mut self, now: Instant, id: ConnectionId) {
         self.open_joins(now, id);
         self.schedule.activate(id);
-        self.tidy(id);
+        self.tidy(now, id);
     }
 
     /// Keeps demultiplexing, listeners, events and the table of connections in line with one connection.
-    fn tidy(&mut self, id: ConnectionId) {
+    fn tidy(&mut self, now: Instant, id: ConnectionId) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
         let connection = &mut entry.connection;
+        let remote = connection.first_remote_address();
+        for lesson in connection.lessons.drain(..) {
+            self.counters.blackhole += u64::from(lesson == Lesson::Blackhole);
+            self.destinations.learn(now, remote, lesson);
+        }
         for tuple in connection.removed.drain(..) {
             self.demux.remove(&tuple);
         }

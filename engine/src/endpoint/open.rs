@@ -1,11 +1,10 @@
 //! Connections and subflows are made here, in all four ways: active and passive, first and joined.
 
-use super::input::JoinSyn;
 use super::{Endpoint, Entry, LocalAddress};
 use crate::addr::{AddressId, ConnectionId, FourTuple, IpAddr, SocketAddr, SubflowId};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, Nonce};
-use crate::error::{ConnectError, FallbackReason, ResetReason, SubflowError};
+use crate::error::{ConnectError, FallbackReason, SubflowError};
 use crate::mptcp::connection::Connection;
 use crate::mptcp::handshake;
 use crate::mptcp::subflow::{Egress, Join, Subflow};
@@ -56,6 +55,9 @@ impl Endpoint {
         if !unique {
             self.counters.mp_fallback_token_init += 1;
             connection.set_offer(Err(FallbackReason::NoUniqueToken));
+        } else if connection.has_token() && self.destinations.is_blackholed(now, remote.ip()) {
+            self.counters.mp_capable_syn_tx_disabled += 1;
+            connection.set_offer(Err(FallbackReason::Blackhole));
         }
         let params = self.open_params(now, &connection.config, &local, &tuple);
         let socket = Socket::connect(now, params);
@@ -75,12 +77,16 @@ impl Endpoint {
     ) -> bool {
         let Some(listener_id) = self.listeners.find(tuple.local) else { return false };
         let Some(listener) = self.listeners.get(listener_id) else { return false };
-        if !listener.has_room() || self.connections.len() >= self.config.max_connections {
+        if !listener.has_place() || self.connections.len() >= self.config.max_connections {
             // Dropped, not refused: the client tries again, as with the kernel.
             self.counters.listen_drops += 1;
             return true;
         }
         let config = listener.config.clone();
+        if !listener.has_room() || self.listeners.half_open() >= self.config.max_half_open {
+            self.answer_and_forget(now, local, tuple, segment, options, &config);
+            return true;
+        }
         let mut offer = handshake::on_syn(&options.signals);
         self.counters.mp_capable_syn_rx += u64::from(offer.is_ok());
         let (key, unique) = self.draw_key();
@@ -100,7 +106,7 @@ impl Endpoint {
         true
     }
 
-    fn add_first(
+    pub(super) fn add_first(
         &mut self,
         mut connection: Box<Connection>,
         local: &LocalAddress,
@@ -117,41 +123,6 @@ impl Endpoint {
             self.tokens.insert(connection.own.token, id);
         }
         self.connections.insert(id, Entry { connection, listener, has_events: false });
-    }
-
-    /// An MP_JOIN SYN [JOIN-5] [JOIN-6]; the error is the reason of the RST that answers it.
-    pub(super) fn accept_join(
-        &mut self,
-        now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
-        join: &JoinSyn,
-    ) -> Result<(), ResetReason> {
-        let id = self.tokens.get(&join.token).copied();
-        let entry = id.and_then(|id| self.connections.get(&id)).filter(|e| e.connection.is_mptcp());
-        let (Some(id), Some(entry)) = (id, entry) else {
-            self.counters.mp_join_no_token_found += 1;
-            return Err(ResetReason::MptcpError);
-        };
-        if !entry.connection.is_joinable() {
-            self.counters.mp_join_rejected += 1;
-            return Err(ResetReason::AdministrativelyProhibited);
-        }
-        let params = self.open_params(now, &entry.connection.config, local, &tuple);
-        let own_nonce = Nonce::random(&mut self.rng);
-        let local_id = self.local_id(id, local.address);
-        let Some(entry) = self.connections.get_mut(&id) else {
-            return Err(ResetReason::MptcpError);
-        };
-        let socket = Socket::accept(now, params, segment);
-        let state = Join { own_nonce, peer_nonce: Some(join.nonce) };
-        let (ids, backup) = ((local_id, join.address_id), (local.backup, join.backup));
-        let connection = &mut entry.connection;
-        let subflow = connection.add_join(tuple, egress(local), ids, state, backup, socket);
-        self.demux.insert(tuple, (id, subflow));
-        self.serve(now, id);
-        Ok(())
     }
 
     /// Opens the subflows the path manager asks for.
@@ -199,7 +170,7 @@ impl Endpoint {
     }
 
     /// The identifier a connection uses for a local address: 0 for that of its first subflow [JOIN-2].
-    fn local_id(&self, id: ConnectionId, address: IpAddr) -> AddressId {
+    pub(super) fn local_id(&self, id: ConnectionId, address: IpAddr) -> AddressId {
         let first = self.connections.get(&id).map(|e| e.connection.first_local_address());
         if first == Some(address) {
             return AddressId(0);
@@ -207,14 +178,14 @@ impl Endpoint {
         self.addresses.get(address).map_or(AddressId(0), |(_, id)| id)
     }
 
-    fn next_id(&mut self) -> ConnectionId {
+    pub(super) fn next_id(&mut self) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
         id
     }
 
     /// A key whose token is not in use [INI-8] [INI-9]; false when none was found.
-    fn draw_key(&mut self) -> (Key, bool) {
+    pub(super) fn draw_key(&mut self) -> (Key, bool) {
         let mut key = Key::random(&mut self.rng);
         for _ in 1..KEY_DRAWS {
             if !self.tokens.contains_key(&key.facts().token) {
@@ -247,7 +218,7 @@ impl Endpoint {
             })
     }
 
-    fn open_params(
+    pub(super) fn open_params(
         &self,
         now: Instant,
         config: &ConnectionConfig,
@@ -266,6 +237,6 @@ impl Endpoint {
     }
 }
 
-const fn egress(local: &LocalAddress) -> Egress {
+pub(super) const fn egress(local: &LocalAddress) -> Egress {
     Egress { interface: local.interface, checksum_offload: local.checksum_offload }
 }

@@ -12,12 +12,13 @@ use siphasher::sip::SipHasher13;
 pub(super) struct Secrets {
     isn: (u64, u64),
     timestamp: (u64, u64),
+    slot: (u64, u64),
 }
 
 impl Secrets {
     pub(super) fn new(rng: &mut Rng) -> Self {
         let mut pair = || (rng.next_u64(), rng.next_u64());
-        Self { isn: pair(), timestamp: pair() }
+        Self { isn: pair(), timestamp: pair(), slot: pair() }
     }
 
     /// The initial sequence number by RFC 6528: a keyed hash of the four-tuple plus a clock of 4 microseconds
@@ -30,6 +31,11 @@ impl Secrets {
     /// A per-connection offset of the timestamp clock (RFC 7323 5.4, 7.1).
     pub(super) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
         hash(self.timestamp, tuple) as u32
+    }
+
+    /// One of so many slots of a table, not to be guessed.
+    pub(super) fn slot(&self, tuple: &FourTuple, slots: u32) -> u32 {
+        (hash(self.slot, tuple) as u32) % slots.max(1)
     }
 }
 
@@ -44,7 +50,7 @@ mod tests {
     use super::*;
     use crate::addr::SocketAddr;
 
-    /// RFC 6528 3: monotone for one four-tuple, unrelated between four-tuples.
+    /// [OPT-7], RFC 6528 3: monotone for one four-tuple, unrelated between four-tuples.
     #[test]
     fn isn_grows_with_time_and_differs_between_tuples() {
         let secrets = Secrets::new(&mut Rng::from_seed([7; 32]));

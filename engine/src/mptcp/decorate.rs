@@ -8,11 +8,12 @@ use super::subflow::{Phase, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::tcp::{PlanKind, SegmentPlan};
+use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
-    Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption, WireDataSeq,
+    CapableFlags, Dss, DssMapping, FastClose, MpCapable, MpFail, MpJoin, MpTcpRst, MptcpOption,
+    WireDataSeq,
 };
 
 /// What the options of a segment depend on beyond the subflow itself: values of the connection.
@@ -27,8 +28,10 @@ pub(crate) struct MetaView {
     pub(crate) own_key: Key,
     pub(crate) peer_key: Option<Key>,
     pub(crate) peer_token: u32,
-    /// DSS checksums are in use.
+    /// DSS checksums are in use, or asked for.
     pub(crate) checksum: bool,
+    /// This end takes no joins to the first subflow's address and port: flag C.
+    pub(crate) deny_join_initial: bool,
     /// DSN of data offset 0 in the sending direction (IDSN + 1).
     pub(crate) data_base: DataSeq,
     /// Data ACK to send.
@@ -42,6 +45,12 @@ pub(crate) struct MetaView {
 }
 
 impl MetaView {
+    /// The flags of MP_CAPABLE: HMAC-SHA256 alone [INI-21] (K2), A where checksums are wanted [INI-29] [INI-30], C
+    /// where nobody may join the first subflow's address and port [INI-20] (K16).
+    const fn flags(&self) -> CapableFlags {
+        CapableFlags::new(self.checksum, self.deny_join_initial)
+    }
+
     /// [DSS-18]: the long form where the low half could wrap within one MSL.
     fn width(&self, seq: DataSeq) -> WireDataSeq {
         if self.short && seq.low32() < 1 << 31 {
@@ -61,6 +70,24 @@ impl MetaView {
     }
 }
 
+/// TCP's own options but SACK, in the order of Linux.
+pub(crate) fn tcp_options(from: &SegmentOptions) -> OptionBuffer {
+    let mut options = OptionBuffer::new();
+    if let Some(mss) = from.mss {
+        options.push_mss(mss);
+    }
+    if from.sack_permitted {
+        options.push_sack_permitted();
+    }
+    if let Some(timestamps) = from.timestamps {
+        options.push_timestamps(timestamps);
+    }
+    if let Some(shift) = from.window_scale {
+        options.push_window_scale(shift);
+    }
+    options
+}
+
 /// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15).
 pub(crate) fn decorate(
     subflow: &Subflow,
@@ -68,19 +95,7 @@ pub(crate) fn decorate(
     meta: &MetaView,
     config: &ConnectionConfig,
 ) -> OptionBuffer {
-    let mut options = OptionBuffer::new();
-    if let Some(mss) = plan.options.mss {
-        options.push_mss(mss);
-    }
-    if plan.options.sack_permitted {
-        options.push_sack_permitted();
-    }
-    if let Some(timestamps) = plan.options.timestamps {
-        options.push_timestamps(timestamps);
-    }
-    if let Some(shift) = plan.options.window_scale {
-        options.push_window_scale(shift);
-    }
+    let mut options = tcp_options(&plan.options);
     if meta.mptcp {
         push_mptcp(&mut options, subflow, plan, meta, config);
     }
@@ -123,8 +138,8 @@ fn syn(
 ) -> Option<MptcpOption> {
     let Some(join) = &subflow.join else {
         // [HEU-8]: a middlebox may drop SYNs with unknown options; after some tries the option is left out.
-        return (plan.transmissions < config.mp_capable_syns).then(|| {
-            let flags = handshake::own_flags(config.checksum);
+        return (plan.transmissions <= config.syn_retrans_before_tcp_fallback).then(|| {
+            let flags = meta.flags();
             MptcpOption::Capable(MpCapable::Syn { version: handshake::VERSION, flags })
         });
     };
@@ -138,7 +153,7 @@ fn syn(
 
 fn syn_ack(subflow: &Subflow, meta: &MetaView) -> Option<MptcpOption> {
     let Some(join) = &subflow.join else {
-        let flags = handshake::own_flags(meta.checksum);
+        let flags = meta.flags();
         return Some(MptcpOption::Capable(MpCapable::SynAck {
             version: handshake::VERSION,
             flags,
@@ -194,7 +209,7 @@ fn acknowledgement(
         && (meta.data_fin.is_none() || !subflow.keys_sent)
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
-        let (version, flags) = (handshake::VERSION, handshake::own_flags(meta.checksum));
+        let (version, flags) = (handshake::VERSION, meta.flags());
         let option = MpCapable::Ack { version, flags, sender_key, receiver_key };
         options.push_mptcp(&MptcpOption::Capable(option));
         return;
@@ -231,7 +246,7 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
         && mapping.len as usize == plan.payload.len()
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
-        let (version, flags) = (handshake::VERSION, handshake::own_flags(meta.checksum));
+        let (version, flags) = (handshake::VERSION, meta.flags());
         let checksum = mapping.checksum;
         let option =
             MpCapable::AckData { version, flags, sender_key, receiver_key, data_len, checksum };

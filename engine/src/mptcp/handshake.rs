@@ -28,13 +28,6 @@ pub(crate) struct Offer {
     pub(crate) deny_join_initial: bool,
 }
 
-/// The flags this end sends: HMAC-SHA256 alone [INI-21] (K2), and A where checksums are wanted.
-pub(crate) const fn own_flags(checksum: bool) -> CapableFlags {
-    CapableFlags(
-        CapableFlags::HMAC_SHA256 | if checksum { CapableFlags::CHECKSUM_REQUIRED } else { 0 },
-    )
-}
-
 fn capable(signals: &SignalList) -> Option<MpCapable> {
     signals.iter().find_map(|option| match option {
         MptcpOption::Capable(capable) => Some(capable),
@@ -84,6 +77,18 @@ pub(crate) fn on_syn_ack(
         checksum: checksum || flags.checksum_required(),
         deny_join_initial: flags.deny_join_initial(),
     })
+}
+
+/// The key of this end that a third packet repeats, and what its flags say again of the SYN's (K8): all that is left
+/// of a SYN that was not kept.
+pub(crate) fn echo(signals: &SignalList) -> Option<(Key, Offer)> {
+    let (MpCapable::Ack { flags, receiver_key, .. }
+    | MpCapable::AckData { flags, receiver_key, .. }) = capable(signals)?
+    else {
+        return None;
+    };
+    let (checksum, deny_join_initial) = (flags.checksum_required(), flags.deny_join_initial());
+    Some((receiver_key, Offer { checksum, deny_join_initial }))
 }
 
 /// The server's reading of the third packet [INI-6] [INI-35]; `checksum` is what SYN and SYN/ACK asked for.

@@ -5,8 +5,9 @@
 
 mod close;
 pub(crate) mod connection;
-mod decorate;
+pub(crate) mod decorate;
 pub(crate) mod handshake;
+pub(crate) mod lesson;
 mod mapping;
 mod path_manager;
 mod recv_queue;

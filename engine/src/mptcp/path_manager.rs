@@ -71,6 +71,11 @@ impl PathManager {
         self.first.local
     }
 
+    /// Remote end of the first subflow.
+    pub(crate) const fn first_remote(&self) -> SocketAddr {
+        self.first.remote
+    }
+
     /// Joins are allowed from now on; announcements get a moment to arrive [HEU-7].
     pub(crate) fn start(&mut self, now: Instant, srtt: Option<Duration>) {
         let grace = (srtt.unwrap_or(MIN_GRACE) * 3).clamp(MIN_GRACE, MAX_GRACE);

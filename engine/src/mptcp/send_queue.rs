@@ -128,7 +128,8 @@ impl SendQueue {
     }
 
     /// Handles a Data ACK up to `ack` with a window whose right edge is `edge`, both offsets; returns how many
-    /// octets it acknowledged. An ACK of something never sent changes nothing (K32).
+    /// octets it acknowledged. An ACK of something never sent changes nothing (K32); a subflow's own ACK says nothing
+    /// about data and does not come here [DACK-8].
     pub(crate) fn on_data_ack(&mut self, ack: u64, edge: u64) -> u64 {
         if ack > self.nxt {
             return 0;

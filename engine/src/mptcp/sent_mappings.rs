@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(sent.at(150), None);
     }
 
-    /// RFC 8684 3.3.2 [DACK-4]: both acknowledgements are needed.
+    /// RFC 8684 3.3.2, 3.3.6 [DACK-4] [DACK-10]: both acknowledgements are needed.
     #[test]
     fn a_mapping_is_kept_until_both_levels_acknowledged_it() {
         let mut sent = two();

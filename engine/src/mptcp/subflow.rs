@@ -152,6 +152,11 @@ impl Subflow {
         self.phase == Phase::Active && !self.stale && self.tcp.can_send()
     }
 
+    /// A join of the peer whose third ACK has not come.
+    pub(crate) fn is_half_open(&self) -> bool {
+        self.join.is_some() && self.phase == Phase::Handshake && !self.tcp.is_active_open()
+    }
+
     /// It still takes part in the connection.
     pub(crate) fn is_alive(&self) -> bool {
         !self.tcp.is_closed() && self.tcp.state() != State::TimeWait
@@ -246,7 +251,7 @@ impl Subflow {
             ack: plan.ack,
             flags: plan.flags,
             window: plan.window,
-            urgent: 0,
+            urgent: 0, // a mapping is never broken into [DSS-10]
         };
         let mode = if self.egress.checksum_offload {
             ChecksumMode::PseudoHeaderOnly
@@ -274,10 +279,12 @@ impl Subflow {
         match plan.kind {
             PlanKind::Retransmission => counters.tcp_retrans_segs += 1,
             PlanKind::Syn if self.join.is_some() => counters.mp_join_syn_tx += 1,
-            PlanKind::Syn if meta.mptcp && plan.transmissions < config.mp_capable_syns => {
-                counters.mp_capable_syn_tx += 1;
+            PlanKind::Syn if meta.mptcp => {
+                let kept = config.syn_retrans_before_tcp_fallback;
+                counters.mp_capable_syn_tx += u64::from(plan.transmissions <= kept);
+                // Once for the attempt, as in the kernel.
+                counters.mp_capable_syn_tx_drop += u64::from(plan.transmissions == kept + 1);
             }
-            PlanKind::Syn if meta.mptcp => counters.mp_capable_syn_tx_drop += 1,
             PlanKind::Reset => {
                 counters.tcp_out_rsts += 1;
                 counters.mp_rst_tx += u64::from(meta.mptcp);

@@ -25,6 +25,8 @@ pub(super) struct Handshake {
     /// How often the timer ran out.
     timeouts: u32,
     first_sent: Instant,
+    /// Nobody knows when the answer went out.
+    untimed: bool,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -45,7 +47,7 @@ impl Handshake {
 
     /// Round-trip time, when it is clear which transmission was answered (Karn).
     fn rtt(&self, now: Instant) -> Option<Duration> {
-        (self.transmissions == 1).then(|| now.saturating_since(self.first_sent))
+        (self.transmissions == 1 && !self.untimed).then(|| now.saturating_since(self.first_sent))
     }
 }
 
@@ -154,6 +156,30 @@ impl Socket {
             .rtt(now)
             .or_else(|| Some(now.saturating_since(self.timestamps.echoed_at(now, seg)?)));
         self.send.on_established(now, rtt, self.handshake.transmissions);
+    }
+
+    /// The SYN/ACK of this passive open went out earlier, by hands that kept nothing of it.
+    pub fn assume_answered(&mut self) {
+        self.handshake.pending = false;
+        self.handshake.transmissions = 1;
+        self.handshake.untimed = true;
+        let (window, field) = (self.params.receive_window, self.syn_window());
+        self.recv.on_advertised(window, u32::from(self.params.mss), field, true);
+    }
+
+    /// This end opened.
+    #[must_use]
+    pub fn is_active_open(&self) -> bool {
+        self.handshake.active
+    }
+
+    /// Opens anew after the peer refused: the SYN that follows may look different to it. The sequence number is the one
+    /// the clock of RFC 6528 would give now, so that what the first SYN is still answered with fits nothing.
+    pub fn reconnect(&mut self, now: Instant) {
+        let ticks = now.saturating_since(self.handshake.first_sent).as_micros() / 4;
+        let mut params = self.params.clone();
+        params.iss += (ticks as u32).wrapping_add(1);
+        *self = Self::connect(now, params);
     }
 
     /// The SYN's timer ran out.

@@ -1,7 +1,7 @@
 //! What the peer sends.
 
-use mpuser_engine::tcp::Flags;
-use mpuser_engine::wire::{Dss, MptcpOption};
+use mpuser_engine::tcp::{Flags, SegmentOptions, Timestamps};
+use mpuser_engine::wire::{Dss, FastOpenCookie, MptcpOption};
 
 /// A segment the peer is about to send.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,8 @@ pub struct Seg {
     pub(super) offset: Option<u64>,
     pub(super) ack: Option<u64>,
     pub(super) window: Option<u16>,
+    pub(super) tcp: SegmentOptions,
+    pub(super) fast_open: Option<FastOpenCookie>,
     pub(super) options: Vec<MptcpOption>,
     pub(super) dss: Option<Dss>,
     pub(super) payload: Vec<u8>,
@@ -76,6 +78,41 @@ impl Seg {
     #[must_use]
     pub fn window(mut self, window: u16) -> Self {
         self.window = Some(window);
+        self
+    }
+
+    /// Timestamps (RFC 7323).
+    #[must_use]
+    pub fn stamp(mut self, value: u32, echo: u32) -> Self {
+        self.tcp.timestamps = Some(Timestamps { value, echo });
+        self
+    }
+
+    /// Window scale, on a SYN.
+    #[must_use]
+    pub fn scale(mut self, shift: u8) -> Self {
+        self.tcp.window_scale = Some(shift);
+        self
+    }
+
+    /// SACK permitted, on a SYN.
+    #[must_use]
+    pub fn sack_permitted(mut self) -> Self {
+        self.tcp.sack_permitted = true;
+        self
+    }
+
+    /// An MSS other than 1 460, on a SYN.
+    #[must_use]
+    pub fn mss(mut self, mss: u16) -> Self {
+        self.tcp.mss = Some(mss);
+        self
+    }
+
+    /// A Fast Open cookie, or the request for one (RFC 7413).
+    #[must_use]
+    pub fn fast_open(mut self, cookie: FastOpenCookie) -> Self {
+        self.fast_open = Some(cookie);
         self
     }
 

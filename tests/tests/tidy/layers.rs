@@ -21,7 +21,7 @@ const L0: [&str; 9] =
     ["addr", "config", "counters", "error", "event", "rng", "seq", "time", "window"];
 
 /// From the bottom to the top; ARCHITECTURE.md draws it.
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     layer("addr", &[]),
     layer("counters", &[]),
     layer("rng", &[]),
@@ -31,6 +31,7 @@ const LAYERS: [Layer; 15] = [
     layer("error", &[]),
     layer("config", &["time"]),
     layer("event", &["addr", "error"]),
+    layer("grammar", &["addr", "config"]),
     layer("buffer", &[]),
     layer("crypto", &["addr", "rng", "seq"]),
     Layer {

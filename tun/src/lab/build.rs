@@ -1,9 +1,9 @@
 //! Building the seed topology, and changing its links.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::LabOptions;
-use super::state::{LabPath, LabState, Node, namespace};
+use super::state::{LabPath, LabPath6, LabState, Node, namespace};
 use crate::net::{
     ErrorKind, NetError, Netns, Prefix, Result, ip, ip_batch, named_namespaces, read_sysctl, run,
     tc_batch, write_sysctl, write_sysctl_if_there,
@@ -25,8 +25,24 @@ fn paths(options: &LabOptions) -> Vec<LabPath> {
             engine_prefix: options
                 .routed
                 .then(|| Prefix::new(Ipv4Addr::new(10, 83, net, 0).into(), 24)),
+            ipv6: options.ipv6.then(|| LabPath6 {
+                client: alike([192, 168, net, 100]),
+                server: alike([192, 168, net, 101]),
+                engine_prefix: options
+                    .routed
+                    .then(|| Prefix::new(alike([10, 83, net, 0]).into(), 112)),
+            }),
         })
         .collect()
+}
+
+/// 192.168.56.100 and fd00:192:168:56::100: the decimal digits, read as hexadecimal ones.
+fn alike(v4: [u8; 4]) -> Ipv6Addr {
+    let [a, b, c, d] = v4.map(|n| {
+        let n = u16::from(n);
+        n / 100 * 0x100 + n / 10 % 10 * 0x10 + n % 10
+    });
+    Ipv6Addr::new(0xfd00, a, b, c, 0, 0, 0, d)
 }
 
 /// Builds everything. On an error the caller removes what was made.
@@ -61,17 +77,30 @@ pub(super) fn build(options: &LabOptions) -> Result<LabState> {
     Ok(state)
 }
 
+/// Addresses are good at once and stay when a link is down; nobody asks for routers.
+const IPV6_SETTINGS: [(&str, &str); 4] =
+    [("disable_ipv6", "0"), ("accept_dad", "0"), ("accept_ra", "0"), ("keep_addr_on_down", "1")];
+
 fn sysctls(role: &str, state: &LabState) -> Result<()> {
     for key in ["all", "default"] {
         write_sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
     }
     for LabPath { dev, .. } in &state.paths {
         write_sysctl(&format!("net/ipv4/conf/{dev}/rp_filter"), "0")?;
-        // Nobody speaks IPv6 here, and its neighbour discovery would only blur packet counts.
-        write_sysctl_if_there(&format!("net/ipv6/conf/{dev}/disable_ipv6"), "1")?;
+        if state.options.ipv6 {
+            for (key, value) in IPV6_SETTINGS {
+                write_sysctl(&format!("net/ipv6/conf/{dev}/{key}"), value)?;
+            }
+        } else {
+            // Nobody speaks IPv6 here, and its neighbour discovery would only blur packet counts.
+            write_sysctl_if_there(&format!("net/ipv6/conf/{dev}/disable_ipv6"), "1")?;
+        }
     }
     if role == CLIENT {
         write_sysctl("net/ipv4/ip_forward", "1")?;
+        if state.options.ipv6 {
+            write_sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        }
     }
     if read_sysctl("net/mptcp/enabled").is_none() {
         return Err(NetError::new(
@@ -95,14 +124,24 @@ fn sysctls(role: &str, state: &LabState) -> Result<()> {
     ))
 }
 
-fn own_address(role: &str, path: &LabPath) -> Ipv4Addr {
-    if role == CLIENT { path.client } else { path.server }
+fn own_addresses(role: &str, path: &LabPath) -> Vec<IpAddr> {
+    if role == CLIENT { path.client_addresses() } else { path.server_addresses() }
+}
+
+/// The network of an address of a link.
+fn network(own: IpAddr) -> Prefix {
+    Prefix::new(own, if own.is_ipv4() { 24 } else { 64 })
 }
 
 fn addresses(role: &str, state: &LabState) -> Vec<String> {
-    let address = |p: &LabPath| format!("address add {}/24 dev {}", own_address(role, p), p.dev);
     let mut lines = vec!["link set lo up".to_owned()];
-    lines.extend(state.paths.iter().map(address));
+    for path in &state.paths {
+        for own in own_addresses(role, path) {
+            let (len, dev) = (network(own).prefix_len(), &path.dev);
+            let nodad = if own.is_ipv6() { " nodad" } else { "" };
+            lines.push(format!("address add {own}/{len} dev {dev}{nodad}"));
+        }
+    }
     lines
 }
 
@@ -114,24 +153,34 @@ fn mptcp(role: &str, state: &LabState) -> Vec<String> {
         _ => return lines,
     };
     // With the interface: without it the kernel sends every upload by the first link.
-    let endpoint =
-        |p: &LabPath| format!("mptcp endpoint add {} dev {} {flag}", own_address(role, p), p.dev);
-    lines.extend(state.paths.iter().skip(1).map(endpoint));
+    for path in state.paths.iter().skip(1) {
+        for own in own_addresses(role, path) {
+            lines.push(format!("mptcp endpoint add {own} dev {} {flag}", path.dev));
+        }
+    }
     lines
 }
 
 /// The routes of one link at one end. The kernel makes the connected one by itself, but without
 /// the congestion control, and it drops all of them when the link goes down.
 fn routes(role: &str, state: &LabState, path: &LabPath) -> Vec<String> {
-    let own = own_address(role, path);
-    let net = Prefix::new(own.into(), 24);
     let dev = &path.dev;
     let with =
         state.options.congestion.as_ref().map_or_else(String::new, |c| format!(" congctl {c}"));
-    let mut lines =
-        vec![format!("route replace {net} dev {dev} proto kernel scope link src {own}{with}")];
-    if let (SERVER, Some(engines)) = (role, path.engine_prefix) {
-        lines.push(format!("route replace {engines} via {} dev {dev}{with}", path.client));
+    let mut lines = Vec::new();
+    for own in own_addresses(role, path) {
+        let net = network(own);
+        lines.push(match own {
+            IpAddr::V4(_) => {
+                format!("route replace {net} dev {dev} proto kernel scope link src {own}{with}")
+            }
+            IpAddr::V6(_) => format!("route replace {net} dev {dev} proto kernel metric 256{with}"),
+        });
+    }
+    let six = path.ipv6.and_then(|six| Some((six.engine_prefix?, IpAddr::V6(six.client))));
+    let four = path.engine_prefix.map(|prefix| (prefix, IpAddr::V4(path.client)));
+    for (engines, client) in four.into_iter().chain(six).filter(|_| role == SERVER) {
+        lines.push(format!("route replace {engines} via {client} dev {dev}{with}"));
     }
     lines
 }
@@ -267,6 +316,27 @@ mod tests {
             ]
         );
         assert_eq!(routes(CLIENT, &s, &s.paths[1]).len(), 1);
+    }
+
+    #[test]
+    fn ipv6_reads_alike() {
+        let s = state(LabOptions { ipv6: true, ..LabOptions::default() });
+        assert_eq!(addresses(SERVER, &s)[2], "address add fd00:192:168:56::101/64 dev eth1 nodad");
+        assert_eq!(
+            mptcp(SERVER, &s)[1..3],
+            [
+                "mptcp endpoint add 192.168.57.101 dev eth2 signal",
+                "mptcp endpoint add fd00:192:168:57::101 dev eth2 signal"
+            ]
+        );
+        assert_eq!(
+            routes(SERVER, &s, &s.paths[2])[1..],
+            [
+                "route replace fd00:192:168:58::/64 dev eth3 proto kernel metric 256 congctl cubic",
+                "route replace 10.83.58.0/24 via 192.168.58.100 dev eth3 congctl cubic",
+                "route replace fd00:10:83:58::/112 via fd00:192:168:58::100 dev eth3 congctl cubic"
+            ]
+        );
     }
 
     #[test]

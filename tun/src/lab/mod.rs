@@ -13,6 +13,9 @@
 //! The server routes 10.83.56.0/24, 10.83.57.0/24 and 10.83.58.0/24 to the client by the matching
 //! link, so that engines in the client need no address translation. A state file says so, and
 //! [`crate::net`] finds it by the identity of the namespace.
+//!
+//! With [`LabOptions::ipv6`] every address has a counterpart that reads alike: fd00:192:168:56::100,
+//! fd00:192:168:56::101 and fd00:10:83:56::/112 on the first link.
 
 mod build;
 mod exec;
@@ -20,7 +23,7 @@ pub mod peer;
 mod state;
 
 pub use exec::{become_in, exec, exec_in, namespace_of};
-pub use state::{LabPath, LabState, Node, current};
+pub use state::{LabPath, LabPath6, LabState, Node, current};
 
 use std::process::{Child, Command, ExitStatus};
 
@@ -56,6 +59,8 @@ pub struct LabOptions {
     pub client_subflow: bool,
     /// Whether the server has routes to engine addresses; without, paths need translation.
     pub routed: bool,
+    /// Whether the links have IPv6 addresses as well. Without, IPv6 is off on them.
+    pub ipv6: bool,
 }
 
 impl Default for LabOptions {
@@ -70,6 +75,7 @@ impl Default for LabOptions {
             server_signal: true,
             client_subflow: false,
             routed: true,
+            ipv6: false,
         }
     }
 }

@@ -3,10 +3,12 @@
 
 mod client;
 mod counters;
+mod host;
 mod server;
 
 pub use client::{KernelClient, Transfer};
 pub use counters::{counter_delta, kernel_counters};
+pub use host::KernelHost;
 pub use server::{Mode, PeerServer};
 
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! The state file of a lab, and finding oneself in it.
 
 use std::io::ErrorKind as IoKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,34 @@ pub struct LabPath {
     pub server: Ipv4Addr,
     /// The addresses for engines in the client that the server routes by this link.
     pub engine_prefix: Option<Prefix>,
+    /// The same in IPv6, in a lab that has it.
+    #[serde(default)]
+    pub ipv6: Option<LabPath6>,
+}
+
+/// The IPv6 side of a link of a lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabPath6 {
+    /// The client's address, in a /64.
+    pub client: Ipv6Addr,
+    /// The server's address.
+    pub server: Ipv6Addr,
+    /// The addresses for engines in the client that the server routes by this link.
+    pub engine_prefix: Option<Prefix>,
+}
+
+impl LabPath {
+    /// The client's addresses, that of IPv4 first.
+    pub fn client_addresses(&self) -> Vec<IpAddr> {
+        let v6 = self.ipv6.map(|six| IpAddr::V6(six.client));
+        std::iter::once(IpAddr::V4(self.client)).chain(v6).collect()
+    }
+
+    /// The server's addresses, that of IPv4 first.
+    pub fn server_addresses(&self) -> Vec<IpAddr> {
+        let v6 = self.ipv6.map(|six| IpAddr::V6(six.server));
+        std::iter::once(IpAddr::V4(self.server)).chain(v6).collect()
+    }
 }
 
 /// What a lab consists of; the content of its state file.
@@ -72,8 +100,12 @@ impl LabState {
     /// The engine addresses that the server routes to the client by `dev`, when `local` is the
     /// client's address there.
     pub fn engine_prefix(&self, dev: &str, local: IpAddr) -> Option<Prefix> {
-        let path = self.paths.iter().find(|p| p.dev == dev && IpAddr::V4(p.client) == local)?;
-        path.engine_prefix
+        let path = self.paths.iter().find(|p| p.dev == dev)?;
+        match (local, path.ipv6) {
+            (IpAddr::V4(local), _) if local == path.client => path.engine_prefix,
+            (IpAddr::V6(local), Some(six)) if local == six.client => six.engine_prefix,
+            _ => None,
+        }
     }
 
     /// Whether its namespaces are the ones it was built with, with all their interfaces.
@@ -171,13 +203,23 @@ mod tests {
             client: Ipv4Addr::new(192, 168, 57, 100),
             server: Ipv4Addr::new(192, 168, 57, 101),
             engine_prefix: Some("10.83.57.0/24".parse().unwrap()),
+            ipv6: Some(LabPath6 {
+                client: "fd00:192:168:57::100".parse().unwrap(),
+                server: "fd00:192:168:57::101".parse().unwrap(),
+                engine_prefix: Some("fd00:10:83:57::/112".parse().unwrap()),
+            }),
         };
         let state = LabState::new(&LabOptions::default(), vec![], vec![path]);
         let text = serde_json::to_string(&state).unwrap();
         let state: LabState = serde_json::from_str(&text).unwrap();
         let prefix = |dev: &str, ip: &str| state.engine_prefix(dev, ip.parse().unwrap());
         assert_eq!(prefix("eth2", "192.168.57.100").unwrap().to_string(), "10.83.57.0/24");
+        assert_eq!(
+            prefix("eth2", "fd00:192:168:57::100").unwrap().to_string(),
+            "fd00:10:83:57::/112"
+        );
         assert_eq!(prefix("eth2", "192.168.57.7"), None);
+        assert_eq!(prefix("eth2", "fd00:192:168:57::7"), None);
         assert_eq!(prefix("eth1", "192.168.57.100"), None);
         assert_eq!(state.node("client").unwrap_err().kind, ErrorKind::NotFound);
     }

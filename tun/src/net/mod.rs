@@ -26,6 +26,7 @@ pub use spec::PathSpec;
 pub use state::state_dir;
 
 pub(crate) use command::{ip, ip_batch, ip_json, run, tc_batch};
+pub(crate) use error::PRIVILEGE_HELP;
 pub(crate) use netns::{enter, named_namespaces};
 pub(crate) use state::{StateLock, is_root};
 pub(crate) use sysctl::write_if_there as write_sysctl_if_there;

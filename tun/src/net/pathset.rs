@@ -320,10 +320,9 @@ fn apply_all(plans: &[PathPlan], journal: &mut Journal, lock: &StateLock) -> Res
     }
     for plan in plans {
         journal_of(plan, journal)?;
-        if !is_v6(plan) {
-            // Or the engine would get the kernel's router solicitations.
-            sysctl::write_if_there(&format!("net/ipv6/conf/{}/disable_ipv6", plan.tun), "1")?;
-        }
+        // Or the engine would get the kernel's router solicitations.
+        let (key, value) = if is_v6(plan) { ("addr_gen_mode", "1") } else { ("disable_ipv6", "1") };
+        sysctl::write_if_there(&format!("net/ipv6/conf/{}/{key}", plan.tun), value)?;
         ip_batch(&[family(plan)], &device_lines(plan))?;
         if plan.return_path == ReturnPath::Local {
             continue;

@@ -1,5 +1,6 @@
 //! The lab itself: made and removed any number of times, programs in it, the kernel as a peer.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use mpuser_tun::lab::peer::{
@@ -87,30 +88,37 @@ fn programs_keep_directory_input_and_exit_code() {
 }
 
 #[test]
-fn the_kernel_talks_over_three_subflows() {
-    if !require_root("the_kernel_talks_over_three_subflows") {
+fn the_kernel_talks_over_all_links() {
+    if !require_root("the_kernel_talks_over_all_links") {
         return;
     }
-    for (test, client_subflow) in [("sig", false), ("sub", true)] {
-        let server_signal = !client_subflow;
+    let v6 = "fd00:192:168:56::101";
+    for (test, client_subflow, peer) in
+        [("sig", false, "192.168.56.101"), ("sub", true, "192.168.56.101"), ("six", false, v6)]
+    {
+        let (server_signal, ipv6) = (!client_subflow, peer == v6);
         // A rate, so that the transfer outlives the joins.
         let rate = Some("100mbit".to_owned());
-        let options = LabOptions { rate, client_subflow, server_signal, ..LabOptions::default() };
+        let default = LabOptions::default();
+        let options = LabOptions { rate, client_subflow, server_signal, ipv6, ..default };
         let lab = TestLab::up(test, options);
         let (here, there) = (lab.netns("client").unwrap(), lab.netns("server").unwrap());
-        let bind = "0.0.0.0:7000".parse().unwrap();
+        let peer = SocketAddr::new(peer.parse().unwrap(), 7000);
+        // Of any address: a join to another one looks for a listener there.
+        let bind = SocketAddr::new(if ipv6 { "::" } else { "0.0.0.0" }.parse().unwrap(), 7000);
         let server = PeerServer::start(&there, bind, Protocol::Mptcp, Mode::Echo).unwrap();
         let before = kernel_counters(&there).unwrap();
-        let peer = "192.168.56.101:7000".parse().unwrap();
         let client = KernelClient::connect(&here, peer, Protocol::Mptcp).unwrap();
         assert!(client.subflows().is_some(), "no fallback");
         let transfer = client.echo(4_000_000).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(transfer.subflows, 3, "{transfer:?}");
+        // The server announces two addresses, or two of each family.
+        let joins = if ipv6 { 4 } else { 2 };
+        assert_eq!(u64::from(transfer.subflows), joins + 1, "{transfer:?}");
         assert!(transfer.goodput() > 1e6, "{transfer:?}");
         assert_eq!((server.connections(), server.received()), (1, 4_000_000));
         let delta = counter_delta(&before, &kernel_counters(&there).unwrap());
         assert_eq!(delta.get("MPTcpExtMPCapableSYNRX"), Some(&1), "{delta:?}");
-        assert_eq!(delta.get("MPTcpExtMPJoinAckRx"), Some(&2), "{delta:?}");
+        assert_eq!(delta.get("MPTcpExtMPJoinAckRx"), Some(&joins), "{delta:?}");
         assert_eq!(delta.get("MPTcpExtDataCsumErr"), None);
     }
 }

@@ -5,6 +5,7 @@ use crate::counters::Counters;
 use crate::error::{FallbackReason, ResetReason};
 use crate::event::Event;
 use crate::mptcp::handshake;
+use crate::mptcp::lesson::Lesson;
 use crate::mptcp::mapping::Mapped;
 use crate::mptcp::recv_queue::Received;
 use crate::mptcp::subflow::Phase;
@@ -29,6 +30,9 @@ impl Connection {
         let disposition = subflow.tcp.on_segment(now, segment);
         subflow.on_progress(now, disposition.newly_acked);
         let recovered = subflow.stale && disposition.newly_acked > 0;
+        if before == State::SynSent && disposition.reset {
+            self.on_refused(now);
+        }
         if recovered {
             self.on_recovered(index, counters);
         }
@@ -81,6 +85,18 @@ impl Connection {
         }
     }
 
+    /// A RST answered the SYN. Some middleboxes refuse options they do not know (M11), so a first SYN that had one is
+    /// followed by one without [HEU-8].
+    fn on_refused(&mut self, now: Instant) {
+        let [first] = self.subflows.as_mut_slice() else { return };
+        let offered = self.mode == Mode::Offered
+            && first.tcp.syn_transmissions() <= self.config.syn_retrans_before_tcp_fallback + 1;
+        if first.join.is_none() && offered && self.config.retry_refused_as_tcp {
+            first.tcp.reconnect(now);
+            self.set_plain(FallbackReason::SynRefused);
+        }
+    }
+
     fn on_syn_ack(
         &mut self,
         now: Instant,
@@ -92,10 +108,14 @@ impl Connection {
             match handshake::on_syn_ack(&options.signals, self.config.checksum) {
                 Ok(agreement) => {
                     counters.mp_capable_syn_ack_rx += 1;
+                    self.lessons.push(Lesson::Reached);
                     return self.adopt(agreement, now, u32::from(segment.window));
                 }
                 Err(reason) => self.on_plain_syn_ack(reason, counters),
             }
+        } else if self.mode == Mode::Tcp(FallbackReason::SynRefused) {
+            counters.mp_capable_fallback_syn_ack += 1;
+            self.lessons.push(Lesson::Blackhole);
         }
         self.establish_plain();
     }
@@ -104,7 +124,11 @@ impl Connection {
     fn on_plain_syn_ack(&mut self, reason: FallbackReason, counters: &mut Counters) {
         counters.mp_capable_fallback_syn_ack += 1;
         let sent = self.subflows.first().map_or(0, |s| s.tcp.syn_transmissions());
-        let gave_up = sent > self.config.mp_capable_syns;
+        // The first SYN is no retransmission.
+        let gave_up = sent > self.config.syn_retrans_before_tcp_fallback.saturating_add(1);
+        if gave_up {
+            self.lessons.push(Lesson::Blackhole);
+        }
         self.fall_back(if gave_up { FallbackReason::SynTimeout } else { reason });
     }
 
@@ -171,12 +195,17 @@ impl Connection {
 
     /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
-        let peer_key = self.peer.map(|p| p.key);
+        let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         let (Some(join), Some(peer)) = (subflow.join, peer_key) else { return };
         let Some(peer_nonce) = join.peer_nonce else { return };
         let signals = &options.signals;
         match handshake::on_join_ack(signals, self.own_key, peer, join.own_nonce, peer_nonce) {
+            Ok(()) if !room => {
+                // Others were faster (J13, K18).
+                counters.mp_join_rejected += 1;
+                subflow.reset(ResetReason::AdministrativelyProhibited);
+            }
             Ok(()) => {
                 counters.mp_join_ack_rx += 1;
                 subflow.tcp.request_ack();

@@ -14,6 +14,7 @@ mod timeout;
 use super::close::Close;
 use super::decorate::MetaView;
 use super::handshake::{Agreement, Offer};
+use super::lesson::Lesson;
 use super::path_manager::PathManager;
 use super::recv_queue::RecvQueue;
 use super::scheduler::{self, Scheduler, SubflowSnapshot};
@@ -104,6 +105,8 @@ pub(crate) struct Connection {
     last_end: Option<SocketEnd>,
     bytes_sent: u64,
     bytes_retrans: u64,
+    /// What the endpoint should remember about the destination.
+    pub(crate) lessons: Vec<Lesson>,
     /// Four-tuples the endpoint should forget.
     pub(crate) removed: Vec<FourTuple>,
 }
@@ -156,7 +159,8 @@ impl Connection {
             ended: Vec::new(),
             next_subflow: 0,
             cursor: 0,
-            send: SendQueue::new(config.send_buffer),
+            // [SND-5]: smaller than what the peer may be told to send, it would be the bottleneck of both.
+            send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
             paths: PathManager::new(first),
@@ -172,6 +176,7 @@ impl Connection {
             last_end: None,
             bytes_sent: 0,
             bytes_retrans: 0,
+            lessons: Vec::new(),
             removed: Vec::new(),
             config,
         };
@@ -236,6 +241,7 @@ impl Connection {
             peer_key: self.peer.map(|p| p.key),
             peer_token: self.peer.map_or(0, |p| p.facts.token.0),
             checksum: self.checksum,
+            deny_join_initial: !self.config.allow_join_initial_addr_port,
             data_base: self.send_base(),
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,

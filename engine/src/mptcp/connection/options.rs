@@ -85,7 +85,9 @@ impl Connection {
         self.on_mapping(now, index, &mapping, dss.data_fin, counters);
     }
 
-    /// [SND-1]: the window counts only together with a Data ACK, and only forwards.
+    /// [SND-1] [SND-2] [SND-3]: the window counts only together with a Data ACK [DACK-3], only forwards, and the
+    /// widest of all subflows is the one in force. Data ACKs that come only on progress do as well [DACK-7], in
+    /// either width [DACK-2].
     fn on_data_ack(&mut self, now: Instant, index: usize, ack: DataSeq, window: u16) {
         let Some(subflow) = self.subflows.get(index) else { return };
         let window = u64::from(subflow.scale_window(window));

@@ -27,13 +27,31 @@ impl Connection {
         self.paths.next_join(&self.config, locals, &existing)
     }
 
-    /// Another subflow would be taken.
+    /// Joins of the peer that wait for their third ACK.
+    pub(crate) fn half_open_joins(&self) -> usize {
+        self.subflows.iter().filter(|s| s.is_half_open()).count()
+    }
+
+    /// This subflow is one of them.
+    pub(crate) fn is_half_open(&self, id: SubflowId) -> bool {
+        self.subflows.iter().any(|s| s.id == id && s.is_half_open())
+    }
+
+    /// Another subflow would be taken. Joins that may never be finished do not count, so that they cannot keep others
+    /// out; the question is asked again at the third ACK.
     pub(crate) fn is_joinable(&self) -> bool {
-        let alive = self.subflows.iter().filter(|s| s.is_alive()).count();
+        let alive = self.subflows.iter().filter(|s| s.is_alive() && !s.is_half_open()).count();
         self.is_mptcp()
             && self.confirmed
             && !self.finished
             && alive <= self.config.max_extra_subflows
+    }
+
+    /// Flag C was sent and this join is to the very address and port it protects [INI-20]. Linux sends the flag and
+    /// takes such joins (K16).
+    pub(crate) fn denies_join_to(&self, local: core::net::SocketAddr) -> bool {
+        let refuse = self.config.behaviour.refuse_denied_joins;
+        refuse && !self.config.allow_join_initial_addr_port && local == self.paths.first_local()
     }
 
     /// Adds a joining subflow.
@@ -61,6 +79,11 @@ impl Connection {
     /// Local address of the first subflow.
     pub(crate) const fn first_local_address(&self) -> IpAddr {
         self.paths.first_local().ip()
+    }
+
+    /// Remote address of the first subflow.
+    pub(crate) const fn first_remote_address(&self) -> IpAddr {
+        self.paths.first_remote().ip()
     }
 
     /// Closes one subflow by the application's wish.

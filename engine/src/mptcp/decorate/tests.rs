@@ -23,6 +23,7 @@ fn meta() -> MetaView {
         peer_key: Some(Key(0x0809_0a0b_0c0d_0e0f)),
         peer_token: 0x3417_9de5,
         checksum: true,
+        deny_join_initial: false,
         data_base: DataSeq(0x1_0000_0005),
         data_ack: DataSeq(0x2_0000_0007),
         short: false,

@@ -90,7 +90,7 @@ fn what_is_no_mp_capable() {
         assert_eq!(third, Err(FallbackReason::AckWithoutCapable));
     }
     // A duplicate is harmless: the first counts (K3).
-    let [syn, ..] = forms(1, own_flags(false));
+    let [syn, ..] = forms(1, CapableFlags::new(false, false));
     let twice = signals(&[MptcpOption::Capable(syn), MptcpOption::Capable(syn)]);
     assert!(on_syn(&twice).is_ok());
 }
@@ -98,7 +98,7 @@ fn what_is_no_mp_capable() {
 /// [INI-18] [INI-21]: what this end sends.
 #[test]
 fn own_flags_are_h_and_perhaps_a() {
-    assert_eq!((own_flags(false).0, own_flags(true).0), (0x01, 0x81));
+    assert_eq!((CapableFlags::new(false, false).0, CapableFlags::new(true, false).0), (0x01, 0x81));
 }
 
 /// [JOIN-11]: test vector V1, both halves; any other bit of the HMAC, any other nonce or key fails.
@@ -149,7 +149,7 @@ fn joins_without_the_right_form_fail() {
     let syn = MpJoin::Syn { backup, address_id, token: crate::crypto::Token(1), nonce };
     let syn_ack = MpJoin::SynAck { backup, address_id, hmac, nonce };
     let ack = MpJoin::Ack { hmac: [0; 20] };
-    let [capable, ..] = forms(1, own_flags(false));
+    let [capable, ..] = forms(1, CapableFlags::new(false, false));
     for option in [MptcpOption::Join(syn), MptcpOption::Join(ack), MptcpOption::Capable(capable)] {
         let found = on_join_syn_ack(&signals(&[option]), KEY_A, KEY_B, nonce);
         assert_eq!(found, Err(JoinFailure::NoOption));

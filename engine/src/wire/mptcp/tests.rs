@@ -23,7 +23,8 @@ proptest! {
 }
 
 /// Reads, prints, writes and reads again: a second reading changes nothing, and only reserved bits may differ
-/// between what came in and what goes out.
+/// between what came in and what goes out: they are zero in all that is sent ([OPT-8] [OPT-9] [OPT-10] [OPT-12]
+/// [OPT-14]) and no reason to reject ([OPT-13] [OPT-15]).
 fn check_total(body: &[u8]) {
     let option = MptcpOption::parse(body);
     let bytes = emitted(&option);

@@ -5,20 +5,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A text file.
-pub(crate) struct Source {
+#[derive(Clone, Debug)]
+pub struct Source {
     /// From the root of the repository, with `/`.
-    pub(crate) path: String,
+    pub path: String,
     /// What is in it.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// The root of the repository.
-pub(crate) fn root() -> PathBuf {
+#[must_use]
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Every text file, in order of its path; build output and what is hidden apart.
-pub(crate) fn text_files() -> Vec<Source> {
+///
+/// # Panics
+/// When the repository cannot be read.
+#[must_use]
+pub fn text_files() -> Vec<Source> {
     let mut files = Vec::new();
     collect(&root(), "", &mut files);
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -45,14 +51,16 @@ fn collect(directory: &Path, prefix: &str, into: &mut Vec<Source>) {
 }
 
 /// Every Rust file.
-pub(crate) fn rust_files() -> Vec<Source> {
+#[must_use]
+pub fn rust_files() -> Vec<Source> {
     let mut files = text_files();
     files.retain(|file| file.path.ends_with(".rs"));
     files
 }
 
 /// Files that exist under `cfg(test)` only, found by how they are declared.
-pub(crate) fn test_only(files: &[Source]) -> BTreeSet<String> {
+#[must_use]
+pub fn test_only(files: &[Source]) -> BTreeSet<String> {
     let mut roots = Vec::new();
     for file in files {
         let directory = match file.path.rsplit_once('/') {
@@ -82,14 +90,16 @@ pub(crate) fn test_only(files: &[Source]) -> BTreeSet<String> {
     files.iter().map(|file| file.path.clone()).filter(|path| inside(path)).collect()
 }
 
-/// Without the test module at its end.
-pub(crate) fn without_tests(text: &str) -> &str {
+/// A Rust source without the test module at its end.
+#[must_use]
+pub fn without_tests(text: &str) -> &str {
     let cut = text.find("#[cfg(test)]\nmod tests {");
     cut.map_or(text, |at| &text[..at])
 }
 
 /// The code of a Rust file, comments and the insides of literals blanked; and its comments, all else blanked.
-pub(crate) fn split(text: &str) -> (String, String) {
+#[must_use]
+pub fn split(text: &str) -> (String, String) {
     let chars: Vec<char> = text.chars().collect();
     let (mut code, mut comments) = (String::new(), String::new());
     let mut at = 0;
@@ -159,27 +169,36 @@ fn character(chars: &[char], at: usize) -> usize {
 }
 
 /// The word occurs in `code`, whole.
-pub(crate) fn has_word(code: &str, word: &str) -> bool {
+#[must_use]
+pub fn has_word(code: &str, word: &str) -> bool {
     code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
 /// Fails with all complaints at once.
-pub(crate) fn report(complaints: &[String]) {
+///
+/// # Panics
+/// When there are any.
+pub fn report(complaints: &[String]) {
     assert!(complaints.is_empty(), "\n  {}", complaints.join("\n  "));
 }
 
-#[test]
-fn sources_are_taken_apart() {
-    let text = "let a = \"// no\"; // yes \"x\"\nlet b = '\"'; /* it's */ fn f<'a>() {} r#\"un\"safe\"# '\\'' z";
-    let (code, comments) = split(text);
-    assert_eq!(
-        code.split_whitespace().collect::<Vec<_>>().join(" "),
-        "let a = ; let b = ; fn f< a>() {} z"
-    );
-    assert_eq!(
-        comments.split_whitespace().collect::<Vec<_>>().join(" "),
-        "// yes \"x\" /* it's */"
-    );
-    assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n}"), "a\n");
-    assert!(has_word("unsafe { }", "unsafe") && !has_word("forbid(unsafe_code)", "unsafe"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_taken_apart() {
+        let text = "let a = \"// no\"; // yes \"x\"\nlet b = '\"'; /* it's */ fn f<'a>() {} r#\"un\"safe\"# '\\'' z";
+        let (code, comments) = split(text);
+        assert_eq!(
+            code.split_whitespace().collect::<Vec<_>>().join(" "),
+            "let a = ; let b = ; fn f< a>() {} z"
+        );
+        assert_eq!(
+            comments.split_whitespace().collect::<Vec<_>>().join(" "),
+            "// yes \"x\" /* it's */"
+        );
+        assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n}"), "a\n");
+        assert!(has_word("unsafe { }", "unsafe") && !has_word("forbid(unsafe_code)", "unsafe"));
+    }
 }

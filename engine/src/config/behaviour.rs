@@ -1,0 +1,103 @@
+//! Named choices: where RFC 8684 leaves room, or where Linux departs from it.
+//!
+//! Each is a value that is read where the choice is made. The default follows the RFC; [`Behaviour::linux`] does what
+//! Linux 6.18 was seen to do.
+
+/// What becomes of the only subflow when its mappings cannot be believed and plain TCP would still be possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnlySubflow {
+    /// It goes on as plain TCP.
+    FallBack,
+    /// It is reset with MP_TCPRST.
+    Reset,
+}
+
+/// What becomes of octets whose DSS checksum is wrong, on the only subflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedData {
+    /// Kept back until the peer's infinite mapping makes them plain TCP data (RFC 8684 3.7 [FB-11]).
+    Withhold,
+    /// Delivered and acknowledged (K39).
+    Deliver,
+}
+
+/// How a connection is ended at once (RFC 8684 3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FastCloseForm {
+    /// Option A: MP_FASTCLOSE on an ACK of one subflow, repeated until the peer's RST; RST on the others [FC-2].
+    Ack,
+    /// Option R: RST with MP_FASTCLOSE on every subflow [FC-3].
+    Reset,
+}
+
+/// The choices of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// A DSS has a checksum though none was agreed, or none though one was. Default reset ([DSS-1] [DSS-2]); Linux
+    /// falls back (K25).
+    pub checksum_disagreement: OnlySubflow,
+    /// A mapping contradicts one in force [DSS-4]. Default and Linux: fall back (K25).
+    pub mapping_conflict: OnlySubflow,
+    /// Octets arrive without a mapping. Default and Linux: fall back (K24); RFC 8684 3.7 [FB-7] would rather see a
+    /// reset, which costs a connection that plain TCP could save.
+    pub unmapped_data: OnlySubflow,
+    /// Octets whose checksum is wrong, on the only subflow. Default withhold.
+    pub failed_data: FailedData,
+    /// MP_FAIL is sent for the very first mapping, too [FB-12]. Default true; Linux falls back in silence (K39).
+    pub fail_first_mapping: bool,
+    /// After data was acknowledged without any option, one infinite mapping says that this end goes on as plain TCP
+    /// [FB-6]. Default true; Linux falls back in silence (K12).
+    pub announce_fallback: bool,
+    /// How `abort` is told to the peer. Default option A: some peers take a RST for the end of one subflow whatever it
+    /// carries. Linux uses option R (K37).
+    pub fast_close: FastCloseForm,
+    /// Joins to the first subflow's address and port are refused where flag C was sent. Default true; Linux sends the
+    /// flag and takes them (K16).
+    pub refuse_denied_joins: bool,
+    /// A subflow is suspected after a silence worth two round trips [DACK-11]. Default true; otherwise it takes
+    /// `stale_loss_cnt` retransmission timeouts, as in Linux (K31).
+    pub early_suspicion: bool,
+    /// Retransmission timeouts in a row after which a stale subflow is reset with reason 0x05 while others work
+    /// [DACK-12] [DACK-13]. Default none, as Linux: TCP's own limit decides.
+    pub reset_stale_after: Option<u32>,
+}
+
+impl Behaviour {
+    /// What RFC 8684 says, and prudence where it is silent.
+    #[must_use]
+    pub const fn rfc() -> Self {
+        Self {
+            checksum_disagreement: OnlySubflow::Reset,
+            mapping_conflict: OnlySubflow::FallBack,
+            unmapped_data: OnlySubflow::FallBack,
+            failed_data: FailedData::Withhold,
+            fail_first_mapping: true,
+            announce_fallback: true,
+            fast_close: FastCloseForm::Ack,
+            refuse_denied_joins: true,
+            early_suspicion: true,
+            reset_stale_after: None,
+        }
+    }
+
+    /// What Linux 6.18 does.
+    #[must_use]
+    pub const fn linux() -> Self {
+        Self {
+            checksum_disagreement: OnlySubflow::FallBack,
+            failed_data: FailedData::Deliver,
+            fail_first_mapping: false,
+            announce_fallback: false,
+            fast_close: FastCloseForm::Reset,
+            refuse_denied_joins: false,
+            early_suspicion: false,
+            ..Self::rfc()
+        }
+    }
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self::rfc()
+    }
+}

@@ -1,0 +1,156 @@
+//! What was observed, held against the expectation, and one stack against the other.
+
+use super::case::{Action, Case};
+use std::collections::BTreeMap;
+
+/// What came of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every column is as expected.
+    Pass,
+    /// Not as expected, but both stacks agree; and why, if the reviewed file says so.
+    SameAsKernel(Option<String>),
+    /// The stacks differ or the engine is not as expected, and the reviewed file says why.
+    Explained(String),
+    /// The same, and nobody has said why.
+    Differs,
+    /// Not run, for this reason.
+    Skip(&'static str),
+}
+
+impl Verdict {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::SameAsKernel(_) => "same-as-kernel",
+            Self::Explained(_) => "differs-as-reviewed",
+            Self::Differs => "differs",
+            Self::Skip(_) => "skip",
+        }
+    }
+}
+
+/// One row of the result.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The case.
+    pub case: Case,
+    /// What the engine did.
+    pub engine: Option<String>,
+    /// What the kernel did, if it was asked.
+    pub kernel: Option<String>,
+    /// What that means.
+    pub verdict: Verdict,
+}
+
+/// An entry of the reviewed file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    engine: String,
+    kernel: String,
+    reason: String,
+    section: String,
+}
+
+/// The reviewed file of expected differences.
+#[derive(Clone, Debug, Default)]
+pub struct Differences {
+    entries: BTreeMap<String, Entry>,
+}
+
+/// Its text, as it stands in the repository.
+const REVIEWED: &str = include_str!("../../data/expected-differences.txt");
+
+impl Differences {
+    /// The reviewed file of this version.
+    ///
+    /// # Errors
+    /// As [`Differences::parse`].
+    pub fn reviewed() -> Result<Self, String> {
+        Self::parse(REVIEWED)
+    }
+
+    /// Reads paragraphs of `case:`, `engine:`, `kernel:`, `reason:` and `section:`; `#` begins a comment.
+    ///
+    /// # Errors
+    /// Which line is wrong, and why.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut entries = BTreeMap::new();
+        for paragraph in text.split("\n\n") {
+            let mut fields = BTreeMap::new();
+            for line in paragraph.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()) {
+                let (name, value) = line.split_once(": ").ok_or(format!("no field: {line}"))?;
+                if fields.insert(name, value.trim().to_owned()).is_some() {
+                    return Err(format!("{name} stands twice: {line}"));
+                }
+            }
+            if fields.is_empty() {
+                continue;
+            }
+            let mut take =
+                |name: &str| fields.remove(name).ok_or(format!("no {name}: {paragraph}"));
+            let id = take("case")?;
+            let (engine, kernel) = (take("engine")?, take("kernel")?);
+            let entry =
+                Entry { engine, kernel, reason: take("reason")?, section: take("section")? };
+            if let Some(unknown) = fields.keys().next() {
+                return Err(format!("{id}: unknown field {unknown}"));
+            }
+            if entries.insert(id.clone(), entry).is_some() {
+                return Err(format!("{id} stands twice"));
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// Why this difference is expected, if the file describes exactly it; and whether the stacks agree.
+    fn reason(&self, id: &str, engine: &str, kernel: Option<&str>) -> Option<(String, bool)> {
+        let entry = self.entries.get(id)?;
+        let same = entry.engine == engine && kernel.is_none_or(|kernel| kernel == entry.kernel);
+        same.then(|| {
+            (format!("{} ({})", entry.reason, entry.section), entry.engine == entry.kernel)
+        })
+    }
+
+    /// Cases the file has an entry for although their row passed, or is not known.
+    #[must_use]
+    pub fn stale(&self, rows: &[Row], whole: bool) -> Vec<String> {
+        let stale = |id: &&String| match rows.iter().find(|row| row.case.id == id.as_str()) {
+            // One column alone says nothing of an entry about the other.
+            Some(row) => row.verdict == Verdict::Pass && row.kernel.is_some(),
+            None => whole,
+        };
+        self.entries.keys().filter(stale).cloned().collect()
+    }
+}
+
+/// Judges one case by what was observed.
+#[must_use]
+pub fn judge(
+    case: Case,
+    engine: Option<String>,
+    kernel: Option<String>,
+    known: &Differences,
+) -> Row {
+    let verdict = match (&case.action, &engine) {
+        (Action::Skip(reason), _) => Verdict::Skip(reason),
+        (Action::Run(_), None) => Verdict::Differs,
+        (Action::Run(_), Some(ours)) => {
+            let theirs = kernel.as_deref();
+            let as_expected = case.allows(ours) && theirs.is_none_or(|seen| case.allows(seen));
+            match known.reason(case.id, ours, theirs) {
+                _ if as_expected => Verdict::Pass,
+                Some((reason, true)) => Verdict::SameAsKernel(Some(reason)),
+                Some((reason, false)) => Verdict::Explained(reason),
+                None if theirs == Some(ours) => Verdict::SameAsKernel(None),
+                None => Verdict::Differs,
+            }
+        }
+    };
+    Row { case, engine, kernel, verdict }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Verdicts, and the file of expected differences.
+
+use super::*;
+use crate::conform::probe::{Probe, Run};
+use crate::conform::target::SERVER;
+
+fn nothing(_: &mut Probe<'_>) -> Run {
+    Ok(())
+}
+
+fn case() -> Case {
+    let action = Action::Run(nothing);
+    let (title, source, expected) = ("t", "3.1", "a | b");
+    Case { id: "H01", title, source, setup: SERVER, expected, action }
+}
+
+fn verdict(ours: &str, theirs: Option<&str>, known: &Differences) -> Verdict {
+    judge(case(), Some(ours.to_owned()), theirs.map(str::to_owned), known).verdict
+}
+
+#[test]
+fn verdicts() {
+    let none = Differences::default();
+    assert_eq!(verdict("a", None, &none), Verdict::Pass);
+    assert_eq!(verdict("b", Some("a"), &none), Verdict::Pass);
+    assert_eq!(verdict("c", None, &none), Verdict::Differs);
+    assert_eq!(verdict("c", Some("c"), &none), Verdict::SameAsKernel(None));
+    assert_eq!(verdict("a", Some("c"), &none), Verdict::Differs);
+    let text = "# comment\ncase: H01\nengine: a\nkernel: c\nreason: why\nsection: 3.1\n";
+    let known = Differences::parse(text).unwrap();
+    assert_eq!(verdict("a", Some("c"), &known), Verdict::Explained("why (3.1)".into()));
+    assert_eq!(verdict("a", Some("d"), &known), Verdict::Differs);
+    assert_eq!(verdict("a", None, &known), Verdict::Pass);
+}
+
+#[test]
+fn stale_entries_are_found() {
+    let text = "case: H01\nengine: a\nkernel: c\nreason: why\nsection: 3.1\n";
+    let known = Differences::parse(text).unwrap();
+    let row = |ours: &str, theirs: Option<&str>| {
+        judge(case(), Some(ours.to_owned()), theirs.map(str::to_owned), &known)
+    };
+    assert_eq!(known.stale(&[row("a", Some("b"))], true), ["H01"]);
+    assert!(known.stale(&[row("a", Some("c"))], true).is_empty());
+    assert!(known.stale(&[row("a", None)], true).is_empty());
+    assert_eq!(known.stale(&[], true), ["H01"]);
+    assert!(known.stale(&[], false).is_empty());
+}
+
+#[test]
+fn a_broken_file_is_told() {
+    for text in [
+        "case H01",
+        "case: H01\nengine: a",
+        "case: H01\nengine: a\nkernel: c\nreason: why\nsection: 1\nmore: x",
+        "case: H01\ncase: H02",
+    ] {
+        assert!(Differences::parse(text).is_err(), "{text}");
+    }
+    Differences::reviewed().unwrap();
+}

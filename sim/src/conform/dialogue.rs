@@ -1,0 +1,281 @@
+//! Whole exchanges: handshakes, joins, transfers.
+
+use super::packet::Packet;
+use super::probe::{ANSWER, NONCE, Probe, Stop, stop};
+use super::segment::{Flow, Seg, seg};
+use super::target::{PORT, probe_address};
+use mpuser_engine::addr::{AddressId, IpAddr, SocketAddr};
+use mpuser_engine::crypto::{Nonce, add_addr_hmac, join_hmac};
+use mpuser_engine::wire::{AddAddr, CapableFlags, FastClose, MpCapable, MpJoin, MptcpOption};
+use std::time::Duration;
+
+impl Probe<'_> {
+    /// MP_CAPABLE with both keys, for the third packet of the probe as client.
+    #[must_use]
+    pub const fn capable_ack(&self, flags: CapableFlags) -> MptcpOption {
+        let (sender_key, receiver_key) = (self.key, self.own_key);
+        MptcpOption::Capable(MpCapable::Ack { version: 1, flags, sender_key, receiver_key })
+    }
+
+    /// Sends a SYN with this on a new subflow and takes the answer; learns the stack's key or nonce if it is there.
+    pub fn syn(&mut self, flow: &mut Flow, syn: Seg) -> Result<Packet, Stop> {
+        self.send(flow, syn.no_ack());
+        let answer = self.next(flow, "answer to the SYN")?;
+        self.learn(flow, &answer);
+        Ok(answer)
+    }
+
+    fn learn(&mut self, flow: &mut Flow, packet: &Packet) {
+        for option in &packet.mptcp {
+            match option {
+                MptcpOption::Capable(MpCapable::SynAck { sender_key, .. }) => {
+                    self.own_key = *sender_key;
+                }
+                MptcpOption::Capable(MpCapable::Ack { sender_key, .. }) => {
+                    self.own_key = *sender_key;
+                }
+                MptcpOption::Join(MpJoin::SynAck { nonce, .. }) => flow.nonce = Some(*nonce),
+                MptcpOption::Join(MpJoin::Syn { nonce, .. }) => flow.nonce = Some(*nonce),
+                _ => {}
+            }
+        }
+    }
+
+    /// MP_CAPABLE of a SYN.
+    #[must_use]
+    pub const fn capable_syn(&self, flags: CapableFlags) -> MptcpOption {
+        MptcpOption::Capable(MpCapable::Syn { version: 1, flags })
+    }
+
+    /// The probe as client, up to the SYN/ACK.
+    pub fn open(&mut self) -> Result<Flow, Stop> {
+        let mut flow = self.flow(0);
+        let option = self.capable_syn(self.flags());
+        let answer = self.syn(&mut flow, seg().syn().option(option))?;
+        if !answer.is_syn_ack() || self.own_key.0 == 0 {
+            return Err(stop("the SYN/ACK has no MP_CAPABLE"));
+        }
+        Ok(flow)
+    }
+
+    /// The probe as client, established and accepted. A first ACK of the stack's is taken if one comes at once.
+    pub fn serve(&mut self) -> Result<Flow, Stop> {
+        let mut flow = self.open()?;
+        let option = self.capable_ack(self.flags());
+        self.send(&mut flow, seg().option(option));
+        self.accepted()?;
+        Ok(flow)
+    }
+
+    /// The application has the connection.
+    pub fn accepted(&mut self) -> Result<(), Stop> {
+        if self.target.accept() { Ok(()) } else { Err(stop("nothing to accept")) }
+    }
+
+    /// The probe as client of a plain TCP connection.
+    pub fn serve_plain(&mut self) -> Result<Flow, Stop> {
+        let mut flow = self.flow(0);
+        self.syn(&mut flow, seg().syn())?;
+        self.send(&mut flow, seg());
+        self.accepted()?;
+        Ok(flow)
+    }
+
+    /// Connected and three bytes delivered, so that everything is confirmed: data offset 3 comes next.
+    pub fn confirmed(&mut self) -> Result<Flow, Stop> {
+        let mut flow = self.serve()?;
+        self.send_data(&mut flow, 0, b"abc");
+        let packet = self.wait_for(&mut flow, ANSWER, |p| p.dss().is_some());
+        packet.ok_or_else(|| stop("the first data is not acknowledged"))?;
+        let heard = self.read_all(3, ANSWER);
+        if heard.bytes != b"abc" {
+            return Err(stop(format!("first data: {}", heard.words())));
+        }
+        Ok(flow)
+    }
+
+    /// As [`Probe::confirmed`], with a second subflow from the probe's second address.
+    pub fn two(&mut self) -> Result<(Flow, Flow), Stop> {
+        let first = self.confirmed()?;
+        let second = self.joined(1)?;
+        Ok((first, second))
+    }
+
+    /// The stack connects; its SYN.
+    pub fn dialled(&mut self) -> Result<(Flow, Packet), Stop> {
+        let remote = SocketAddr::new(probe_address(0, self.setup.ipv6), PORT);
+        self.target.connect(remote).map_err(|e| stop(format!("connect: {}", e.word())))?;
+        self.next_syn(ANSWER).ok_or_else(|| stop("no SYN"))
+    }
+
+    /// MP_CAPABLE of a SYN/ACK.
+    #[must_use]
+    pub const fn capable_syn_ack(&self, flags: CapableFlags) -> MptcpOption {
+        MptcpOption::Capable(MpCapable::SynAck { version: 1, flags, sender_key: self.key })
+    }
+
+    /// Answers a SYN of the stack's and takes what comes: the third packet.
+    pub fn answer_syn(&mut self, flow: &mut Flow, answer: Seg) -> Result<Packet, Stop> {
+        self.send(flow, answer);
+        let third = self.next(flow, "third packet")?;
+        self.learn(flow, &third);
+        Ok(third)
+    }
+
+    /// The stack as client, up to its third packet.
+    pub fn answered(&mut self) -> Result<Flow, Stop> {
+        let (mut flow, _) = self.dialled()?;
+        let option = self.capable_syn_ack(self.flags());
+        let third = self.answer_syn(&mut flow, seg().syn().option(option))?;
+        if self.own_key.0 == 0 {
+            return Err(stop(format!("third packet: {}", self.digest(&[third]))));
+        }
+        Ok(flow)
+    }
+
+    /// The stack as client, confirmed by a DSS.
+    pub fn connected(&mut self) -> Result<Flow, Stop> {
+        let mut flow = self.answered()?;
+        let dss = self.ack(0);
+        self.send(&mut flow, seg().dss(dss));
+        Ok(flow)
+    }
+
+    /// MP_JOIN of a SYN with these values.
+    #[must_use]
+    pub fn join_option(&self, id: u8, backup: bool) -> MptcpOption {
+        let (address_id, token) = (AddressId(id), self.own_key.facts().token);
+        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce: NONCE })
+    }
+
+    /// A joining SYN from the probe's address number `index`, and the answer.
+    pub fn join_syn(&mut self, index: u8, id: u8) -> Result<(Flow, Packet), Stop> {
+        let mut flow = self.flow(index);
+        let option = self.join_option(id, false);
+        let answer = self.syn(&mut flow, seg().syn().option(option))?;
+        Ok((flow, answer))
+    }
+
+    /// MP_JOIN of the third packet with the right HMAC.
+    #[must_use]
+    pub fn join_ack(&self, flow: &Flow) -> MptcpOption {
+        let nonce = flow.nonce.unwrap_or(Nonce(0));
+        let hmac = join_hmac(self.key, self.own_key, NONCE, nonce).leftmost160();
+        MptcpOption::Join(MpJoin::Ack { hmac })
+    }
+
+    /// A subflow the probe opens from its address number `index`, with the same number as identifier.
+    pub fn joined(&mut self, index: u8) -> Result<Flow, Stop> {
+        self.joined_with(index, index, false)
+    }
+
+    /// The same with an identifier and a priority of its own.
+    pub fn joined_with(&mut self, index: u8, id: u8, backup: bool) -> Result<Flow, Stop> {
+        let mut flow = self.flow(index);
+        let option = self.join_option(id, backup);
+        let answer = self.syn(&mut flow, seg().syn().option(option))?;
+        if flow.nonce.is_none() {
+            return Err(stop(format!("join answered by {}", self.digest(&[answer]))));
+        }
+        let option = self.join_ack(&flow);
+        self.send(&mut flow, seg().option(option));
+        let fourth = self.next(&mut flow, "fourth ACK")?;
+        if fourth.header.flags.rst {
+            return Err(stop(format!("join refused: {}", self.digest(&[fourth]))));
+        }
+        Ok(flow)
+    }
+
+    /// The answer to a joining SYN of the stack's, with the right HMAC.
+    pub fn join_answer(&mut self, flow: &mut Flow, syn: &Packet, id: u8) -> Result<Seg, Stop> {
+        self.learn(flow, syn);
+        let nonce = flow.nonce.ok_or_else(|| stop("the SYN has no MP_JOIN"))?;
+        let hmac = join_hmac(self.key, self.own_key, NONCE, nonce).leftmost64();
+        let (backup, address_id) = (false, AddressId(id));
+        let join = MpJoin::SynAck { backup, address_id, hmac, nonce: NONCE };
+        Ok(seg().syn().option(MptcpOption::Join(join)))
+    }
+
+    /// Takes a subflow the stack opens, up to the fourth ACK.
+    pub fn take_join(&mut self, id: u8) -> Result<Flow, Stop> {
+        let (mut flow, syn) = self.next_syn(ANSWER).ok_or_else(|| stop("no joining SYN"))?;
+        let answer = self.join_answer(&mut flow, &syn, id)?;
+        let third = self.answer_syn(&mut flow, answer)?;
+        if !third.mptcp.iter().any(|o| matches!(o, MptcpOption::Join(MpJoin::Ack { .. }))) {
+            return Err(stop(format!("third packet of the join: {}", self.digest(&[third]))));
+        }
+        let dss = self.ack(0);
+        self.send(&mut flow, seg().dss(dss));
+        Ok(flow)
+    }
+
+    /// ADD_ADDR with the right HMAC.
+    #[must_use]
+    pub fn add_addr(&self, id: u8, address: IpAddr, port: Option<u16>) -> MptcpOption {
+        let id = AddressId(id);
+        let hmac = add_addr_hmac(self.key, self.own_key, id, address, port);
+        MptcpOption::AddAddr(AddAddr { echo: false, id, address, port, hmac: Some(hmac) })
+    }
+
+    /// MP_FASTCLOSE with the stack's key.
+    #[must_use]
+    pub const fn fastclose(&self) -> MptcpOption {
+        MptcpOption::FastClose(FastClose { receiver_key: self.own_key })
+    }
+
+    /// Notes whether the connection still carries data both ways with MPTCP: the next three bytes of the probe's at
+    /// data offset `at`, and `ping` of the application's at `from`.
+    pub fn note_alive(&mut self, flow: &mut Flow, at: u64) {
+        let _earlier = self.answers(flow);
+        self.send_data(flow, at, b"xyz");
+        let packets = self.answers(flow);
+        let heard = self.read_all(3, ANSWER);
+        let mode = match self.data_acked(&packets) {
+            Some(acked) if acked >= at as i64 + 3 => "data-acked",
+            Some(_) => "not data-acked",
+            None => "no DSS",
+        };
+        self.note(format!("alive: {} {mode}", heard.words()));
+    }
+
+    /// Takes `wanted` bytes of the application's from these subflows, acknowledging everything; gives them in order of
+    /// their DSN. Stops when nothing comes for `quiet`.
+    pub fn collect(&mut self, flows: &mut [&mut Flow], wanted: usize, quiet: Duration) -> Vec<u8> {
+        let mut data: Vec<Option<u8>> = vec![None; wanted];
+        let mut last = self.target.now();
+        while data.iter().any(Option::is_none) && self.target.now() < last + quiet {
+            let mut idle = true;
+            for flow in flows.iter_mut() {
+                while let Some(packet) = self.wait(flow, Duration::from_millis(2)) {
+                    idle &= !self.store(&packet, flow, &mut data);
+                    let contiguous = data.iter().take_while(|b| b.is_some()).count();
+                    let dss = self.ack(contiguous as u64);
+                    if !packet.payload.is_empty() {
+                        self.send(flow, seg().dss(dss));
+                    }
+                }
+            }
+            if !idle {
+                last = self.target.now();
+            }
+        }
+        data.into_iter().map_while(|byte| byte).collect()
+    }
+
+    /// Puts a packet's bytes where its mapping says; true if some were new.
+    fn store(&self, packet: &Packet, flow: &Flow, data: &mut [Option<u8>]) -> bool {
+        let mapping = packet.dss().and_then(|dss| dss.mapping);
+        let Some(mapping) = mapping.filter(|m| m.data_len > 0) else { return false };
+        let start = self.own_offset(mapping.data_seq.expand(self.own_dsn(0)));
+        let skipped = flow.offset(packet) as i64 + 1 - i64::from(mapping.subflow_seq.0);
+        let mut fresh = false;
+        for (index, byte) in packet.payload.iter().enumerate() {
+            let at = usize::try_from(start + skipped + index as i64);
+            if let Some(slot) = at.ok().and_then(|at| data.get_mut(at)) {
+                fresh |= slot.is_none();
+                *slot = Some(*byte);
+            }
+        }
+        fresh
+    }
+}
