@@ -138,6 +138,12 @@ impl World {
         self.server.listen(config, any, 128).expect("nothing else listens")
     }
 
+    /// Gives the server another address, reached by every path.
+    pub fn add_server_address(&mut self, index: usize) {
+        let now = self.now;
+        self.server.add_address(now, local(server_address(index), index));
+    }
+
     /// Connects to port 80 of the server's first address.
     pub fn connect(&mut self, config: ConnectionConfig) -> ConnectionId {
         let remote = SocketAddr::new(server_address(0), 80);

@@ -31,6 +31,9 @@ struct Stream {
     next: Option<SeqNum>,
     /// When the copies are sent again.
     deadline: Option<Instant>,
+    /// The sender's latest segment as it was passed on: copies take its ACK and timestamps, for old ones are no
+    /// longer believed (RFC 5961 5, RFC 7323 5).
+    latest: Option<TcpPacket>,
     /// The receiver's latest timestamp clock and window, for ACKs in its name.
     clock: Option<RawTcpOption>,
     window: u16,
@@ -112,6 +115,21 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// A copy as it would be sent now.
+    fn renewed(&self, copy: &TcpPacket) -> TcpPacket {
+        let mut copy = copy.clone();
+        if let Some(latest) = &self.latest {
+            (copy.ack, copy.window) = (latest.ack, latest.window);
+            let theirs = latest.options.iter().find(|option| option.kind == kind::TIMESTAMPS);
+            if let (Some(body), Some(theirs)) = (copy.option_mut(kind::TIMESTAMPS), theirs) {
+                body.clone_from(&theirs.body);
+            }
+        }
+        copy
+    }
+}
+
 impl Middlebox for AckAhead {
     fn on_packet(
         &mut self,
@@ -142,6 +160,11 @@ impl Middlebox for AckAhead {
         if packet.has(bits::ACK) && !packet.has(bits::RST) {
             streams.of_mut(direction.reverse()).acknowledged(now, &mut packet);
         }
+        if packet.has(bits::ACK) && packet.flags & (bits::SYN | bits::RST) == 0 {
+            let mut latest = packet.clone();
+            latest.payload = bytes::Bytes::new();
+            streams.of_mut(direction).latest = Some(latest);
+        }
         if !lost {
             out.push((direction, packet));
         }
@@ -161,7 +184,7 @@ impl Middlebox for AckAhead {
                 }
                 stream.deadline = Some(now + RETRANSMIT);
                 let again = stream.copies.iter().take(BURST);
-                out.extend(again.map(|copy| (direction, copy.clone())));
+                out.extend(again.map(|copy| (direction, stream.renewed(copy))));
             }
         }
     }
