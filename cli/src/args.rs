@@ -1,5 +1,6 @@
 //! The command line. Every command has examples; every value is checked while it is parsed.
 
+use crate::operator::args as operator;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use mpuser_engine::config::{CongestionAlgorithm, SchedulerKind};
@@ -69,6 +70,20 @@ pub(crate) enum Command {
     /// Say what this machine lacks, and how to repair it
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
+    /// Connections of running processes, with the key names of `ss -M`
+    Ss(operator::Ss),
+    /// Counters of running processes, named as in `nstat`; or what goes over each path
+    Stats(operator::Stats),
+    /// Events of running processes, as `ip mptcp monitor` prints them
+    Monitor(operator::Monitor),
+    /// Addresses the path manager of a running process may use, as `ip mptcp endpoint`
+    Endpoint(operator::Endpoint),
+    /// How many subflows there may be, as `ip mptcp limits`
+    Limits(operator::Limits),
+    /// Open or close a subflow by hand, or make it a backup
+    Subflow(operator::Subflow),
+    /// Let connections use an interface, keep them from it, or make it a backup
+    Multipath(operator::MultipathArgs),
     /// Show it: three paths, a kernel peer, one path cut in the middle
     Demo(Demo),
     /// Hold the engine, and this machine's kernel, against the catalogue of cases

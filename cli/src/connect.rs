@@ -24,7 +24,8 @@ pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure>
     let remotes = address::resolve(&target)?;
     runtime::block_on(async {
         let mut stop = signals::listen()?;
-        let (session, remote) = Session::open(&args.transport, &remotes, &printer)?;
+        let title = format!("connect {}", args.target.join(" "));
+        let (session, remote) = Session::open(&args.transport, &remotes, title, &printer)?;
         let outcome = talk(&session, args, remote, &printer, &mut stop).await;
         // a signal while things are taken down aborts what is still closing
         let closed = tokio::select! {

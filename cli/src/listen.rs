@@ -28,8 +28,12 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let ways = net::ways_in(address, &args.transport.path)?;
-        let mut session =
-            Session::over(&ways, Setup::from_flags(&args.transport)?, None, &printer)?;
+        let mut session = Session::over(
+            &ways,
+            Setup::from_flags(&args.transport, format!("listen {}", args.address))?,
+            None,
+            &printer,
+        )?;
         let bind = bind_address(&session, address, port)?;
         let args = Arc::new(args);
         let listener = listener(&session, &args, bind).await?;

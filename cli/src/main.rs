@@ -16,6 +16,7 @@ mod doctor;
 mod error;
 mod lab;
 mod listen;
+mod operator;
 mod output;
 mod relay;
 mod runtime;
@@ -50,6 +51,13 @@ fn run(cli: Cli) -> ExitCode {
         Command::Listen(args) => listen::run(*args, printer),
         Command::Lab(command) => lab::run(&command, printer),
         Command::Doctor => Ok(doctor::run(printer)),
+        Command::Ss(args) => operator::ss(&args, printer),
+        Command::Stats(args) => operator::stats(&args, printer),
+        Command::Monitor(args) => operator::monitor(&args, printer),
+        Command::Endpoint(args) => operator::endpoint(&args, printer),
+        Command::Limits(args) => operator::limits(&args, printer),
+        Command::Subflow(args) => operator::subflow(&args, printer),
+        Command::Multipath(args) => operator::multipath(&args, printer),
         Command::Demo(args) => demo::run(&args, printer),
         Command::Conform(args) => conform::run(&args, printer),
     };

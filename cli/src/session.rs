@@ -5,6 +5,7 @@ use crate::error::{Code, Failure, plain_words};
 use crate::output::Printer;
 use mpuser_engine::config::{ConnectionConfig, TcpConfig};
 use mpuser_engine::error::{ConnectError, ConnectionError};
+use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
 use mpuser_tun::net::doctor::{Level, preflight};
 use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet};
@@ -24,6 +25,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     /// The stack.
     pub(crate) stack: Stack,
+    // first of all: who asks while things are taken down would get half an answer
+    _control: Option<ControlServer>,
     // declared after the stack: devices close first, then routes and addresses go
     paths: PathSet,
 }
@@ -39,11 +42,13 @@ pub(crate) struct Setup {
     pub(crate) nat: NatMode,
     /// What it draws keys from; the operating system without.
     pub(crate) seed: Option<[u8; 32]>,
+    /// What the process does, for whoever asks over its control socket; it has none without.
+    pub(crate) title: Option<String>,
 }
 
 impl Setup {
     /// As the flags ask for it; opens the capture file.
-    pub(crate) fn from_flags(transport: &Transport) -> Result<Self, Failure> {
+    pub(crate) fn from_flags(transport: &Transport, title: String) -> Result<Self, Failure> {
         let capture = transport.pcap.as_deref().map(|file| capture(file, transport.snaplen));
         let nat = match transport.nat {
             Nat::Auto => NatMode::Auto,
@@ -55,6 +60,7 @@ impl Setup {
             capture: capture.transpose()?,
             nat,
             seed: None,
+            title: Some(title),
         })
     }
 }
@@ -78,12 +84,13 @@ impl Session {
     pub(crate) fn open(
         transport: &Transport,
         remotes: &[SocketAddr],
+        title: String,
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
         let (remote, ways) = reachable(transport, remotes)?;
         check(remote.ip(), &ways, printer)?;
         // before anything is changed: a file that cannot be written is the cheaper mistake
-        let setup = Setup::from_flags(transport)?;
+        let setup = Setup::from_flags(transport, title)?;
         Ok((Self::over(&ways, setup, Some(remote.ip()), printer)?, remote))
     }
 
@@ -109,6 +116,7 @@ impl Session {
         for (plan, device) in paths.paths().iter().zip(devices) {
             printer.detail(&describe(plan));
             let path = PathConfig::new(device, plan.engine).name(plan.egress.name.clone());
+            let path = path.outlet(plan.egress.dev.clone());
             builder = builder.path(path.backup(plan.egress.backup));
         }
         if let Some(capture) = setup.capture {
@@ -118,7 +126,13 @@ impl Session {
             builder = builder.seed(seed);
         }
         let stack = builder.build().map_err(|error| stack_failure(&error))?;
-        Ok(Self { stack, paths })
+        let control = setup.title.map(|title| ControlServer::start(&stack, title)).transpose();
+        // it runs without being asked anything, too
+        let control = control.unwrap_or_else(|error| {
+            printer.line(&format!("note: {}: {}", error.message, error.because));
+            None
+        });
+        Ok(Self { stack, _control: control, paths })
     }
 
     /// The paths, in order.
@@ -133,7 +147,8 @@ impl Session {
 
     /// Lets connections close, completes the capture, and takes paths back.
     pub(crate) async fn close(self) -> Result<(), Failure> {
-        let Self { stack, mut paths } = self;
+        let Self { stack, _control, mut paths } = self;
+        drop(_control);
         let capture_error = stack.capture_error();
         // connections that would not close were aborted: the user has his data or his error already
         let _ = stack.shutdown(CLOSE_LIMIT).await;

@@ -3,7 +3,7 @@
 mod behaviour;
 
 use crate::time::Duration;
-pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow};
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
@@ -325,5 +325,13 @@ impl Default for ConnectionConfig {
             stale_loss_cnt: 4,
             behaviour: Behaviour::default(),
         }
+    }
+}
+
+impl ConnectionConfig {
+    /// The defaults with the choices of this profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self { behaviour: profile.behaviour(), ..Self::default() }
     }
 }

@@ -119,6 +119,56 @@ counters! {
     subflow_stale = "MPTcpExtSubflowStale",
     /// Stale subflows that recovered.
     subflow_recover = "MPTcpExtSubflowRecover",
+    /// Active opens by the path manager of plain TCP sockets; this end has none.
+    mp_capable_endp_attempt = "MPTcpExtMPCapableEndpAttempt",
+    /// MP_JOIN SYNs received that ask for a backup.
+    mp_join_syn_backup_rx = "MPTcpExtMPJoinSynBackupRx",
+    /// MP_JOIN SYN/ACKs received that ask for a backup.
+    mp_join_syn_ack_backup_rx = "MPTcpExtMPJoinSynAckBackupRx",
+    /// Joins not sent for want of a subflow.
+    mp_join_syn_tx_creat_sk_err = "MPTcpExtMPJoinSynTxCreatSkErr",
+    /// Joins not sent because the local address is not there.
+    mp_join_syn_tx_bind_err = "MPTcpExtMPJoinSynTxBindErr",
+    /// Joins not sent because the remote address cannot be reached from here.
+    mp_join_syn_tx_connect_err = "MPTcpExtMPJoinSynTxConnectErr",
+    /// MP_JOIN SYNs received on a port of its own.
+    mp_join_port_syn_rx = "MPTcpExtMPJoinPortSynRx",
+    /// MP_JOIN SYN/ACKs received from a port of its own.
+    mp_join_port_syn_ack_rx = "MPTcpExtMPJoinPortSynAckRx",
+    /// MP_JOIN ACKs received on a port of its own.
+    mp_join_port_ack_rx = "MPTcpExtMPJoinPortAckRx",
+    /// MP_JOIN SYNs received on a port that was not announced.
+    mismatch_port_syn_rx = "MPTcpExtMismatchPortSynRx",
+    /// MP_JOIN ACKs received on a port that was not announced.
+    mismatch_port_ack_rx = "MPTcpExtMismatchPortAckRx",
+    /// Data-level arrivals kept after everything else that waits.
+    ofo_queue_tail = "MPTcpExtOFOQueueTail",
+    /// Data-level arrivals out of order that touched what was waiting.
+    ofo_merge = "MPTcpExtOFOMerge",
+    /// ADD_ADDRs not sent for want of room in the options.
+    add_addr_tx_drop = "MPTcpExtAddAddrTxDrop",
+    /// ADD_ADDR echoes not sent for want of room in the options.
+    echo_add_tx_drop = "MPTcpExtEchoAddTxDrop",
+    /// ADD_ADDRs received that name a port.
+    port_add = "MPTcpExtPortAdd",
+    /// REMOVE_ADDRs received and dropped.
+    rm_addr_drop = "MPTcpExtRmAddrDrop",
+    /// REMOVE_ADDRs not sent for want of room in the options.
+    rm_addr_tx_drop = "MPTcpExtRmAddrTxDrop",
+    /// Subflows whose send window was taken from another's.
+    snd_wnd_shared = "MPTcpExtSndWndShared",
+    /// Segments that told a window another subflow had set.
+    rcv_wnd_shared = "MPTcpExtRcvWndShared",
+    /// Windows that had to be set again because another subflow was faster.
+    rcv_wnd_conflict_update = "MPTcpExtRcvWndConflictUpdate",
+    /// Windows another subflow had changed meanwhile.
+    rcv_wnd_conflict = "MPTcpExtRcvWndConflict",
+    /// Plain TCP because of TCP-MD5 signatures; this end has none.
+    md5_sig_fallback = "MPTcpExtMD5SigFallback",
+    /// Fallbacks wanted where it was too late for one.
+    fallback_failed = "MPTcpExtFallbackFailed",
+    /// Data-level probes of a closed window.
+    win_probe = "MPTcpExtWinProbe",
     /// Connections alive now (a gauge).
     mp_curr_estab = "MPTcpExtMPCurrEstab",
     /// Packets that are no valid IP packet for us.

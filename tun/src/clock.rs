@@ -49,6 +49,13 @@ pub fn to_wall(moment: Instant) -> Duration {
     ORIGIN.wall.saturating_add(Duration::from_nanos(moment.as_nanos()))
 }
 
+/// A time since the Unix epoch in words, to the microsecond: `2026-11-21T12:16:41.354816Z`.
+#[must_use]
+pub fn utc(since_epoch: Duration) -> String {
+    let at = SystemTime::UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH);
+    humantime::format_rfc3339_micros(at).to_string()
+}
+
 /// Sleeps until `deadline`, for ever if there is none. Tokio's timers are good to one millisecond and never early.
 pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     match deadline.and_then(to_tokio) {

@@ -24,6 +24,7 @@
 
 pub mod capture;
 pub mod clock;
+pub mod control;
 pub mod device;
 mod driver;
 mod error;
@@ -36,7 +37,7 @@ mod stream;
 pub use capture::CaptureWriter;
 pub use error::Error;
 pub use listener::MptcpListener;
-pub use stack::{ConnectOptions, PathConfig, PathStats, Stack, StackBuilder};
+pub use stack::{ConnectOptions, Multipath, PathConfig, PathStats, Stack, StackBuilder};
 pub use stream::{
     Events, MptcpStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf,
 };

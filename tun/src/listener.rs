@@ -61,7 +61,7 @@ impl MptcpListener {
         config: &ConnectionConfig,
         backlog: usize,
     ) -> Result<Self, Error> {
-        stack.handle.with(|inner, _| {
+        stack.handle.with(|inner, now| {
             if inner.stopped {
                 return Err(Error::StackDown);
             }
@@ -79,6 +79,7 @@ impl MptcpListener {
                 }
             }
             let id = outcome?;
+            inner.feed.listener(now, true, local);
             inner.acceptors.insert(id, Waiters::default());
             Ok(Self { handle: Arc::clone(&stack.handle), id, local })
         })
@@ -131,6 +132,7 @@ impl Drop for MptcpListener {
     fn drop(&mut self) {
         self.handle.with(|inner, now| {
             inner.endpoint.unlisten(now, self.id);
+            inner.feed.listener(now, false, self.local);
             if let Some(mut waiters) = inner.acceptors.remove(&self.id) {
                 waiters.wake(&mut inner.deferred);
             }

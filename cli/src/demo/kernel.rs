@@ -120,6 +120,7 @@ async fn engine(
     stop: &mut mpsc::Receiver<Code>,
 ) -> Result<Measured, Failure> {
     let setup = Setup {
+        title: Some("demo".to_owned()),
         config: ConnectionConfig { join_announced: false, ..ConnectionConfig::default() },
         capture: Some(capture(&args.pcap, SNAPLEN)?),
         nat: NatMode::Auto,

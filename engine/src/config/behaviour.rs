@@ -30,6 +30,40 @@ pub enum FastCloseForm {
     Reset,
 }
 
+/// Whose choices are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// RFC 8684, and prudence where it is silent.
+    #[default]
+    Rfc,
+    /// Linux, its simplifications included: for comparing the two packet by packet.
+    Linux,
+}
+
+impl Profile {
+    /// The profile of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "rfc" => Some(Self::Rfc),
+            "linux" => Some(Self::Linux),
+            _ => None,
+        }
+    }
+
+    /// The choices it makes.
+    #[must_use]
+    pub const fn behaviour(self) -> Behaviour {
+        match self {
+            Self::Rfc => Behaviour::rfc(),
+            Self::Linux => Behaviour::linux(),
+        }
+    }
+
+    /// Every name [`Self::from_name`] takes.
+    pub const NAMES: &'static [&'static str] = &["rfc", "linux"];
+}
+
 /// The choices of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behaviour {
@@ -60,6 +94,12 @@ pub struct Behaviour {
     /// Retransmission timeouts in a row after which a stale subflow is reset with reason 0x05 while others work
     /// [DACK-12] [DACK-13]. Default none, as Linux: TCP's own limit decides.
     pub reset_stale_after: Option<u32>,
+    /// Data ACKs have 64 bits from the start [DACK-1]. Default true; Linux sends 32 bits until the peer has sent a
+    /// DSN of 64 bits, or data under MP_CAPABLE.
+    pub long_data_ack: bool,
+    /// SACK blocks stand before MPTCP options and go first where room is short. Default false: the MPTCP options of a
+    /// segment have no other place to go. Linux has the blocks first.
+    pub sack_first: bool,
 }
 
 impl Behaviour {
@@ -77,6 +117,8 @@ impl Behaviour {
             refuse_denied_joins: true,
             early_suspicion: true,
             reset_stale_after: None,
+            long_data_ack: true,
+            sack_first: false,
         }
     }
 
@@ -91,6 +133,8 @@ impl Behaviour {
             fast_close: FastCloseForm::Reset,
             refuse_denied_joins: false,
             early_suspicion: false,
+            long_data_ack: false,
+            sack_first: true,
             ..Self::rfc()
         }
     }

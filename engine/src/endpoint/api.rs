@@ -73,6 +73,20 @@ impl Endpoint {
         self.listeners.accept(listener)
     }
 
+    /// How many established connections wait to be accepted.
+    #[must_use]
+    pub fn acceptable(&self, listener: ListenerId) -> usize {
+        self.listeners.ready(listener)
+    }
+
+    /// Coalesce small writes of a connection, or no longer (`TCP_NODELAY`).
+    pub fn set_nagle(&mut self, id: ConnectionId, nagle: bool) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.config.nagle = nagle;
+            self.schedule.activate(id);
+        }
+    }
+
     /// Reads in-order data; `Ok(0)` is the end of the peer's data (DATA_FIN).
     ///
     /// # Errors

@@ -36,6 +36,10 @@ pub struct ConnectionInfo {
     pub bytes_acked: u64,
     /// Bytes sent again on another mapping (reinjected).
     pub bytes_retrans: u64,
+    /// Application bytes that wait to be read.
+    pub recv_queue: u64,
+    /// Most subflows beside the first.
+    pub subflows_max: usize,
     /// Every subflow there has been, in order of opening, dead ones included.
     pub subflows: Vec<SubflowInfo>,
 }

@@ -22,6 +22,21 @@ impl Listener {
         self.pending + self.ready.len() < self.backlog
     }
 
+    /// The address and port listened on.
+    pub(super) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Connections that wait to be accepted.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The most that may wait.
+    pub(super) const fn backlog(&self) -> usize {
+        self.backlog
+    }
+
     /// There is room for a connection whose handshake is done: a flood of SYNs takes none of it.
     pub(super) fn has_place(&self) -> bool {
         self.ready.len() < self.backlog
@@ -62,6 +77,10 @@ impl Listeners {
         self.by_id.remove(&id).map(|l| l.ready.into()).unwrap_or_default()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.by_id.values()
+    }
+
     pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
         self.by_id.get(&id)
     }
@@ -96,6 +115,10 @@ impl Listeners {
             listener.pending = listener.pending.saturating_sub(1);
             listener.ready.extend(ready);
         }
+    }
+
+    pub(super) fn ready(&self, id: ListenerId) -> usize {
+        self.by_id.get(&id).map_or(0, |listener| listener.ready.len())
     }
 
     pub(super) fn accept(&mut self, id: ListenerId) -> Option<ConnectionId> {

@@ -16,6 +16,7 @@ mod schedule;
 mod secrets;
 mod stateless;
 mod syn_cookies;
+mod view;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
 use crate::config::EndpointConfig;

@@ -40,6 +40,8 @@ pub(crate) struct MetaView {
     pub(crate) short: bool,
     /// The peer sends long DSNs: they are answered with long Data ACKs [DACK-1].
     pub(crate) long_ack: bool,
+    /// Otherwise Data ACKs have 32 bits, whatever DSNs have.
+    pub(crate) short_ack: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
@@ -61,7 +63,11 @@ impl MetaView {
     }
 
     fn wire_ack(&self) -> WireDataSeq {
-        if self.long_ack { WireDataSeq::Long(self.data_ack.0) } else { self.width(self.data_ack) }
+        match (self.long_ack, self.short_ack) {
+            (true, _) => WireDataSeq::Long(self.data_ack.0),
+            (false, true) => WireDataSeq::Short(self.data_ack.low32()),
+            (false, false) => self.width(self.data_ack),
+        }
     }
 
     /// Option octets data segments need: a DSS with the longest mapping, or MP_CAPABLE with both keys.
@@ -88,7 +94,8 @@ pub(crate) fn tcp_options(from: &SegmentOptions) -> OptionBuffer {
     options
 }
 
-/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15).
+/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15), or the last two the
+/// other way round.
 pub(crate) fn decorate(
     subflow: &Subflow,
     plan: &SegmentPlan,
@@ -96,10 +103,14 @@ pub(crate) fn decorate(
     config: &ConnectionConfig,
 ) -> OptionBuffer {
     let mut options = tcp_options(&plan.options);
+    let sack_first = config.behaviour.sack_first;
+    if sack_first {
+        options.push_sack(&plan.options.sack);
+    }
     if meta.mptcp {
         push_mptcp(&mut options, subflow, plan, meta, config);
     }
-    if !plan.options.sack.is_empty() {
+    if !sack_first {
         options.push_sack(&plan.options.sack);
     }
     options

@@ -59,6 +59,11 @@ impl RecvQueue {
         self.nxt
     }
 
+    /// In-order octets that wait to be read.
+    pub(crate) const fn readable_bytes(&self) -> u64 {
+        self.ready_len as u64
+    }
+
     /// Octets of window to offer now: what is free, and never less than what was promised.
     pub(crate) fn window(&self) -> u32 {
         let free = self.capacity.saturating_sub(self.ready_len) as u64;

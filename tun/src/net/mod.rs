@@ -10,6 +10,7 @@ mod egress;
 mod error;
 mod inventory;
 mod journal;
+pub mod multipath;
 mod netns;
 mod pathset;
 mod prefix;

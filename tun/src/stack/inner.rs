@@ -4,6 +4,7 @@ use super::conn::{Conn, Deferred, Holder, Phase, Waiters};
 use super::path::Path;
 use crate::capture::{CaptureInterface, CaptureWriter, Direction};
 use crate::clock;
+use crate::control::Feed;
 use crate::device::Received;
 use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
@@ -78,6 +79,8 @@ pub(crate) struct Inner {
     /// Over: tasks are gone, devices no longer served.
     pub(crate) stopped: bool,
     pub(crate) tasks: Vec<AbortHandle>,
+    /// What happens, for whoever watches the stack as a whole.
+    pub(crate) feed: Feed,
     unaccepted: usize,
     headers: Vec<u8>,
 }
@@ -97,6 +100,7 @@ impl Inner {
             released: false,
             stopped: false,
             tasks: Vec::new(),
+            feed: Feed::default(),
             unaccepted: 0,
             headers: Vec::with_capacity(256),
         }
@@ -151,6 +155,7 @@ impl Inner {
             self.conns.insert(id, Conn::new(Phase::Connecting, Holder::Listener));
             self.unaccepted += 1;
         }
+        self.feed.tell(now, &event, || self.endpoint.info(id));
         let closed = matches!(event, Event::Closed(_));
         let established = matches!(event, Event::Established { .. });
         let Some(conn) = self.conns.get_mut(&id) else { return };

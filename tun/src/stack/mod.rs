@@ -3,11 +3,14 @@
 mod conn;
 mod inner;
 mod path;
+mod view;
 
 pub(crate) use conn::{Conn, Holder, Phase, SharedLog, Waiters};
 pub(crate) use inner::Inner;
 pub(crate) use path::Path;
 pub use path::PathStats;
+pub use view::Multipath;
+pub(crate) use view::WeakStack;
 
 use crate::capture::CaptureWriter;
 use crate::device::Device;
@@ -34,6 +37,7 @@ pub struct PathConfig {
     device: Box<dyn Device>,
     addresses: Vec<IpAddr>,
     name: Option<String>,
+    outlet: Option<String>,
     backup: bool,
     mtu: Option<u16>,
 }
@@ -47,7 +51,14 @@ impl PathConfig {
     /// As [`PathConfig::new`], for a device chosen at run time.
     #[must_use]
     pub fn boxed(device: Box<dyn Device>, address: IpAddr) -> Self {
-        Self { device, addresses: vec![address], name: None, backup: false, mtu: None }
+        Self {
+            device,
+            addresses: vec![address],
+            name: None,
+            outlet: None,
+            backup: false,
+            mtu: None,
+        }
     }
 
     /// Adds an address, for instance one of the other family.
@@ -61,6 +72,13 @@ impl PathConfig {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// The interface of the machine the path leaves by, where the device is a TUN. Default: the device itself.
+    #[must_use]
+    pub fn outlet(mut self, interface: impl Into<String>) -> Self {
+        self.outlet = Some(interface.into());
         self
     }
 
@@ -264,7 +282,9 @@ impl Stack {
             tokio::runtime::Handle::try_current().map_err(|_| io::Error::from(Error::NoRuntime))?;
         let mtu = config.mtu.unwrap_or_else(|| config.device.mtu());
         let name = config.name.unwrap_or_else(|| config.device.name().to_owned());
-        let path = Arc::new(Path::new(name, config.device, mtu));
+        let outlet = config.outlet.unwrap_or_else(|| config.device.name().to_owned());
+        let addresses = config.addresses.iter().map(|address| (*address, config.backup)).collect();
+        let path = Arc::new(Path::new((name, outlet), config.device, mtu, addresses));
         let descriptor = driver::register(path.device.fd())?;
         self.handle.with(|inner, now| {
             if inner.stopped {

@@ -2,6 +2,7 @@
 
 use crate::device::Device;
 use mpuser_engine::Transmit;
+use mpuser_engine::addr::IpAddr;
 use mpuser_engine::time::Instant;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -11,6 +12,8 @@ use tokio::sync::Notify;
 pub struct PathStats {
     /// The path's name.
     pub name: String,
+    /// The interface of the machine it leaves by; the device itself where there is no other.
+    pub outlet: String,
     /// Packets handed to the device; a super-segment counts once.
     pub packets_sent: u64,
     /// Bytes of those packets, headers included.
@@ -29,6 +32,10 @@ pub struct PathStats {
 #[derive(Debug)]
 pub(crate) struct Path {
     pub(crate) name: String,
+    /// The interface of the machine it leaves by.
+    pub(crate) outlet: String,
+    /// Its addresses, and whether they are for backup.
+    pub(crate) addresses: Vec<(IpAddr, bool)>,
     pub(crate) device: Box<dyn Device>,
     /// Largest IP packet, bytes.
     pub(crate) mtu: u16,
@@ -49,9 +56,16 @@ fn add(counter: &AtomicU64, value: u64) {
 }
 
 impl Path {
-    pub(crate) fn new(name: String, device: Box<dyn Device>, mtu: u16) -> Self {
+    pub(crate) fn new(
+        (name, outlet): (String, String),
+        device: Box<dyn Device>,
+        mtu: u16,
+        addresses: Vec<(IpAddr, bool)>,
+    ) -> Self {
         Self {
             name,
+            outlet,
+            addresses,
             device,
             mtu,
             rearm: Notify::new(),
@@ -104,6 +118,7 @@ impl Path {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PathStats {
             name: self.name.clone(),
+            outlet: self.outlet.clone(),
             packets_sent: get(&self.packets_sent),
             bytes_sent: get(&self.bytes_sent),
             packets_received: get(&self.packets_received),

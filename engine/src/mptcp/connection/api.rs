@@ -101,6 +101,8 @@ impl Connection {
             bytes_received: self.recv.received(),
             bytes_acked: self.send.una(),
             bytes_retrans: self.bytes_retrans,
+            recv_queue: self.recv.readable_bytes(),
+            subflows_max: self.config.max_extra_subflows,
             subflows,
         }
     }

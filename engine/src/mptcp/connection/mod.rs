@@ -245,6 +245,7 @@ impl Connection {
             data_base: self.send_base(),
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
+            short_ack: !self.config.behaviour.long_data_ack,
             long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }

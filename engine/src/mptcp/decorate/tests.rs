@@ -28,6 +28,7 @@ fn meta() -> MetaView {
         data_ack: DataSeq(0x2_0000_0007),
         short: false,
         long_ack: false,
+        short_ack: false,
         data_fin: None,
     }
 }
@@ -98,6 +99,10 @@ fn numbers_are_short_only_where_that_is_safe() {
     assert_eq!(short.width(DataSeq(0x9_8000_0000)), WireDataSeq::Long(0x9_8000_0000));
     assert_eq!(meta().width(DataSeq(7)), WireDataSeq::Long(7));
     assert_eq!(short.wire_ack(), WireDataSeq::Short(7));
+    // As Linux: DSNs long, Data ACKs short until the peer has sent a long DSN [DACK-1].
+    let linux = MetaView { short: false, short_ack: true, ..short };
+    assert_eq!(linux.wire_ack(), WireDataSeq::Short(7));
+    assert_eq!(MetaView { long_ack: true, ..linux }.wire_ack(), WireDataSeq::Long(0x2_0000_0007));
     assert_eq!(MetaView { long_ack: true, ..short }.wire_ack(), WireDataSeq::Long(0x2_0000_0007));
 }
 

@@ -1,0 +1,141 @@
+//! What an operator sees of a stack and may change about its interfaces.
+
+use super::Stack;
+use crate::control::{EventReport, SubflowOrder};
+use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, SocketAddr, SubflowId};
+use mpuser_engine::error::SubflowError;
+use mpuser_engine::{ConnectionInfo, LocalAddress};
+use std::sync::Weak;
+use tokio::sync::broadcast;
+
+/// Whether connections may use an interface: `ip link set dev DEV multipath ...` of the v0.9x kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Multipath {
+    /// Subflows may use it.
+    On,
+    /// No subflow uses it: those there are end, and peers are told (REMOVE_ADDR).
+    Off,
+    /// Its subflows are backups.
+    Backup,
+}
+
+impl Multipath {
+    /// The word a person writes.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+impl std::str::FromStr for Multipath {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let all = [Self::On, Self::Off, Self::Backup];
+        let found = all.into_iter().find(|one| one.as_str() == word);
+        found.ok_or_else(|| "it must be one of on, off, backup".to_owned())
+    }
+}
+
+/// A stack that may be gone: what the control socket holds, so that it keeps nothing alive.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakStack(Weak<super::Handle>);
+
+impl WeakStack {
+    pub(crate) fn upgrade(&self) -> Option<Stack> {
+        self.0.upgrade().map(|handle| Stack { handle })
+    }
+}
+
+impl Stack {
+    pub(crate) fn downgrade(&self) -> WeakStack {
+        WeakStack(std::sync::Arc::downgrade(&self.handle))
+    }
+
+    /// Every connection, the oldest first, those that are closing included.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionId> {
+        self.handle.with(|inner, _| inner.endpoint.connections().collect())
+    }
+
+    /// A connection's state; `None` once it is closed and forgotten.
+    #[must_use]
+    pub fn connection_info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
+        self.handle.with(|inner, _| inner.endpoint.info(id))
+    }
+
+    /// Every address and port listened on, with the connections that wait for `accept` and the most that may.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<(SocketAddr, usize, usize)> {
+        self.handle.with(|inner, _| inner.endpoint.listeners().collect())
+    }
+
+    /// The name of the path an address is behind; empty if it is behind none.
+    #[must_use]
+    pub fn path_name(&self, address: IpAddr) -> String {
+        self.handle.with(|inner, _| {
+            let owner = |path: &&std::sync::Arc<super::Path>| {
+                path.addresses.iter().any(|(own, _)| *own == address)
+            };
+            inner.paths.iter().find(owner).map(|path| path.name.clone()).unwrap_or_default()
+        })
+    }
+
+    /// Does what was ordered with a subflow of the connection this end calls by `token`; `None` if there is none.
+    pub(crate) fn order_subflow(
+        &self,
+        token: u32,
+        order: SubflowOrder,
+    ) -> Option<Result<Option<SubflowId>, SubflowError>> {
+        self.handle.with(|inner, now| {
+            let id = inner.endpoint.connection_by_token(token)?;
+            Some(match order {
+                SubflowOrder::Open { local, remote } => {
+                    inner.endpoint.add_subflow(now, id, local, remote).map(Some)
+                }
+                SubflowOrder::Close(subflow) => {
+                    inner.endpoint.remove_subflow(now, id, SubflowId(subflow)).map(|()| None)
+                }
+                SubflowOrder::Backup(..) => Err(SubflowError::NotJoinable),
+            })
+        })
+    }
+
+    /// What happens to any connection from now on, in the words of `ip mptcp monitor`.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<EventReport> {
+        self.handle.with(|inner, _| inner.feed.subscribe())
+    }
+
+    /// Lets connections use the paths that leave by `interface`, keeps them from it, or makes it a backup. Returns
+    /// how many paths that were.
+    pub fn set_multipath(&self, interface: &str, state: Multipath) -> usize {
+        self.handle.with(|inner, now| {
+            let mut found = 0;
+            for (number, path) in inner.paths.iter().enumerate() {
+                if path.outlet != interface && path.device.name() != interface {
+                    continue;
+                }
+                found += 1;
+                let Ok(number) = u16::try_from(number) else { continue };
+                for (address, backup) in path.addresses.iter().copied() {
+                    if state == Multipath::Off {
+                        inner.endpoint.remove_address(now, address);
+                        continue;
+                    }
+                    let (mtu, checksum_offload) = (path.mtu, path.device.offload());
+                    let backup = backup || state == Multipath::Backup;
+                    let interface = InterfaceId(number);
+                    let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+                    inner.endpoint.add_address(now, local);
+                }
+            }
+            found
+        })
+    }
+}
