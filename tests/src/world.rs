@@ -5,11 +5,11 @@
 
 use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr};
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags};
 use mpuser_engine::error::ReadError;
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::{Endpoint, Event, LocalAddress};
+use mpuser_engine::{Endpoint, Event, LocalAddress, PmEndpoint};
 use mpuser_sim::link::{LaneConfig, Loss, QueueLimit};
 use mpuser_sim::{Direction, Link, LinkConfig};
 use std::collections::BTreeMap;
@@ -138,10 +138,13 @@ impl World {
         self.server.listen(config, any, 128).expect("nothing else listens")
     }
 
-    /// Gives the server another address, reached by every path.
+    /// Gives the server another address, which it announces; every path leads to it.
     pub fn add_server_address(&mut self, index: usize) {
-        let now = self.now;
-        self.server.add_address(now, local(server_address(index), index));
+        let (now, address) = (self.now, server_address(index));
+        self.server.add_address(now, local(address, index));
+        let flags = EndpointFlags { signal: true, ..EndpointFlags::default() };
+        let endpoint = PmEndpoint { address, id: None, port: None, flags };
+        self.server.add_endpoint(now, endpoint).expect("a new endpoint");
     }
 
     /// Connects to port 80 of the server's first address.

@@ -96,10 +96,10 @@ impl Stack {
             let id = inner.endpoint.connection_by_token(token)?;
             Some(match order {
                 SubflowOrder::Open { local, remote } => {
-                    inner.endpoint.add_subflow(now, id, local, remote).map(Some)
+                    inner.endpoint.open_subflow(now, id, local, remote).map(Some)
                 }
                 SubflowOrder::Close(subflow) => {
-                    inner.endpoint.remove_subflow(now, id, SubflowId(subflow)).map(|()| None)
+                    inner.endpoint.close_subflow(now, id, SubflowId(subflow)).map(|()| None)
                 }
                 SubflowOrder::Backup(..) => Err(SubflowError::NotJoinable),
             })
