@@ -42,6 +42,7 @@ const LAYERS: [Layer; 16] = [
             "crypto::Key",
             "crypto::Nonce",
             "crypto::Token",
+            "tcp::FastOpenCookie",
             "tcp::Flags",
             "tcp::SackBlocks",
             "tcp::Timestamps",

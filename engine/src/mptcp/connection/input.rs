@@ -32,6 +32,10 @@ impl Connection {
         subflow.on_heard(&disposition);
         let syn_again = subflow.tcp.is_syn_again(segment);
         let recovered = subflow.stale && disposition.newly_acked > 0;
+        let answered = before == State::SynSent && disposition.acceptable && !disposition.reset;
+        if subflow.join.is_none() && (answered || disposition.syn_data_acked > 0) {
+            self.on_syn_acked(disposition.syn_data_acked, segment, options, counters);
+        }
         if before == State::SynSent && disposition.reset {
             self.on_refused(now);
         }
