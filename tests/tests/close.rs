@@ -1,5 +1,4 @@
 //! DATA_FIN, subflow FINs and the ends of connections (RFC 8684 3.3.3).
-#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_engine::error::ConnectionError;

@@ -1,5 +1,4 @@
 //! Wrong checksums, MP_FAIL and the infinite mapping that follows (RFC 8684 3.7), both ways.
-#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::Event;
 use mpuser_engine::config::{Behaviour, ConnectionConfig, FailedData, OnlySubflow};
