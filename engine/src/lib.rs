@@ -27,5 +27,5 @@ pub mod time;
 pub mod window;
 pub mod wire;
 
-pub use endpoint::{ConnectionInfo, Endpoint, LocalAddress, SubflowInfo, Transmit};
+pub use endpoint::{ConnectionInfo, Endpoint, LocalAddress, PmEndpoint, SubflowInfo, Transmit};
 pub use event::{Event, SubflowEnd};

@@ -18,7 +18,7 @@ impl Endpoint {
             self.counters.ip_in_errors += 1;
             return;
         };
-        let Some((local, _)) = self.addresses.get(ip.dst) else {
+        let Some(local) = self.addresses.get(ip.dst) else {
             self.counters.ip_in_errors += 1;
             return;
         };

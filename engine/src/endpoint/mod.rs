@@ -1,7 +1,7 @@
 //! The front door: packets, time and the application's calls come in, packets and events go out.
 //!
 //! `input` finds the connection a packet belongs to, `open` makes connections and subflows, the parts below keep
-//! addresses, listeners, secrets, stateless replies and the order in which connections are served.
+//! addresses and their flags, listeners, secrets, stateless replies and the order in which connections are served.
 
 mod addresses;
 mod api;
@@ -12,6 +12,8 @@ mod input;
 mod joins;
 mod listener;
 mod open;
+mod pm_api;
+mod pm_endpoints;
 mod schedule;
 mod secrets;
 mod stateless;
@@ -19,7 +21,7 @@ mod syn_cookies;
 mod view;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
-use crate::config::EndpointConfig;
+use crate::config::{EndpointConfig, Limits};
 use crate::counters::Counters;
 use crate::crypto::Token;
 use crate::event::Event;
@@ -36,6 +38,8 @@ use destinations::Destinations;
 pub use info::{ConnectionInfo, SubflowInfo};
 use joins::Joins;
 use listener::Listeners;
+pub use pm_endpoints::PmEndpoint;
+use pm_endpoints::PmEndpoints;
 use schedule::Schedule;
 use secrets::Secrets;
 use stateless::StatelessReplies;
@@ -90,6 +94,8 @@ pub struct Endpoint {
     rng: Rng,
     secrets: Secrets,
     addresses: Addresses,
+    pm_endpoints: PmEndpoints,
+    limits: Limits,
     connections: BTreeMap<ConnectionId, Entry>,
     demux: BTreeMap<FourTuple, (ConnectionId, SubflowId)>,
     tokens: BTreeMap<Token, ConnectionId>,
@@ -123,6 +129,8 @@ impl Endpoint {
             cookies,
             joins: Joins::default(),
             addresses: Addresses::default(),
+            pm_endpoints: PmEndpoints::default(),
+            limits: Limits::default(),
             connections: BTreeMap::new(),
             demux: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -199,7 +207,7 @@ impl Endpoint {
 
     /// Something happened to a connection: open the subflows it wants, and keep all tables in line with it.
     fn serve(&mut self, now: Instant, id: ConnectionId) {
-        self.open_joins(now, id);
+        self.manage_paths(now, id);
         self.schedule.activate(id);
         self.tidy(now, id);
     }

@@ -4,7 +4,7 @@
 //! on a pure ACK; MP_TCPRST, with MP_FASTCLOSE or MP_FAIL where there is cause, on a RST.
 
 use super::handshake;
-use super::subflow::{Phase, Subflow};
+use super::subflow::{Phase, ROOM_BESIDE_TIMESTAMPS, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
@@ -102,7 +102,11 @@ pub(crate) fn decorate(
     meta: &MetaView,
     config: &ConnectionConfig,
 ) -> OptionBuffer {
-    let mut options = tcp_options(&plan.options);
+    let mut tcp = plan.options;
+    if needs_all_room(subflow, plan, meta) {
+        tcp.timestamps = None;
+    }
+    let mut options = tcp_options(&tcp);
     let sack_first = config.behaviour.sack_first;
     if sack_first {
         options.push_sack(&plan.options.sack);
@@ -114,6 +118,12 @@ pub(crate) fn decorate(
         options.push_sack(&plan.options.sack);
     }
     options
+}
+
+/// The ACK carries an ADD_ADDR for IPv6 with a port: 30 octets, which do not fit beside timestamps (K28).
+fn needs_all_room(subflow: &Subflow, plan: &SegmentPlan, meta: &MetaView) -> bool {
+    let signal = subflow.next_signal(meta).filter(|_| plan.kind.is_pure_ack());
+    signal.is_some_and(|signal| signal.wire_len() > ROOM_BESIDE_TIMESTAMPS)
 }
 
 fn push_mptcp(
@@ -226,7 +236,7 @@ fn acknowledgement(
         return;
     }
     if plan.kind.is_pure_ack()
-        && let Some(signal) = subflow.signals.front()
+        && let Some(signal) = subflow.next_signal(meta)
     {
         options.push_mptcp(signal);
         if matches!(signal, MptcpOption::AddAddr(_)) {

@@ -29,7 +29,7 @@ const LAYERS: [Layer; 17] = [
     layer("time", &[]),
     layer("window", &[]),
     layer("error", &[]),
-    layer("config", &["time"]),
+    layer("config", &["addr", "time"]),
     layer("event", &["addr", "error"]),
     layer("grammar", &["addr", "config"]),
     layer("settings", &["config", "time"]),

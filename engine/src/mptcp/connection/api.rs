@@ -86,6 +86,7 @@ impl Connection {
         let mut subflows = self.ended.clone();
         subflows.extend(self.subflows.iter().map(Subflow::info));
         subflows.sort_by_key(|s| s.id);
+        let (add_addr_signal, add_addr_accepted) = self.paths.announced();
         ConnectionInfo {
             mptcp: self.is_mptcp(),
             fallback,
@@ -93,6 +94,8 @@ impl Connection {
             client: self.client,
             token: (self.own.token.0, self.peer.map_or(0, |p| p.facts.token.0)),
             csum_enabled: self.is_mptcp() && self.checksum,
+            add_addr_signal,
+            add_addr_accepted,
             state: if self.finished { "CLOSED" } else { self.close.state().as_str() },
             write_seq: (self.send_base() + self.send.end()).0,
             snd_una: (self.send_base() + self.send.una()).0,

@@ -29,6 +29,7 @@ impl Connection {
         // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
         let disposition = subflow.tcp.on_segment(now, segment);
         subflow.on_progress(now, disposition.newly_acked);
+        subflow.on_heard(&disposition);
         let recovered = subflow.stale && disposition.newly_acked > 0;
         if before == State::SynSent && disposition.reset {
             self.on_refused(now);
@@ -222,6 +223,7 @@ impl Connection {
     /// A join is complete: the subflow may carry data.
     pub(super) fn on_joined(&mut self, index: usize) {
         self.joined = true;
+        self.paths.on_joined();
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.phase = Phase::Active;
         self.timers.give_up = if self.released { self.timers.give_up } else { None };

@@ -1,8 +1,9 @@
 //! The coordinator: it owns the parts, moves values among them and decides nothing itself.
 //!
-//! `input` takes segments in, `options` acts on their MPTCP options, `output` fills subflows and drains them,
+//! `input` takes segments in, `options` and `addresses` act on their MPTCP options, `output` fills subflows and drains them,
 //! `timeout` lets time pass, `api` is the application's side.
 
+mod addresses;
 mod api;
 mod input;
 mod lifecycle;
@@ -21,7 +22,7 @@ use super::scheduler::{self, Scheduler, SubflowSnapshot};
 use super::send_queue::SendQueue;
 use super::subflow::{Phase, Subflow};
 use crate::addr::{ConnectionId, FourTuple, SubflowId};
-use crate::config::ConnectionConfig;
+use crate::config::{ConnectionConfig, Limits};
 use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
 use crate::error::{ConnectionError, FallbackReason};
@@ -61,6 +62,8 @@ pub(crate) struct PeerKeys {
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) config: ConnectionConfig,
+    /// The endpoint's limits.
+    pub(crate) limits: Limits,
     /// This end opened it.
     pub(crate) client: bool,
     pub(crate) mode: Mode,
@@ -144,6 +147,7 @@ impl Connection {
         let mode = if config.mptcp { Mode::Offered } else { Mode::Tcp(FallbackReason::Requested) };
         let mut connection = Self {
             id,
+            limits: Limits::default(),
             client,
             mode,
             own_key,
@@ -163,7 +167,7 @@ impl Connection {
             send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
-            paths: PathManager::new(first),
+            paths: PathManager::new(first, client),
             scheduler: scheduler::new(config.scheduler),
             snapshots: Vec::new(),
             timers: Timers::default(),
@@ -279,9 +283,7 @@ impl Connection {
         }
         self.confirmed = true;
         let srtt = self.subflows.first().and_then(|s| s.tcp.srtt());
-        if self.client {
-            self.paths.start(now, srtt);
-        }
+        self.paths.start(now, srtt);
         self.emit(Event::FullyEstablished);
     }
 
