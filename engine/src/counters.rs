@@ -89,14 +89,10 @@ counters! {
     add_addr_drop = "MPTcpExtAddAddrDrop",
     /// ADD_ADDRs sent.
     add_addr_tx = "MPTcpExtAddAddrTx",
-    /// ADD_ADDRs not sent because they do not fit into a segment.
-    add_addr_tx_drop = "MPTcpExtAddAddrTxDrop",
     /// ADD_ADDR echoes received.
     echo_add = "MPTcpExtEchoAdd",
     /// ADD_ADDR echoes sent.
     echo_add_tx = "MPTcpExtEchoAddTx",
-    /// ADD_ADDR echoes not sent because too many waited.
-    echo_add_tx_drop = "MPTcpExtEchoAddTxDrop",
     /// REMOVE_ADDRs received.
     rm_addr = "MPTcpExtRmAddr",
     /// REMOVE_ADDRs sent.

@@ -48,11 +48,11 @@ impl View<'_> {
     /// addresses each open three subflows and not nine.
     fn kernel(&self) -> Option<JoinTarget> {
         self.mesh(|local| local.flags.fullmesh)
-            .or_else(|| self.to_announced())
-            .or_else(|| self.to_first())
+            .or_else(|| self.join_announced())
+            .or_else(|| self.join_first())
     }
 
-    fn to_announced(&self) -> Option<JoinTarget> {
+    fn join_announced(&self) -> Option<JoinTarget> {
         let fresh = |a: &&Announced| self.is_target(a) && !self.attempts.reached(a.address);
         let reached = |a: &&Announced| self.existing.iter().any(|t| t.remote == a.address);
         self.announced.iter().filter(fresh).filter(|a| !reached(a)).find_map(|announced| {
@@ -64,7 +64,7 @@ impl View<'_> {
         })
     }
 
-    fn to_first(&self) -> Option<JoinTarget> {
+    fn join_first(&self) -> Option<JoinTarget> {
         if self.waiting || self.deny_initial {
             return None;
         }
