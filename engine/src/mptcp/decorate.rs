@@ -107,6 +107,10 @@ pub(crate) fn decorate(
         tcp.timestamps = None;
     }
     let mut options = tcp_options(&tcp);
+    if let Some(cookie) = &plan.options.fast_open {
+        // Beside MP_CAPABLE there is room for 14 octets of cookie on a SYN, for 6 on a SYN/ACK [TFO-1].
+        options.push_fast_open(cookie);
+    }
     let sack_first = config.behaviour.sack_first;
     if sack_first {
         options.push_sack(&plan.options.sack);
@@ -245,7 +249,7 @@ fn acknowledgement(
     }
     let fin = meta.data_fin.filter(|_| subflow.phase == Phase::Active);
     let dss = Dss {
-        data_ack: Some(meta.wire_ack()),
+        data_ack: meta.peer_key.map(|_| meta.wire_ack()),
         mapping: fin.map(|seq| fin_mapping(seq, meta)),
         data_fin: fin.is_some(),
     };
@@ -276,7 +280,8 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
     }
     // Every segment repeats its mapping: stronger than [FB-3] asks, and robust against split and loss [OPT-17].
     options.push_dss(&Dss {
-        data_ack: Some(meta.wire_ack()),
+        // None before the third packet brought the peer's key (RFC 8684 B.3).
+        data_ack: meta.peer_key.map(|_| meta.wire_ack()),
         mapping: Some(DssMapping {
             data_seq: meta.width(meta.data_base + mapping.data),
             subflow_seq: SubflowSeq::from_offset(mapping.start),

@@ -43,6 +43,7 @@ const LAYERS: [Layer; 17] = [
             "crypto::Key",
             "crypto::Nonce",
             "crypto::Token",
+            "tcp::FastOpenCookie",
             "tcp::Flags",
             "tcp::SackBlocks",
             "tcp::Timestamps",

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod api;
+mod fast_open;
 mod input;
 mod lifecycle;
 mod options;
@@ -33,6 +34,7 @@ use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use fast_open::FastOpenState;
 
 /// Most events kept for an application that does not fetch them; the oldest are dropped.
 const MAX_EVENTS: usize = 128;
@@ -108,6 +110,7 @@ pub(crate) struct Connection {
     last_end: Option<SocketEnd>,
     bytes_sent: u64,
     bytes_retrans: u64,
+    fast_open: FastOpenState,
     /// What the endpoint should remember about the destination.
     pub(crate) lessons: Vec<Lesson>,
     /// Four-tuples the endpoint should forget.
@@ -180,6 +183,7 @@ impl Connection {
             last_end: None,
             bytes_sent: 0,
             bytes_retrans: 0,
+            fast_open: FastOpenState::default(),
             lessons: Vec::new(),
             removed: Vec::new(),
             config,
@@ -283,6 +287,10 @@ impl Connection {
         }
         self.confirmed = true;
         let srtt = self.subflows.first().and_then(|s| s.tcp.srtt());
+        if let Some(first) = self.subflows.first_mut().filter(|_| self.recv.received() > 0) {
+            // Data that came before had to be acknowledged with the keys; now there is a Data ACK for it.
+            first.tcp.request_ack();
+        }
         self.paths.start(now, srtt);
         self.emit(Event::FullyEstablished);
     }

@@ -64,7 +64,9 @@ impl Connection {
         segment: &Segment,
         counters: &mut Counters,
     ) {
-        self.confirm(now);
+        if self.confirms(dss.data_ack.is_some()) {
+            self.confirm(now);
+        }
         if let Some(ack) = dss.data_ack {
             let near = self.send_base() + self.send.una();
             self.on_data_ack(now, index, ack.expand(near), segment.window);
