@@ -120,9 +120,7 @@ fn short(name: &str) -> &str {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Setting> {
     let name = short(name);
-    let named = |setting: &&Setting| {
-        short(setting.name) == name || setting.aliases.iter().any(|alias| *alias == name)
-    };
+    let named = |setting: &&Setting| short(setting.name) == name || setting.aliases.contains(&name);
     SETTINGS.iter().find(named)
 }
 
