@@ -145,6 +145,7 @@ fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment 
             sack_permitted: options.sack_permitted,
             sack: options.sack,
             timestamps: options.timestamps,
+            fast_open: options.fast_open,
         },
         payload,
         // [OPT-4]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.

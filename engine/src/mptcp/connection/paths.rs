@@ -18,7 +18,11 @@ impl Connection {
 
     /// Subflows and addresses are still of interest.
     fn has_paths(&self) -> bool {
-        self.is_mptcp() && self.confirmed && !self.finished && !self.close.is_complete()
+        self.is_mptcp()
+            && self.confirmed
+            && !self.finished
+            && !self.close.is_complete()
+            && !self.exchange.is_active()
     }
 
     /// When the path manager wants to be asked.
@@ -58,6 +62,7 @@ impl Connection {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
+            && !self.exchange.is_active()
             && alive <= self.config.max_extra_subflows.min(self.limits.subflows)
     }
 
