@@ -211,7 +211,7 @@ impl Script {
             ack: (!seg.no_ack).then_some(ack),
             flags: seg.flags,
             window: seg.window.unwrap_or(u16::MAX),
-            urgent: 0,
+            urgent: seg.urgent,
         };
         let mut options = OptionBuffer::new();
         if seg.flags.syn {

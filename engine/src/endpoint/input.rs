@@ -129,6 +129,7 @@ impl Endpoint {
     }
 }
 
+/// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
     Segment {
         seq: header.seq,
