@@ -130,6 +130,14 @@ impl Socket {
         disposition
     }
 
+    /// The segment is the SYN this socket was made of, again.
+    pub(crate) fn is_syn_again(&self, seg: &Segment) -> bool {
+        self.state == State::SynReceived
+            && seg.flags.syn
+            && seg.ack.is_none()
+            && seg.seq == self.recv.irs
+    }
+
     /// A SYN for a socket in SYN-RECEIVED. `true`: it was dealt with.
     pub(super) fn on_syn_received_syn(&mut self, seg: &Segment) -> bool {
         if seg.seq != self.handshake.peer_syn || seg.flags.rst {
