@@ -172,6 +172,8 @@ pub enum SubflowError {
     LimitReached,
     /// The address is not one of this endpoint's.
     NoLocalAddress,
+    /// One address is of IPv4 and the other of IPv6. (Subflows of one connection may differ, K43.)
+    MixedFamilies,
     /// A subflow with these addresses exists.
     AlreadyOpen,
 }
@@ -271,6 +273,7 @@ messages!(SubflowError {
     Self::PlainTcp => "the connection is plain TCP and ends with its one subflow",
     Self::LimitReached => "the connection's subflow limit is reached",
     Self::NoLocalAddress => "not a local address of this endpoint",
+    Self::MixedFamilies => "a subflow has two addresses of one family",
     Self::AlreadyOpen => "a subflow with these addresses exists",
 });
 messages!(PmError {
