@@ -186,6 +186,9 @@ impl Endpoint {
         route: Option<SourceRoute>,
     ) -> Result<SubflowId, SubflowError> {
         let local = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        if local.address.is_ipv4() != remote.is_ipv4() {
+            return Err(SubflowError::MixedFamilies);
+        }
         let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
         let port = entry.connection.first_local_port();
         let config = entry.connection.config.clone();
