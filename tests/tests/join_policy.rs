@@ -33,11 +33,10 @@ fn join_to(script: &mut Script, local: SocketAddr, index: u8) -> (Flow, Packet) 
 
 fn reason(packet: &Packet) -> Option<ResetReason> {
     assert!(packet.header.flags.rst, "{packet:?}");
-    match packet.signals()[..] {
-        [MptcpOption::TcpRst(MpTcpRst { reason, .. })] => Some(reason),
-        [] => None,
-        _ => panic!("{packet:?}"),
-    }
+    packet.signals().iter().find_map(|signal| match signal {
+        MptcpOption::TcpRst(MpTcpRst { reason, .. }) => Some(*reason),
+        _ => None,
+    })
 }
 
 /// Joins by port, as Linux has it.
