@@ -21,6 +21,9 @@ pub struct EndpointConfig {
     /// Handshakes of clients under way at once, all listeners together; beyond that (or beyond a listener's backlog)
     /// SYNs are answered without keeping anything (SYN cookies, RFC 4987). Default 1 024.
     pub max_half_open: usize,
+    /// Connections let in by a Fast Open cookie whose third packet has not come; with more, SYN data is left to
+    /// retransmission (RFC 7413 5.1). Default 128.
+    pub max_fast_open: usize,
     /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
     /// answered and kept in a small table that forgets at random. Default 256.
     pub max_half_open_joins: usize,
@@ -45,6 +48,7 @@ impl Default for EndpointConfig {
             max_resets_per_second: 1_000,
             max_half_open: 1_024,
             max_half_open_joins: 256,
+            max_fast_open: 128,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
             implicit_endpoints: true,
@@ -127,6 +131,18 @@ impl SchedulerKind {
 
     /// Every name [`Self::from_name`] takes.
     pub const NAMES: &'static [&'static str] = &["minrtt", "rr"];
+}
+
+/// Data on the SYN (RFC 7413, RFC 8684 appendix B).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FastOpen {
+    /// Neither sent nor taken.
+    #[default]
+    Off,
+    /// With cookies: the first connection to a server fetches one, the next ones use it.
+    Cookie,
+    /// Without: for peers that know their clients otherwise. A SYN's data may then come from any address, and twice.
+    WithoutCookie,
 }
 
 /// Keepalive probes of a subflow (RFC 9293 3.8.4). Off unless set.
@@ -236,6 +252,9 @@ pub struct ConnectionConfig {
     /// Retransmissions of the SYN that still carry MP_CAPABLE; the next ones leave it out (RFC 8684 3.1 [INI-36],
     /// 3.9.3 [HEU-8]). 0 leaves it out of the first retransmission. Default 2, as Linux.
     pub syn_retrans_before_tcp_fallback: u32,
+    /// Data on the SYN: sent by `connect_with_data`, taken by listeners. Such data may be delivered twice when the network
+    /// repeats the SYN, so it has to be harmless then (RFC 7413 2.1). Default off.
+    pub fast_open: FastOpen,
     /// Answer a RST to a SYN with MP_CAPABLE by one without: there are middleboxes that refuse what they do not
     /// know. A closed port costs one more round trip. Default true.
     pub retry_refused_as_tcp: bool,
@@ -274,6 +293,7 @@ impl Default for ConnectionConfig {
             add_addr_v6_port_drop_ts: true,
             nagle: true,
             syn_retrans_before_tcp_fallback: 2,
+            fast_open: FastOpen::Off,
             retry_refused_as_tcp: true,
             close_timeout: Duration::from_secs(60),
             short_data_seq: false,

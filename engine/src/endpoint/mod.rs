@@ -6,6 +6,7 @@
 mod addresses;
 mod api;
 mod destinations;
+mod fast_open;
 mod flood;
 mod info;
 mod input;
@@ -35,6 +36,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use destinations::Destinations;
+use fast_open::FastOpenCookies;
 pub use info::{ConnectionInfo, SubflowInfo};
 use joins::Joins;
 use listener::Listeners;
@@ -104,6 +106,7 @@ pub struct Endpoint {
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
     cookies: SynCookies,
+    fast_open: FastOpenCookies,
     joins: Joins,
     destinations: Destinations,
     counters: Counters,
@@ -117,6 +120,7 @@ impl Endpoint {
         let mut rng = Rng::from_seed(seed);
         let secrets = Secrets::new(&mut rng);
         let cookies = SynCookies::new(&mut rng);
+        let fast_open = FastOpenCookies::new(&mut rng);
         Self {
             stateless: StatelessReplies::new(
                 config.max_stateless_replies,
@@ -127,6 +131,7 @@ impl Endpoint {
             rng,
             secrets,
             cookies,
+            fast_open,
             joins: Joins::default(),
             addresses: Addresses::default(),
             pm_endpoints: PmEndpoints::default(),
@@ -225,10 +230,10 @@ impl Endpoint {
             self.demux.remove(&tuple);
         }
         if let Some(listener) = entry.listener
-            && (connection.established || connection.finished)
+            && (connection.is_open() || connection.finished)
         {
             entry.listener = None;
-            let ready = connection.established.then_some(id);
+            let ready = connection.is_open().then_some(id);
             self.listeners.on_settled(listener, ready);
             connection.released |= ready.is_none();
         }

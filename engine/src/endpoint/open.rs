@@ -34,6 +34,24 @@ impl Endpoint {
         local: Option<IpAddr>,
         remote: SocketAddr,
     ) -> Result<ConnectionId, ConnectError> {
+        self.connect_with_data(now, config, local, remote, &[]).map(|(id, _)| id)
+    }
+
+    /// As [`Self::connect`], and writes `data`, of which as much as possible goes with the SYN where the configuration
+    /// says so (RFC 7413). What is written before the SYN is fetched with [`Self::poll_transmit`] counts as well.
+    /// Returns how much of `data` was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub fn connect_with_data(
+        &mut self,
+        now: Instant,
+        config: ConnectionConfig,
+        local: Option<IpAddr>,
+        remote: SocketAddr,
+        data: &[u8],
+    ) -> Result<(ConnectionId, usize), ConnectError> {
         if remote.port() == 0 || remote.ip().is_unspecified() || remote.ip().is_multicast() {
             return Err(ConnectError::InvalidRemote);
         }
@@ -60,10 +78,13 @@ impl Endpoint {
             connection.set_offer(Err(FallbackReason::Blackhole));
         }
         let params = self.open_params(now, &connection.config, &local, &tuple);
+        let own_mss = params.mss;
         let socket = Socket::connect(now, params);
+        let taken = connection.write(data).unwrap_or(0);
         self.add_first(connection, &local, tuple, socket, None);
+        self.offer_fast_open(now, id, remote.ip(), own_mss);
         self.serve(now, id);
-        Ok(id)
+        Ok((id, taken))
     }
 
     /// A SYN for a listener; false when nobody listens there.
@@ -99,9 +120,15 @@ impl Endpoint {
         let mut connection = Box::new(Connection::new(id, config, false, key, tuple));
         connection.set_offer(offer);
         let params = self.open_params(now, &connection.config, local, &tuple);
-        let socket = Socket::accept(now, params, segment);
+        let mode = connection.config.fast_open;
+        let mut socket = Socket::accept(now, params, segment);
+        let client = tuple.remote.ip();
+        let early = self.judge_fast_open(now, mode, client, segment, options, &mut socket);
         self.listeners.on_pending(listener_id);
         self.add_first(connection, local, tuple, socket, Some(listener_id));
+        if early {
+            self.take_syn_data(id, segment);
+        }
         self.serve(now, id);
         true
     }
@@ -128,6 +155,11 @@ impl Endpoint {
 
     /// Lets a connection announce addresses, and opens the subflows its path manager asks for.
     pub(super) fn manage_paths(&mut self, now: Instant, id: ConnectionId) {
+        while let Some(entry) = self.connections.get_mut(&id)
+            && let Some((local, remote)) = entry.connection.next_retry(now)
+        {
+            let _ = self.join(now, id, local, remote, None);
+        }
         let Some(entry) = self.connections.get_mut(&id) else { return };
         if !entry.connection.wants_paths(now) {
             return;
@@ -138,7 +170,9 @@ impl Endpoint {
             && let Some(target) = entry.connection.next_join(now, self.pm_endpoints.as_slice())
         {
             // A target that cannot be opened was named once and will not come again.
-            let _ = self.join(now, id, target.local, target.remote, target.route);
+            if target.route.is_some() || !entry.connection.is_barred(target.local, target.remote) {
+                let _ = self.join(now, id, target.local, target.remote, target.route);
+            }
         }
     }
 
@@ -152,6 +186,9 @@ impl Endpoint {
         route: Option<SourceRoute>,
     ) -> Result<SubflowId, SubflowError> {
         let local = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        if local.address.is_ipv4() != remote.is_ipv4() {
+            return Err(SubflowError::MixedFamilies);
+        }
         let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
         let port = entry.connection.first_local_port();
         let config = entry.connection.config.clone();
@@ -232,7 +269,9 @@ impl Endpoint {
             .chain(low..=high)
             .map(|port| FourTuple { local: SocketAddr::new(local, port), remote })
             .find(|tuple| {
-                !self.demux.contains_key(tuple) && self.listeners.find(tuple.local).is_none()
+                let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+                let free = announced.is_none() && !self.demux.contains_key(tuple);
+                free && self.listeners.find(tuple.local).is_none()
             })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Connection, Mode};
 use crate::endpoint::ConnectionInfo;
-use crate::error::{ConnectionError, ReadError, ResetReason, WriteError};
+use crate::error::{ConnectionError, ReadError, WriteError};
 use crate::mptcp::subflow::Subflow;
 use crate::time::Instant;
 use bytes::Bytes;
@@ -50,7 +50,10 @@ impl Connection {
                 self.write_blocked = true;
                 Err(WriteError::WouldBlock)
             }
-            taken => Ok(taken),
+            taken => {
+                self.offer_syn_data();
+                Ok(taken)
+            }
         }
     }
 
@@ -65,17 +68,12 @@ impl Connection {
         if self.finished {
             return;
         }
-        if !self.established || self.recv.is_readable() {
+        if !self.is_open() || self.recv.is_readable() {
             // Nobody will read what is there, or there is no connection yet.
-            return self.abort();
+            return self.abort(now);
         }
         self.close.request();
         self.timers.give_up = Some(now + self.config.close_timeout);
-    }
-
-    /// Ends the connection at once [FC-3].
-    pub(crate) fn abort(&mut self) {
-        self.fail(ConnectionError::Aborted, ResetReason::Unspecified, true);
     }
 
     pub(crate) fn info(&self) -> ConnectionInfo {
@@ -101,8 +99,8 @@ impl Connection {
             snd_una: (self.send_base() + self.send.una()).0,
             rcv_nxt: (self.recv_base() + self.recv.ack_offset()).0,
             bytes_sent: self.bytes_sent,
-            bytes_received: self.recv.received(),
-            bytes_acked: self.send.una(),
+            bytes_received: self.recv.received() + self.fast_open.received,
+            bytes_acked: self.send.una() + self.fast_open.sent,
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
             subflows_max: self.config.max_extra_subflows,
