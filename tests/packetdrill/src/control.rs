@@ -1,10 +1,12 @@
 //! What `ip mptcp` and `sysctl` would say to a kernel, one line each.
 
 use crate::machine::Machine;
-use mpuser_engine::config::{CongestionAlgorithm, ConnectionConfig, Profile, SchedulerKind};
-use mpuser_engine::grammar::{self, Command, EndpointCommand, LimitsCommand, NewEndpoint, Selector};
-use mpuser_engine::time::Duration;
 use mpuser_engine::PmEndpoint;
+use mpuser_engine::config::{CongestionAlgorithm, ConnectionConfig, Profile, SchedulerKind};
+use mpuser_engine::grammar::{
+    self, Command, EndpointCommand, LimitsCommand, NewEndpoint, Selector,
+};
+use mpuser_engine::time::Duration;
 
 /// What public scripts set as the largest receive buffer (`net.ipv4.tcp_rmem`): it decides the window scale, 8.
 const RECEIVE_BUFFER: usize = 15 << 20;
@@ -123,7 +125,9 @@ impl Machine {
                 self.endpoint.set_limits(self.now, limits);
             }
             Command::Limits(LimitsCommand::Show) | Command::Monitor => {
-                return Err("nothing is shown here: use add, delete, change, flush or set".to_owned());
+                return Err(
+                    "nothing is shown here: use add, delete, change, flush or set".to_owned()
+                );
             }
         }
         self.settle();
@@ -155,7 +159,10 @@ impl Machine {
                 // The scripts add it to the device, too, which is not told here.
                 self.own(address);
                 let endpoint = PmEndpoint { address, id, port, flags };
-                self.endpoint.add_endpoint(self.now, endpoint).map(|_| ()).map_err(|e| e.to_string())
+                self.endpoint
+                    .add_endpoint(self.now, endpoint)
+                    .map(|_| ())
+                    .map_err(|e| e.to_string())
             }
             EndpointCommand::Delete { id, address: Some(address) } if id.0 == 0 => {
                 self.endpoint.delete_initial_address(self.now, address);

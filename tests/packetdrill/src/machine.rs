@@ -66,7 +66,9 @@ impl Options {
             } else if word == "trace" {
                 self.trace = true;
             } else {
-                eprintln!("mpuser-packetdrill: unknown flag {word:?}: use rfc, linux, trace, seed=N");
+                eprintln!(
+                    "mpuser-packetdrill: unknown flag {word:?}: use rfc, linux, trace, seed=N"
+                );
             }
         }
         self
