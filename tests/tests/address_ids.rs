@@ -7,13 +7,13 @@ use mpuser_engine::addr::{AddressId, IpAddr};
 use mpuser_engine::config::{Behaviour, ConnectionConfig, EndpointFlags};
 use mpuser_engine::crypto::add_addr_hmac;
 use mpuser_engine::rng::Rng;
-use mpuser_engine::time::Duration;
+use mpuser_engine::time::{Duration, Instant};
 use mpuser_engine::wire::{AddAddr, MpJoin, MptcpOption, RemoveAddr};
 use mpuser_engine::{PmEndpoint, SubflowInfo};
 use mpuser_tests::scripted::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-const RUNS: u64 = 60;
+const RUNS: u64 = 200;
 const STEPS: u32 = 60;
 
 type Announcement = (IpAddr, Option<u16>);
@@ -58,8 +58,8 @@ impl Heard {
 struct Run {
     script: Script,
     first: Flow,
-    /// Subflows that are up, by the peer's view.
-    joined: Vec<Flow>,
+    /// Subflows that are up, by the peer's view, and when they were heard of last.
+    joined: Vec<(Flow, Instant)>,
     rng: Rng,
     /// The model of this end: endpoints that were added and not deleted, by identifier.
     endpoints: BTreeMap<u8, PmEndpoint>,
@@ -104,15 +104,22 @@ impl Run {
         all.get(self.rng.below(len) as usize).copied()
     }
 
-    /// One random act of one of the two ends.
+    /// Some random acts of the two ends, and what came of them.
     fn step(&mut self) -> Result<(), String> {
+        let acts = 1 + self.rng.below(4);
+        (0..acts).try_for_each(|_| self.act())?;
+        self.take()?;
+        self.check()
+    }
+
+    fn act(&mut self) -> Result<(), String> {
         match self.rng.below(9) {
             0 | 1 => self.add_endpoint()?,
             2 => self.delete_endpoint()?,
             3 => self.flush(),
             4 => self.peer_announces(),
             5 => self.peer_withdraws(),
-            6 => self.peer_joins(),
+            6 => self.peer_joins()?,
             7 => self.peer_echoes(),
             _ => {
                 let wait = Duration::from_millis(u64::from(self.rng.below(3_000)));
@@ -120,8 +127,7 @@ impl Run {
                 self.script.advance(wait);
             }
         }
-        self.take()?;
-        self.check()
+        Ok(())
     }
 
     fn add_endpoint(&mut self) -> Result<(), String> {
@@ -196,22 +202,33 @@ impl Run {
         self.remote.remove(&id);
     }
 
-    fn peer_joins(&mut self) {
+    /// [JOIN-4]: refused while a subflow from elsewhere that was heard of just now has the identifier.
+    fn peer_joins(&mut self) -> Result<(), String> {
         let id = 1 + self.rng.below(4) as u8;
         let index = 10 + self.rng.below(4) as u8;
-        let port_known = self.joined.iter().any(|f| f.tuple.remote.ip() == peer_address(index));
-        if port_known {
-            return;
+        let at_its_end = |s: &SubflowInfo| s.state == "CLOSED";
+        let from_there = |s: &SubflowInfo| s.tuple.remote.ip() == peer_address(index);
+        if self.script.info().subflows.iter().any(|s| from_there(s) && !at_its_end(s)) {
+            return Ok(());
         }
         self.log.push(format!("peer joins as {id} from {}", peer_address(index)));
+        let held = self.script.info().subflows.iter().any(|s| {
+            let fresh = |(f, at): &(Flow, Instant)| {
+                f.tuple == s.tuple && *at + Duration::from_secs(10) > self.script.now
+            };
+            s.state == "ESTAB" && s.ids.1.0 == id && self.joined.iter().any(fresh)
+        });
         let (mut flow, answer) = self.script.join_syn(index, AddressId(id), false);
         if answer.header.flags.rst {
-            return;
+            return if held { Ok(()) } else { Err("refused".to_owned()) };
         }
-        let [MptcpOption::Join(MpJoin::SynAck { .. })] = answer.signals()[..] else { return };
+        let [MptcpOption::Join(MpJoin::SynAck { .. })] = answer.signals()[..] else {
+            return Err(format!("{answer:?}"));
+        };
         let option = self.script.join_ack(&flow);
         self.script.send(&mut flow, seg().option(option));
-        self.joined.push(flow);
+        self.joined.push((flow, self.script.now));
+        if held { Err(format!("[JOIN-4]: {:?}", self.script.info().subflows)) } else { Ok(()) }
     }
 
     fn peer_echoes(&mut self) {
@@ -227,7 +244,7 @@ impl Run {
     /// Takes what the engine said: on the first subflow, on joined ones, and its own attempts, which are refused.
     fn take(&mut self) -> Result<(), String> {
         let mut packets = self.script.all(&mut self.first);
-        for flow in &mut self.joined {
+        for (flow, _) in &mut self.joined {
             let more = self.script.all(flow);
             if more.iter().any(|p| p.header.flags.fin) {
                 self.script.send(flow, seg().fin());
@@ -242,7 +259,7 @@ impl Run {
         packets.iter().try_for_each(|packet| self.heard.hear(packet))?;
         let up: Vec<_> =
             self.script.info().subflows.iter().filter(|s| is_up(s)).map(|s| s.tuple).collect();
-        self.joined.retain(|f| up.contains(&f.tuple));
+        self.joined.retain(|(f, _)| up.contains(&f.tuple));
         Ok(())
     }
 
@@ -255,14 +272,6 @@ impl Run {
         if info.add_addr_accepted != self.remote.len() {
             let (have, want) = (info.add_addr_accepted, &self.remote);
             return Err(format!("{have} addresses of the peer's remembered, not {want:?}"));
-        }
-        // An identifier of the peer's stands for one address among live subflows.
-        let mut of_id = BTreeMap::new();
-        for subflow in info.subflows.iter().filter(|s| is_up(s) && s.join) {
-            let address = subflow.tuple.remote.ip();
-            if *of_id.entry(subflow.ids.1).or_insert(address) != address {
-                return Err(format!("[JOIN-4]: {:?}", info.subflows));
-            }
         }
         Ok(())
     }
