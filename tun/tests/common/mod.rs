@@ -101,3 +101,13 @@ pub(crate) async fn exchange(stream: MptcpStream, data: &[u8]) -> std::io::Resul
     received?;
     Ok(answer)
 }
+
+/// A byte each way over a connection that goes on, so that both ends know it is there.
+pub(crate) async fn exchange_on(one: &MptcpStream, other: &MptcpStream) {
+    for (from, to) in [(one, other), (other, one)] {
+        from.writable().await.unwrap();
+        assert_eq!(from.try_write(b"x").unwrap(), 1);
+        to.readable().await.unwrap();
+        assert_eq!(to.try_read(&mut [0; 8]).unwrap(), 1);
+    }
+}
