@@ -52,18 +52,21 @@ async fn connection(paths: usize) -> (Net, MptcpStream, MptcpStream) {
     let net = net(paths);
     let (client, server) = net.connection().await;
     common::exchange_on(&client, &server).await;
-    wait(|| client.subflows().iter().filter(|s| s.state == "ESTAB").count() == paths).await;
+    wait("every subflow", || {
+        client.subflows().iter().filter(|s| s.state == "ESTAB").count() == paths
+    })
+    .await;
     (net, client, server)
 }
 
-async fn wait(condition: impl Fn() -> bool) {
-    for _ in 0..500 {
+async fn wait(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..1_000 {
         if condition() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("it did not come");
+    panic!("{what} did not come");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,14 +106,15 @@ async fn orders_are_obeyed() {
     let second = client.subflows().iter().find(|s| s.join).unwrap().id.0;
     let order = |order| Request::Subflow { token: token.clone(), order };
     ask(&path, order(SubflowOrder::Backup(second, true))).await.unwrap();
-    wait(|| server.subflows().iter().any(|s| s.join && s.backup)).await;
+    wait("the backup", || server.subflows().iter().any(|s| s.join && s.backup)).await;
     ask(&path, order(SubflowOrder::Close(second))).await.unwrap();
-    wait(|| server.subflows().iter().filter(|s| s.state == "ESTAB").count() == 1).await;
+    wait("the close", || server.subflows().iter().filter(|s| s.state == "ESTAB").count() == 1)
+        .await;
     let open =
         SubflowOrder::Open { local: client_ip(1), remote: (server_ip(1), common::PORT).into() };
     let opened = ask(&path, order(open)).await.unwrap();
     assert!(matches!(opened[..], [Reply::Subflow { .. }]), "{opened:?}");
-    wait(|| server.subflows().iter().filter(|s| s.state == "ESTAB").count() == 2).await;
+    wait("the join", || server.subflows().iter().filter(|s| s.state == "ESTAB").count() == 2).await;
     let refusal = ask(&path, order(SubflowOrder::Close(77))).await.unwrap_err();
     assert!(refusal.because.contains("no such"), "{refusal:?}");
     let unknown = Request::Subflow { token: "1".to_owned(), order: SubflowOrder::Close(0) };
@@ -126,10 +130,10 @@ async fn endpoints_and_limits_speak_ips_grammar() {
     let [Reply::Endpoint(endpoint)] = &shown[..] else { panic!("{shown:?}") };
     assert_eq!((endpoint.id, endpoint.signal, endpoint.subflow), (9, true, false));
     // and the peer was told
-    wait(|| server.info().unwrap().add_addr_accepted == 1).await;
+    wait("the address", || server.info().unwrap().add_addr_accepted == 1).await;
     mptcp(&path, "endpoint change id 9 backup").await.unwrap();
     mptcp(&path, "endpoint delete id 9").await.unwrap();
-    wait(|| server.info().unwrap().add_addr_accepted == 0).await;
+    wait("its removal", || server.info().unwrap().add_addr_accepted == 0).await;
     assert_eq!(mptcp(&path, "endpoint show id 9").await.unwrap_err().because, "address not found");
     assert!(
         mptcp(&path, "endpoint add 10.9.0.2 dev nowhere")
@@ -153,11 +157,11 @@ async fn interfaces_are_turned_off_and_on() {
     let alive = || server.subflows().iter().filter(|s| s.state == "ESTAB").count();
     let order = |state| Request::Multipath { dev: paths[1].outlet.clone(), state };
     ask(&path, order(Multipath::Off)).await.unwrap();
-    wait(|| alive() == 1).await;
+    wait("off", || alive() == 1).await;
     ask(&path, order(Multipath::On)).await.unwrap();
-    wait(|| alive() == 2).await;
+    wait("on", || alive() == 2).await;
     ask(&path, order(Multipath::Backup)).await.unwrap();
-    wait(|| server.subflows().iter().any(|s| s.state == "ESTAB" && s.backup)).await;
+    wait("backup", || server.subflows().iter().any(|s| s.state == "ESTAB" && s.backup)).await;
     let unknown = Request::Multipath { dev: "nope".to_owned(), state: Multipath::Off };
     let refusal = ask(&path, unknown).await.unwrap_err();
     assert!(refusal.because.contains(&paths[0].outlet), "{refusal:?}");
@@ -213,7 +217,7 @@ async fn garbage_is_refused() {
             b"{}\n",
             b"{\"request\":\"hello\"",
             b"{\"request\":\"frob\"}\n",
-            b"{\"request\":\"hello\",\"more\":1}\n{\"request\":\"hello\"}\n",
+            b"{\"request\":\"mptcp\",\"line\":\"\",\"more\":1}\n{\"request\":\"hello\"}\n",
             b"\xff\xfe\x00\n",
             &long,
             &nested,
