@@ -71,11 +71,15 @@ impl Connection {
     /// Gives some subflow something to send; false when there is nothing to give.
     fn fill(&mut self, now: Instant, counters: &mut Counters) -> bool {
         match self.mode {
+            _ if self.error.is_some() => false,
             // A server that may answer the SYN's data before the third packet.
             Mode::Offered => self.is_early() && self.fill_new(now),
             Mode::Tcp(_) => self.fill_plain(),
             Mode::Mptcp => {
-                self.fill_reinjection(counters) || self.fill_new(now) || self.fill_data_fin(now)
+                self.end_with_new_data(now, counters)
+                    || self.fill_reinjection(counters)
+                    || self.fill_new(now)
+                    || self.fill_data_fin(now)
             }
         }
     }
@@ -116,9 +120,12 @@ impl Connection {
         let Some(next) = self.send.next_reinjection() else { return false };
         let (range, origin) = (next.range.clone(), next.origin);
         let reserved = meta.reserved_options();
-        let other = |s: &&mut Subflow| s.is_usable() && s.id != origin;
+        // [PRIO-1]: not on a backup while there is another.
+        let is_other = |s: &Subflow| s.is_usable() && s.id != origin;
+        let backup = self.subflows.iter().filter(|s| is_other(s)).all(Subflow::is_backup);
+        let other = |s: &&mut Subflow| is_other(s) && s.is_backup() == backup;
         let rank = |s: &&mut Subflow| (s.tcp.srtt().unwrap_or(Duration::MAX), s.id);
-        let alone = !self.subflows.iter().any(|s| s.is_usable() && s.id != origin);
+        let alone = !self.subflows.iter().any(is_other);
         let target = if alone {
             // Lost at data level only: the one subflow there is has to carry it again (K30).
             self.subflows.iter_mut().find(|s| s.id == origin && s.is_usable())
@@ -257,7 +264,7 @@ impl Connection {
         self.timers.retransmit = outstanding.then(|| now + self.interval() * factor);
     }
 
-    fn arm_probe(&mut self, now: Instant) {
+    pub(super) fn arm_probe(&mut self, now: Instant) {
         let idle = self.send.una() == self.send.nxt();
         if idle && self.timers.probe.is_none() {
             let factor = 1 << self.timers.probe_backoff.min(8);

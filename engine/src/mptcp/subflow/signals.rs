@@ -1,4 +1,4 @@
-//! Options that wait for a pure ACK: ADD_ADDR and its echo, REMOVE_ADDR, MP_PRIO.
+//! Options that wait for a pure ACK: ADD_ADDR and its echo, REMOVE_ADDR, MP_PRIO, MP_FAIL.
 
 use super::Subflow;
 use crate::addr::AddressId;
@@ -57,12 +57,10 @@ impl Subflow {
         }
         // With a signal there is no room for a DATA_FIN; it follows.
         let fin = sent.is_some() && meta.data_fin.is_some();
-        if self.signals.is_empty() && !fin {
-            return;
-        }
-        if self.may_signal() || fin {
+        if fin || (self.may_signal() && !self.signals.is_empty()) {
             self.tcp.request_ack();
-        } else {
+        }
+        if !self.may_signal() && self.signals_at.is_none() {
             let pause = self.tcp.srtt().unwrap_or(PAUSE.1).clamp(PAUSE.0, PAUSE.1);
             self.signals_at = Some(now + pause);
         }
@@ -76,7 +74,7 @@ impl Subflow {
     }
 
     /// The peer was heard of, or time has passed: more may be said.
-    pub(super) fn resume_signals(&mut self) {
+    pub(crate) fn resume_signals(&mut self) {
         self.signals_at = None;
         self.signals_in_row = 0;
         if !self.signals.is_empty() {
@@ -108,6 +106,7 @@ fn count(sent: &MptcpOption, counters: &mut Counters) {
         MptcpOption::AddAddr(_) => counters.add_addr_tx += 1,
         MptcpOption::RemoveAddr(remove) => counters.rm_addr_tx += remove.ids().len() as u64,
         MptcpOption::Prio(_) => counters.mp_prio_tx += 1,
+        MptcpOption::Fail(_) => counters.mp_fail_tx += 1,
         _ => {}
     }
 }
