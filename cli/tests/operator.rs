@@ -1,6 +1,6 @@
 //! Looking at a running process and steering it, from the outside: in a lab with the kernel as the peer. Skipped where
 //! namespaces or TUN devices are not allowed; the command lines that need no process are checked everywhere.
-#![expect(clippy::expect_used, reason = "helpers of tests: a panic is the verdict")]
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is the verdict")]
 
 mod common;
 
