@@ -32,8 +32,7 @@ impl Scene {
         let echo = lab.serve(7000, Protocol::Mptcp, Mode::Echo);
         let args = [&["connect", "192.168.56.101:7000"], more].concat();
         let mut client = lab.start("client", &args);
-        // nobody reads these: they must not fill up
-        drop((client.stdout.take(), client.stderr.take()));
+        drain(&mut client);
         let input = client.stdin.take().expect("a pipe");
         let pid = client.id().to_string();
         Some(Self { lab, _echo: echo, client, input, pid })
@@ -80,6 +79,14 @@ impl Drop for Scene {
         let _ = self.client.kill();
         let _ = self.client.wait();
     }
+}
+
+/// Reads and forgets what a child writes.
+fn drain(child: &mut Child) {
+    let (mut stdout, mut stderr) =
+        (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
 }
 
 /// The paths with a live subflow, in order of their names.
@@ -168,7 +175,7 @@ fn monitor_speaks_as_ip_mptcp_monitor() {
     let _echo = lab.serve(7000, Protocol::Mptcp, Mode::Echo);
     let (mut child, lines) = monitor(&["-t"]);
     let mut client = lab.start("client", &["connect", "192.168.56.101:7000", "-q"]);
-    drop(client.stdout.take());
+    drain(&mut client);
     let mut input = client.stdin.take().expect("a pipe");
     // other processes of this machine may be told of, too
     let address = "daddr4=192.168.56.101";

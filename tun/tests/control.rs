@@ -1,5 +1,7 @@
 //! The control socket: answers, orders, and clients that mean no good.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a panic is the verdict")]
+
 mod common;
 
 use common::{Net, client_ip, net, server_addr, server_ip};
@@ -34,11 +36,11 @@ async fn mptcp(path: &Path, line: &str) -> Result<Vec<Reply>, Refusal> {
 
 async fn socket(path: &Path) -> SocketReport {
     let replies = ask(path, Request::Sockets).await.unwrap();
-    let sockets = replies.into_iter().map(|reply| match reply {
+    let mut sockets = replies.into_iter().map(|reply| match reply {
         Reply::Socket(socket) => *socket,
         other => panic!("{other:?}"),
     });
-    sockets.last().unwrap()
+    sockets.next_back().unwrap()
 }
 
 fn serve(stack: &Stack) -> (ControlServer, PathBuf) {
