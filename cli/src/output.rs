@@ -44,6 +44,11 @@ impl Printer {
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, colored }
     }
 
+    /// The same, printing every event.
+    pub(crate) fn debug(self) -> Self {
+        Self { verbose: self.verbose.max(2), ..self }
+    }
+
     /// People are not to be told anything but errors.
     pub(crate) const fn is_mute(&self) -> bool {
         self.json || self.quiet

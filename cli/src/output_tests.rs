@@ -35,6 +35,8 @@ pub(crate) fn info() -> ConnectionInfo {
         client: true,
         token: (0x55c5_3f5d, 0x1),
         csum_enabled: false,
+        add_addr_signal: 0,
+        add_addr_accepted: 0,
         state: "ESTABLISHED",
         write_seq: 1,
         snd_una: 1,

@@ -37,3 +37,36 @@ impl fmt::Display for FourTuple {
         write!(f, "{} > {}", self.local, self.remote)
     }
 }
+
+/// Most gateways of a [`SourceRoute`]: 40 octets of IPv4 options, less 3 and the destination.
+const GATEWAYS_MAX: usize = 8;
+
+/// Gateways a packet goes through, in this order (RFC 791 3.1, loose source route). 1 to 8 of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceRoute {
+    len: u8,
+    gateways: [Ipv4Addr; GATEWAYS_MAX],
+}
+
+impl SourceRoute {
+    /// A route through these gateways; `None` for none, or more than 8.
+    #[must_use]
+    pub fn new(gateways: &[Ipv4Addr]) -> Option<Self> {
+        let mut all = [Ipv4Addr::UNSPECIFIED; GATEWAYS_MAX];
+        all.get_mut(..gateways.len())?.copy_from_slice(gateways);
+        let len = u8::try_from(gateways.len()).ok().filter(|len| *len > 0)?;
+        Some(Self { len, gateways: all })
+    }
+
+    /// How many gateways.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.len as usize
+    }
+
+    /// The gateways, the nearest first.
+    #[must_use]
+    pub fn gateways(&self) -> &[Ipv4Addr] {
+        self.gateways.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}

@@ -1,9 +1,13 @@
 //! Every limit and choice, with its default and the reason for it.
 
 mod behaviour;
+mod paths;
 
+use crate::addr::SourceRoute;
 use crate::time::Duration;
+use alloc::vec::Vec;
 pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile};
+pub use paths::{EndpointFlags, Limits, PathManagerKind};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
@@ -17,6 +21,9 @@ pub struct EndpointConfig {
     /// Handshakes of clients under way at once, all listeners together; beyond that (or beyond a listener's backlog)
     /// SYNs are answered without keeping anything (SYN cookies, RFC 4987). Default 1 024.
     pub max_half_open: usize,
+    /// Connections let in by a Fast Open cookie whose third packet has not come; with more, SYN data is left to
+    /// retransmission (RFC 7413 5.1). Default 128.
+    pub max_fast_open: usize,
     /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
     /// answered and kept in a small table that forgets at random. Default 256.
     pub max_half_open_joins: usize,
@@ -38,6 +45,7 @@ impl Default for EndpointConfig {
             max_resets_per_second: 1_000,
             max_half_open: 1_024,
             max_half_open_joins: 256,
+            max_fast_open: 128,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
             max_destinations: 1_024,
@@ -113,94 +121,16 @@ impl SchedulerKind {
     pub const NAMES: &'static [&'static str] = &["minrtt", "rr"];
 }
 
-/// What an endpoint is for: the flags of `ip mptcp endpoint`. An endpoint without any only fixes an identifier.
+/// Data on the SYN (RFC 7413, RFC 8684 appendix B).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EndpointFlags {
-    /// Announce it to peers (ADD_ADDR, RFC 8684 3.4.1).
-    pub signal: bool,
-    /// Open subflows from it.
-    pub subflow: bool,
-    /// Ask peers to use subflows of it as backup only (RFC 8684 3.2, 3.3.8).
-    pub backup: bool,
-    /// Open a subflow from it to every address of the peer.
-    pub fullmesh: bool,
-}
-
-impl EndpointFlags {
-    /// The words of the flags that are set, in the order `ip mptcp endpoint show` prints them.
-    pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let Self { signal, subflow, backup, fullmesh } = self;
-        let all =
-            [(signal, "signal"), (subflow, "subflow"), (backup, "backup"), (fullmesh, "fullmesh")];
-        all.into_iter().filter(|(set, _)| *set).map(|(_, word)| word)
-    }
-}
-
-/// How many subflows a connection may have: the limits of `ip mptcp limits`, 0 to 8 each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most subflows beside the first.
-    pub subflows: usize,
-    /// Most addresses announced by the peer that subflows are opened to.
-    pub add_addr_accepted: usize,
-}
-
-impl Default for Limits {
-    /// The largest values: who wants MPTCP wants subflows. The kernel has 2 and 0.
-    fn default() -> Self {
-        Self { subflows: 8, add_addr_accepted: 8 }
-    }
-}
-
-/// Who opens subflows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PathManagerKind {
-    /// By endpoint flags and limits, as today's kernel does.
+pub enum FastOpen {
+    /// Neither sent nor taken.
     #[default]
-    Kernel,
-    /// Nobody: only subflows opened by hand, or by the peer (`default` of the v0.9x kernels).
-    Default,
-    /// A subflow for every pair of addresses (`fullmesh` of the v0.9x kernels).
-    Fullmesh,
-    /// This many subflows over the first pair of addresses, on different ports.
-    Ndiffports(u8),
-    /// A subflow through each listed gateway.
-    Binder,
-}
-
-impl PathManagerKind {
-    /// The path manager of this name: `kernel`, `default` (or `none`), `fullmesh`, `ndiffports` (2 subflows) or
-    /// `ndiffports=N` (1 to 8), `binder`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "kernel" => Some(Self::Kernel),
-            "default" | "none" => Some(Self::Default),
-            "fullmesh" => Some(Self::Fullmesh),
-            "ndiffports" => Some(Self::Ndiffports(2)),
-            "binder" => Some(Self::Binder),
-            _ => {
-                let number = name.strip_prefix("ndiffports=")?.parse().ok()?;
-                (1..=8).contains(&number).then_some(Self::Ndiffports(number))
-            }
-        }
-    }
-
-    /// Its name, without a number.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kernel => "kernel",
-            Self::Default => "default",
-            Self::Fullmesh => "fullmesh",
-            Self::Ndiffports(_) => "ndiffports",
-            Self::Binder => "binder",
-        }
-    }
-
-    /// Every name [`Self::from_name`] takes, without a number.
-    pub const NAMES: &'static [&'static str] =
-        &["kernel", "default", "fullmesh", "ndiffports", "binder"];
+    Off,
+    /// With cookies: the first connection to a server fetches one, the next ones use it.
+    Cookie,
+    /// Without: for peers that know their clients otherwise. A SYN's data may then come from any address, and twice.
+    WithoutCookie,
 }
 
 /// Keepalive probes of a subflow (RFC 9293 3.8.4). Off unless set.
@@ -274,17 +204,36 @@ pub struct ConnectionConfig {
     /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
     pub receive_buffer: usize,
-    /// Most subflows beside the first. Default 8, the largest value of the kernel's limit.
+    /// Who opens subflows. Default the kernel's way: by the flags of the endpoints.
+    pub path_manager: PathManagerKind,
+    /// Most subflows beside the first, within [`Limits::subflows`]. Default 8, the largest value of the kernel's
+    /// limit.
     pub max_extra_subflows: usize,
-    /// Open a subflow from every further local address. Default true.
+    /// As the client, use a local address without an endpoint of its own as if it were a `subflow` endpoint.
+    /// Default true; false is the kernel's way.
     pub join_from_local: bool,
-    /// Open subflows to addresses the peer announces. Default true.
+    /// Open subflows to addresses the peer announces, within [`Limits::add_addr_accepted`]. Default true.
     pub join_announced: bool,
+    /// As the server, too, open subflows to announced addresses and by the path manager. Default false: any client
+    /// could send a server to any address [SEC-2]. Endpoints with `subflow` or `fullmesh` are obeyed in any case.
+    pub server_joins: bool,
+    /// Gateways of [`PathManagerKind::Binder`]: one subflow through each, by the IPv4 loose source route option.
+    /// Default none.
+    pub gateways: Vec<SourceRoute>,
+    /// Longest wait for the echo of an ADD_ADDR before it is sent again; the subflow's RTO where that is shorter
+    /// (K28). Default 120 s, as Linux.
+    pub add_addr_timeout: Duration,
+    /// Leave the timestamps out of the one ACK whose ADD_ADDR (IPv6 with port) does not fit beside them. Default
+    /// true, as Linux 7; otherwise such an address is not announced.
+    pub add_addr_v6_port_drop_ts: bool,
     /// Coalesce small writes (Nagle). Default true.
     pub nagle: bool,
     /// Retransmissions of the SYN that still carry MP_CAPABLE; the next ones leave it out (RFC 8684 3.1 [INI-36],
     /// 3.9.3 [HEU-8]). 0 leaves it out of the first retransmission. Default 2, as Linux.
     pub syn_retrans_before_tcp_fallback: u32,
+    /// Data on the SYN: sent by `connect_with_data`, taken by listeners. Such data may be delivered twice when the network
+    /// repeats the SYN, so it has to be harmless then (RFC 7413 2.1). Default off.
+    pub fast_open: FastOpen,
     /// Answer a RST to a SYN with MP_CAPABLE by one without: there are middleboxes that refuse what they do not
     /// know. A closed port costs one more round trip. Default true.
     pub retry_refused_as_tcp: bool,
@@ -313,11 +262,17 @@ impl Default for ConnectionConfig {
             scheduler: SchedulerKind::default(),
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
+            path_manager: PathManagerKind::default(),
             max_extra_subflows: 8,
             join_from_local: true,
             join_announced: true,
+            server_joins: false,
+            gateways: Vec::new(),
+            add_addr_timeout: Duration::from_secs(120),
+            add_addr_v6_port_drop_ts: true,
             nagle: true,
             syn_retrans_before_tcp_fallback: 2,
+            fast_open: FastOpen::Off,
             retry_refused_as_tcp: true,
             close_timeout: Duration::from_secs(60),
             short_data_seq: false,

@@ -187,6 +187,20 @@ counters! {
     tcp_out_rsts = "MpuserTcpOutRsts",
     /// Stateless replies dropped because their queue was full.
     stateless_drop = "MpuserStatelessDrop",
+    /// SYNs with data of which the server took some.
+    tcp_fast_open_active = "TcpExtTCPFastOpenActive",
+    /// SYNs with data that were not answered in time, or of which nothing was taken.
+    tcp_fast_open_active_fail = "TcpExtTCPFastOpenActiveFail",
+    /// Connections let in by a Fast Open cookie.
+    tcp_fast_open_passive = "TcpExtTCPFastOpenPassive",
+    /// Wrong Fast Open cookies.
+    tcp_fast_open_passive_fail = "TcpExtTCPFastOpenPassiveFail",
+    /// Fast Open cookies made with the secret before the last.
+    tcp_fast_open_passive_alt_key = "TcpExtTCPFastOpenPassiveAltKey",
+    /// Good Fast Open cookies not acted upon, for there were too many.
+    tcp_fast_open_listen_overflow = "TcpExtTCPFastOpenListenOverflow",
+    /// Requests for a Fast Open cookie.
+    tcp_fast_open_cookie_reqd = "TcpExtTCPFastOpenCookieReqd",
     /// SYNs answered without keeping anything.
     syncookies_sent = "TcpExtSyncookiesSent",
     /// Third packets that brought such a handshake back.

@@ -155,6 +155,28 @@ pub enum SubflowError {
     AlreadyOpen,
 }
 
+/// Why an endpoint (a local address with flags) was not added, changed or deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PmError {
+    /// The address cannot be that of a host, or the port is 0.
+    InvalidAddress,
+    /// Identifier 0 is the address of each connection's first subflow.
+    InvalidId,
+    /// Another endpoint has this identifier.
+    IdInUse,
+    /// Another endpoint has this address (and port).
+    AddressInUse,
+    /// A port is announced, so it goes with `signal`, and not with `subflow`.
+    PortWithoutSignal,
+    /// `signal` and `fullmesh` exclude each other.
+    SignalWithFullmesh,
+    /// All 255 identifiers are in use.
+    TooMany,
+    /// No endpoint has this identifier.
+    NotFound,
+}
+
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -228,6 +250,16 @@ messages!(SubflowError {
     Self::LimitReached => "the connection's subflow limit is reached",
     Self::NoLocalAddress => "not a local address of this endpoint",
     Self::AlreadyOpen => "a subflow with these addresses exists",
+});
+messages!(PmError {
+    Self::InvalidAddress => "not an address and port a host can have",
+    Self::InvalidId => "identifiers of endpoints are 1 to 255",
+    Self::IdInUse => "another endpoint has this identifier",
+    Self::AddressInUse => "another endpoint has this address",
+    Self::PortWithoutSignal => "a port goes with the flag signal, and not with subflow",
+    Self::SignalWithFullmesh => "the flags signal and fullmesh exclude each other",
+    Self::TooMany => "all 255 identifiers are in use",
+    Self::NotFound => "no endpoint has this identifier",
 });
 messages!(ConnectionError {
     Self::Refused => "connection refused by the peer",

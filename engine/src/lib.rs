@@ -21,10 +21,11 @@ pub mod grammar;
 pub mod mptcp;
 pub mod rng;
 pub mod seq;
+pub mod settings;
 pub mod tcp;
 pub mod time;
 pub mod window;
 pub mod wire;
 
-pub use endpoint::{ConnectionInfo, Endpoint, LocalAddress, SubflowInfo, Transmit};
+pub use endpoint::{ConnectionInfo, Endpoint, LocalAddress, PmEndpoint, SubflowInfo, Transmit};
 pub use event::{Event, SubflowEnd};

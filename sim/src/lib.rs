@@ -3,5 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod conform;
+mod direction;
 pub mod link;
 pub mod middlebox;
+pub mod packet;
+pub mod random;
+pub mod text;
+
+pub use direction::{Direction, PerDirection};
+pub use link::{Link, LinkConfig};

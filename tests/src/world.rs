@@ -5,11 +5,13 @@
 
 use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr};
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags};
 use mpuser_engine::error::ReadError;
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::{Endpoint, Event, LocalAddress};
+use mpuser_engine::{Endpoint, Event, LocalAddress, PmEndpoint};
+use mpuser_sim::link::{LaneConfig, Loss, QueueLimit};
+use mpuser_sim::{Direction, Link, LinkConfig};
 use std::collections::BTreeMap;
 
 /// One direction-independent description of a path.
@@ -23,7 +25,7 @@ pub struct Path {
     pub queue: u64,
     /// Loss probability in 1/1000.
     pub loss: u32,
-    /// Probability in 1/1000 that a packet is held back by 1 to 8 ms more.
+    /// Probability in 1/1000 that a packet is overtaken by up to four later ones.
     pub reorder: u32,
     /// Probability in 1/1000 that a packet arrives twice.
     pub duplicate: u32,
@@ -41,6 +43,22 @@ impl Default for Path {
             reorder: 0,
             duplicate: 0,
             up: true,
+        }
+    }
+}
+
+impl Path {
+    fn lane(&self) -> LaneConfig {
+        let chance = |thousandths: u32| f64::from(thousandths) / 1000.0;
+        LaneConfig {
+            rate: (self.rate > 0).then_some(self.rate * 8),
+            delay: self.delay,
+            loss: if self.loss > 0 { Loss::Bernoulli(chance(self.loss)) } else { Loss::None },
+            reorder: chance(self.reorder),
+            duplicate: chance(self.duplicate),
+            queue: QueueLimit::Bytes(self.queue),
+            up: self.up,
+            ..LaneConfig::default()
         }
     }
 }
@@ -73,10 +91,7 @@ pub struct World {
     pub tamper: Tamper,
     /// Packets sent by each side on each path.
     pub packets: BTreeMap<(Side, usize), u64>,
-    flying: BTreeMap<(Instant, u64), (Side, usize, Bytes)>,
-    busy: BTreeMap<(Side, usize), Instant>,
-    sent: u64,
-    rng: Rng,
+    links: Vec<Link>,
     headers: Vec<u8>,
 }
 
@@ -104,13 +119,13 @@ impl World {
             events: Vec::new(),
             tamper: Box::new(|_, _, packet| vec![packet]),
             packets: BTreeMap::new(),
-            flying: BTreeMap::new(),
-            busy: BTreeMap::new(),
-            sent: 0,
-            rng: Rng::from_seed(seed_bytes(seed, 3)),
+            links: Vec::new(),
             headers: Vec::new(),
         };
         for index in 0..world.paths.len() {
+            let seed = seed.wrapping_mul(1_000).wrapping_add(index as u64);
+            let link = Link::new(LinkConfig::default(), seed, Instant::ZERO);
+            world.links.push(link.expect("a link without boxes"));
             world.client.add_address(Instant::ZERO, local(client_address(index), index));
         }
         world.server.add_address(Instant::ZERO, local(server_address(0), 0));
@@ -121,6 +136,15 @@ impl World {
     pub fn listen(&mut self, config: ConnectionConfig) -> ListenerId {
         let any = SocketAddr::from(([0, 0, 0, 0], 80));
         self.server.listen(config, any, 128).expect("nothing else listens")
+    }
+
+    /// Gives the server another address, which it announces; every path leads to it.
+    pub fn add_server_address(&mut self, index: usize) {
+        let (now, address) = (self.now, server_address(index));
+        self.server.add_address(now, local(address, index));
+        let flags = EndpointFlags { signal: true, ..EndpointFlags::default() };
+        let endpoint = PmEndpoint { address, id: None, port: None, flags };
+        self.server.add_endpoint(now, endpoint).expect("a new endpoint");
     }
 
     /// Connects to port 80 of the server's first address.
@@ -157,38 +181,36 @@ impl World {
         }
     }
 
+    /// Puts middleboxes on a path, the first nearest to the client.
+    pub fn set_boxes(&mut self, index: usize, boxes: &[&str]) {
+        let boxes = boxes.iter().map(|name| (*name).to_owned()).collect();
+        let link = self.links.get_mut(index).expect("a path");
+        let config = LinkConfig { boxes, ..link.config() };
+        link.set(config).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// A path's link: what it counted, what its boxes did.
+    #[must_use]
+    pub fn link(&self, index: usize) -> &Link {
+        self.links.get(index).expect("a path")
+    }
+
     fn launch(&mut self, from: Side, index: usize, packet: Vec<u8>) {
         *self.packets.entry((from, index)).or_default() += 1;
-        let Some(path) = self.paths.get(index).copied() else { return };
-        let busy = self.busy.get(&(from, index)).copied().unwrap_or(Instant::ZERO).max(self.now);
-        let waiting = busy.saturating_since(self.now).as_nanos() as u64;
-        if path.rate > 0 && waiting.saturating_mul(path.rate) / 1_000_000_000 > path.queue {
+        let (Some(path), Some(link)) = (self.paths.get(index), self.links.get_mut(index)) else {
             return;
-        }
-        let time = match path.rate {
-            0 => Duration::ZERO,
-            rate => Duration::from_nanos(packet.len() as u64 * 1_000_000_000 / rate),
         };
-        self.busy.insert((from, index), busy + time);
-        if !path.up || self.rng.below(1_000) < path.loss {
-            return;
+        for direction in Direction::BOTH {
+            *link.lane_mut(direction) = path.lane();
         }
-        let mut arrival = busy + time + path.delay;
-        if self.rng.below(1_000) < path.reorder {
-            arrival += Duration::from_micros(1_000 + u64::from(self.rng.below(7_000)));
-        }
-        let copies = if self.rng.below(1_000) < path.duplicate { 2 } else { 1 };
-        let to = if from == Side::Client { Side::Server } else { Side::Client };
-        for _ in 0..copies {
-            self.sent += 1;
-            self.flying.insert((arrival, self.sent), (to, index, Bytes::from(packet.clone())));
-        }
+        let direction = if from == Side::Client { Direction::Forward } else { Direction::Backward };
+        link.push(self.now, direction, Bytes::from(packet));
     }
 
     /// The next moment at which something happens.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
-        let arrival = self.flying.keys().next().map(|(at, _)| *at);
+        let arrival = self.links.iter().filter_map(Link::next).min();
         let timers = Instant::earliest(self.client.poll_timeout(), self.server.poll_timeout());
         Instant::earliest(arrival, timers)
     }
@@ -198,15 +220,15 @@ impl World {
         self.flush();
         let Some(next) = self.next_event() else { return false };
         self.now = self.now.max(next);
-        while let Some(entry) = self.flying.first_entry() {
-            if entry.key().0 > self.now {
-                break;
-            }
-            let (to, index, packet) = entry.remove();
-            let now = self.now;
-            self.endpoint(to).handle_packet(now, InterfaceId(index as u16), packet);
-        }
         let now = self.now;
+        for index in 0..self.links.len() {
+            while let Some((direction, packet)) =
+                self.links.get_mut(index).and_then(|l| l.poll(now))
+            {
+                let to = if direction == Direction::Forward { Side::Server } else { Side::Client };
+                self.endpoint(to).handle_packet(now, InterfaceId(index as u16), packet);
+            }
+        }
         self.client.handle_timeout(now);
         self.server.handle_timeout(now);
         self.flush();

@@ -81,18 +81,18 @@ fn subflows_by_hand() {
     let mut script = Script::client(ConnectionConfig { join_from_local: false, ..config() }, 2);
     let early = SocketAddr::new(peer_address(5), 99);
     let id = script.id;
-    let refused = script.endpoint.add_subflow(script.now, id, engine_address(0), early);
+    let refused = script.endpoint.open_subflow(script.now, id, engine_address(0), early);
     assert_eq!(refused, Err(SubflowError::NotJoinable), "[INI-16]");
     let mut first = script.connect();
-    let refused = script.endpoint.add_subflow(script.now, id, engine_address(9), early);
+    let refused = script.endpoint.open_subflow(script.now, id, engine_address(9), early);
     assert_eq!(refused, Err(SubflowError::NoLocalAddress));
     let subflow =
-        script.endpoint.add_subflow(script.now, id, engine_address(0), early).expect("opened");
+        script.endpoint.open_subflow(script.now, id, engine_address(0), early).expect("opened");
     let flow = script.take_join();
     assert_eq!(flow.tuple.remote, early);
     script
         .endpoint
-        .remove_subflow(script.now, id, mpuser_engine::addr::SubflowId(0))
+        .close_subflow(script.now, id, mpuser_engine::addr::SubflowId(0))
         .expect("known");
     script.pump();
     script.all(&mut first);

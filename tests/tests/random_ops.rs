@@ -186,7 +186,7 @@ impl Run {
             Op::AddSubflow(path) => {
                 let remote = SocketAddr::new(server_address(0), 80);
                 let local = client_address(path % paths);
-                let _ = self.world.client.add_subflow(now, self.apps[0].id, local, remote);
+                let _ = self.world.client.open_subflow(now, self.apps[0].id, local, remote);
             }
             Op::RemoveSubflow(side, nth) => {
                 self.hurt = true;
@@ -194,7 +194,7 @@ impl Run {
                 let endpoint = self.world.endpoint(side);
                 let Some(info) = endpoint.info(id) else { return };
                 let Some(subflow) = info.subflows.get(nth) else { return };
-                let _ = endpoint.remove_subflow(now, id, subflow.id);
+                let _ = endpoint.close_subflow(now, id, subflow.id);
             }
             Op::RemoveAddress(path) => {
                 self.hurt = true;

@@ -34,7 +34,7 @@ fn a_connection_is_resumed_a_hundred_times() {
         let info = world.server.info(server).expect("not released");
         let now = world.now;
         for subflow in info.subflows.iter().filter(|s| s.state == "ESTAB") {
-            world.server.remove_subflow(now, server, subflow.id).expect("it is there");
+            world.server.close_subflow(now, server, subflow.id).expect("it is there");
         }
         for subflows in [0, 1] {
             let done = world.run_until(Duration::from_secs(5), |w| {

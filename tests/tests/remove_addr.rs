@@ -2,16 +2,26 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::AddressId;
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{Behaviour, ConnectionConfig};
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{MptcpOption, RemoveAddr};
 use mpuser_engine::{Event, SubflowEnd};
 use mpuser_tests::scripted::*;
 
-fn server() -> (Script, Flow) {
-    let mut script = Script::server(ConnectionConfig::default());
+/// As the kernel does it: subflows are closed at once.
+fn unprobed() -> ConnectionConfig {
+    let behaviour = Behaviour { probe_before_remove: false, ..Behaviour::rfc() };
+    ConnectionConfig { behaviour, ..ConnectionConfig::default() }
+}
+
+fn server_with(config: ConnectionConfig) -> (Script, Flow) {
+    let mut script = Script::server(config);
     let flow = script.serve();
     (script, flow)
+}
+
+fn server() -> (Script, Flow) {
+    server_with(unprobed())
 }
 
 fn remove(ids: &[u8]) -> MptcpOption {
@@ -45,7 +55,7 @@ fn the_subflow_of_a_removed_address_is_closed() {
 /// (K29): identifier 0 is the first subflow; a client does not come back to that address.
 #[test]
 fn identifier_0_is_the_first_subflow() {
-    let mut script = Script::client(ConnectionConfig::default(), 2);
+    let mut script = Script::client(unprobed(), 2);
     let mut first = script.connect();
     let add = mpuser_engine::crypto::add_addr_hmac(
         PEER_KEY,

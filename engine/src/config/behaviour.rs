@@ -100,6 +100,15 @@ pub struct Behaviour {
     /// SACK blocks stand before MPTCP options and go first where room is short. Default false: the MPTCP options of a
     /// segment have no other place to go. Linux has the blocks first.
     pub sack_first: bool,
+    /// On REMOVE_ADDR the path is probed before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; Linux
+    /// closes at once (K29).
+    pub probe_before_remove: bool,
+    /// A join is refused whose address identifier belongs to a live subflow from another address (RFC 8684 3.2
+    /// [JOIN-4]). Default true; Linux takes it (K19).
+    pub unique_join_ids: bool,
+    /// Joins are taken on any port (RFC 8684 3.2 [JOIN-17] [JOIN-18]). Default true; with Linux on the port of the
+    /// first subflow and on announced ports only (K17).
+    pub join_any_port: bool,
 }
 
 impl Behaviour {
@@ -119,6 +128,9 @@ impl Behaviour {
             reset_stale_after: None,
             long_data_ack: true,
             sack_first: false,
+            probe_before_remove: true,
+            unique_join_ids: true,
+            join_any_port: true,
         }
     }
 
@@ -135,6 +147,9 @@ impl Behaviour {
             early_suspicion: false,
             long_data_ack: false,
             sack_first: true,
+            probe_before_remove: false,
+            unique_join_ids: false,
+            join_any_port: false,
             ..Self::rfc()
         }
     }

@@ -1,47 +1,13 @@
 //! The application's side of the endpoint.
 
-use super::{ConnectionInfo, Endpoint, LocalAddress};
-use crate::addr::{AddressId, ConnectionId, IpAddr, ListenerId, SocketAddr, SubflowId};
+use super::{ConnectionInfo, Endpoint};
+use crate::addr::{ConnectionId, ListenerId, SocketAddr};
 use crate::config::ConnectionConfig;
-use crate::error::{ListenError, ReadError, SubflowError, WriteError};
+use crate::error::{ListenError, ReadError, WriteError};
 use crate::time::Instant;
-use alloc::vec::Vec;
 use bytes::Bytes;
 
 impl Endpoint {
-    /// Adds an address (or changes its settings); connections may open subflows from it.
-    pub fn add_address(&mut self, now: Instant, address: LocalAddress) -> AddressId {
-        let id = self.addresses.add(address);
-        for connection in self.connection_ids() {
-            if let Some(entry) = self.connections.get_mut(&connection) {
-                entry.connection.paths.on_local_added(address.address);
-            }
-            self.serve(now, connection);
-        }
-        id
-    }
-
-    /// Removes an address; its subflows are closed.
-    pub fn remove_address(&mut self, now: Instant, address: IpAddr) {
-        self.addresses.remove(address);
-        for id in self.connection_ids() {
-            if let Some(entry) = self.connections.get_mut(&id) {
-                entry.connection.on_local_removed(now, address);
-            }
-            self.serve(now, id);
-        }
-    }
-
-    /// The addresses added.
-    #[must_use]
-    pub fn addresses(&self) -> &[LocalAddress] {
-        self.addresses.as_slice()
-    }
-
-    fn connection_ids(&self) -> Vec<ConnectionId> {
-        self.connections.keys().copied().collect()
-    }
-
     /// Listens; an unspecified address means every local address of its family. At most `backlog` connections
     /// wait for `accept`, handshakes included.
     ///
@@ -165,47 +131,6 @@ impl Endpoint {
             entry.connection.abort();
             self.serve(now, id);
         }
-    }
-
-    /// Opens a subflow by hand, from one of this endpoint's addresses to any address.
-    ///
-    /// # Errors
-    ///
-    /// See [`SubflowError`]. Whether the peer takes it is told by events.
-    pub fn add_subflow(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        local: IpAddr,
-        remote: SocketAddr,
-    ) -> Result<SubflowId, SubflowError> {
-        let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
-        if !entry.connection.is_mptcp() || !entry.connection.confirmed {
-            return Err(SubflowError::NotJoinable);
-        }
-        if !entry.connection.is_joinable() {
-            return Err(SubflowError::LimitReached);
-        }
-        let subflow = self.join(now, id, local, remote)?;
-        self.serve(now, id);
-        Ok(subflow)
-    }
-
-    /// Closes a subflow by hand; what it carries goes on over the others.
-    ///
-    /// # Errors
-    ///
-    /// [`SubflowError::NotFound`].
-    pub fn remove_subflow(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        subflow: SubflowId,
-    ) -> Result<(), SubflowError> {
-        let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
-        entry.connection.remove_subflow(subflow)?;
-        self.serve(now, id);
-        Ok(())
     }
 
     /// Connections known, handshakes under way and ended ones not yet forgotten among them.

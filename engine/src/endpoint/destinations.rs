@@ -2,11 +2,15 @@
 
 use crate::addr::IpAddr;
 use crate::mptcp::lesson::Lesson;
+use crate::tcp::FastOpenCookie;
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 
 /// A timeout is doubled so often at most: 64 times, as in the kernel (K13).
 const MAX_DOUBLINGS: u32 = 6;
+
+/// How long no data is put on SYNs after one got no answer (RFC 7413 4.1.3.1).
+const FAST_OPEN_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// MPTCP did not get through.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +22,10 @@ struct Blackhole {
 #[derive(Debug, Default)]
 struct Destination {
     blackhole: Option<Blackhole>,
+    /// A Fast Open cookie, and the MSS that goes with it.
+    cookie: Option<(FastOpenCookie, u16)>,
+    /// No data on SYNs before then.
+    no_syn_data_until: Option<Instant>,
     last_used: u64,
 }
 
@@ -40,6 +48,20 @@ impl Destinations {
         self.table.get(&address).and_then(|d| d.blackhole).is_some_and(|b| now < b.until)
     }
 
+    /// SYNs with data got no answer from there a while ago.
+    pub(super) fn drops_syn_data(&self, now: Instant, address: IpAddr) -> bool {
+        let until = self.table.get(&address).and_then(|d| d.no_syn_data_until);
+        until.is_some_and(|until| now < until)
+    }
+
+    /// The cookie this server gave, and its MSS.
+    pub(super) fn cookie(&mut self, address: IpAddr) -> Option<(FastOpenCookie, u16)> {
+        self.uses += 1;
+        let destination = self.table.get_mut(&address)?;
+        destination.last_used = self.uses;
+        destination.cookie
+    }
+
     /// Takes a lesson about `address`.
     pub(super) fn learn(&mut self, now: Instant, address: IpAddr, lesson: Lesson) {
         match lesson {
@@ -53,6 +75,17 @@ impl Destinations {
                 let until = now + timeout.saturating_mul(1 << before.min(MAX_DOUBLINGS));
                 let failures = before.saturating_add(1);
                 destination.blackhole = Some(Blackhole { until, failures });
+            }
+            Lesson::Cookie { cookie, mss } => {
+                if let Some(destination) = self.entry(address) {
+                    destination.cookie = Some((cookie, mss));
+                }
+            }
+            Lesson::FastOpenFailed => {
+                let until = now + FAST_OPEN_PAUSE;
+                if let Some(destination) = self.entry(address) {
+                    destination.no_syn_data_until = Some(until);
+                }
             }
             Lesson::Reached => {
                 if let Some(destination) = self.table.get_mut(&address) {

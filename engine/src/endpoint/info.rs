@@ -20,6 +20,10 @@ pub struct ConnectionInfo {
     pub token: (u32, u32),
     /// DSS checksums are in use.
     pub csum_enabled: bool,
+    /// Addresses this end has announced (ADD_ADDR) and not withdrawn.
+    pub add_addr_signal: usize,
+    /// Addresses the peer has announced and not withdrawn, as far as they are remembered.
+    pub add_addr_accepted: usize,
     /// Data-level state as a word: `ESTABLISHED`, `FIN-WAIT-1`, ... (RFC 8684 Appendix D).
     pub state: &'static str,
     /// Next data sequence number to be written.

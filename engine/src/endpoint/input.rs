@@ -18,7 +18,7 @@ impl Endpoint {
             self.counters.ip_in_errors += 1;
             return;
         };
-        let Some((local, _)) = self.addresses.get(ip.dst) else {
+        let Some(local) = self.addresses.get(ip.dst) else {
             self.counters.ip_in_errors += 1;
             return;
         };
@@ -141,6 +141,7 @@ fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment 
             sack_permitted: options.sack_permitted,
             sack: options.sack,
             timestamps: options.timestamps,
+            fast_open: options.fast_open,
         },
         payload,
         // [OPT-4]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.

@@ -126,10 +126,10 @@ impl Endpoint {
         own_nonce: Nonce,
         socket: Socket,
     ) -> Option<SubflowId> {
-        let local_id = self.local_id(id, local.address);
+        let (local_id, local_backup) = self.local_id(id, local, Some(tuple.local.port()));
         let connection = &mut self.connections.get_mut(&id)?.connection;
         let state = Join { own_nonce, peer_nonce: Some(join.nonce) };
-        let (ids, backup) = ((local_id, join.address_id), (local.backup, join.backup));
+        let (ids, backup) = ((local_id, join.address_id), (local_backup, join.backup));
         let subflow = connection.add_join(tuple, egress(local), ids, state, backup, socket);
         self.demux.insert(tuple, (id, subflow));
         Some(subflow)
@@ -156,7 +156,7 @@ impl Endpoint {
             .map(|w| (w.own_nonce, w.iss));
         // The same SYN again gets the same answer; any other has a nonce of its own.
         let own_nonce = known.map_or_else(|| Nonce::random(&mut self.rng), |(nonce, _)| nonce);
-        let local_id = self.local_id(id, local.address);
+        let (local_id, local_backup) = self.local_id(id, local, Some(tuple.local.port()));
         let Some(entry) = self.connections.get(&id) else { return };
         let connection = &entry.connection;
         let Some(peer) = connection.peer else { return };
@@ -168,7 +168,7 @@ impl Endpoint {
             return;
         };
         let hmac = join_hmac(connection.own_key, peer.key, own_nonce, join.nonce).leftmost64();
-        let (backup, address_id, nonce) = (local.backup, local_id, own_nonce);
+        let (backup, address_id, nonce) = (local_backup, local_id, own_nonce);
         let mut options = tcp_options(&plan.options);
         options.push_mptcp(&MptcpOption::Join(MpJoin::SynAck { backup, address_id, hmac, nonce }));
         let numbers = (iss, segment.seq + 1);

@@ -1,17 +1,20 @@
 //! The front door: packets, time and the application's calls come in, packets and events go out.
 //!
 //! `input` finds the connection a packet belongs to, `open` makes connections and subflows, the parts below keep
-//! addresses, listeners, secrets, stateless replies and the order in which connections are served.
+//! addresses and their flags, listeners, secrets, stateless replies and the order in which connections are served.
 
 mod addresses;
 mod api;
 mod destinations;
+mod fast_open;
 mod flood;
 mod info;
 mod input;
 mod joins;
 mod listener;
 mod open;
+mod pm_api;
+mod pm_endpoints;
 mod schedule;
 mod secrets;
 mod stateless;
@@ -19,7 +22,7 @@ mod syn_cookies;
 mod view;
 
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
-use crate::config::EndpointConfig;
+use crate::config::{EndpointConfig, Limits};
 use crate::counters::Counters;
 use crate::crypto::Token;
 use crate::event::Event;
@@ -33,9 +36,12 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use destinations::Destinations;
+use fast_open::FastOpenCookies;
 pub use info::{ConnectionInfo, SubflowInfo};
 use joins::Joins;
 use listener::Listeners;
+pub use pm_endpoints::PmEndpoint;
+use pm_endpoints::PmEndpoints;
 use schedule::Schedule;
 use secrets::Secrets;
 use stateless::StatelessReplies;
@@ -90,6 +96,8 @@ pub struct Endpoint {
     rng: Rng,
     secrets: Secrets,
     addresses: Addresses,
+    pm_endpoints: PmEndpoints,
+    limits: Limits,
     connections: BTreeMap<ConnectionId, Entry>,
     demux: BTreeMap<FourTuple, (ConnectionId, SubflowId)>,
     tokens: BTreeMap<Token, ConnectionId>,
@@ -98,6 +106,7 @@ pub struct Endpoint {
     with_events: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
     cookies: SynCookies,
+    fast_open: FastOpenCookies,
     joins: Joins,
     destinations: Destinations,
     counters: Counters,
@@ -111,6 +120,7 @@ impl Endpoint {
         let mut rng = Rng::from_seed(seed);
         let secrets = Secrets::new(&mut rng);
         let cookies = SynCookies::new(&mut rng);
+        let fast_open = FastOpenCookies::new(&mut rng);
         Self {
             stateless: StatelessReplies::new(
                 config.max_stateless_replies,
@@ -121,8 +131,11 @@ impl Endpoint {
             rng,
             secrets,
             cookies,
+            fast_open,
             joins: Joins::default(),
             addresses: Addresses::default(),
+            pm_endpoints: PmEndpoints::default(),
+            limits: Limits::default(),
             connections: BTreeMap::new(),
             demux: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -199,7 +212,7 @@ impl Endpoint {
 
     /// Something happened to a connection: open the subflows it wants, and keep all tables in line with it.
     fn serve(&mut self, now: Instant, id: ConnectionId) {
-        self.open_joins(now, id);
+        self.manage_paths(now, id);
         self.schedule.activate(id);
         self.tidy(now, id);
     }
@@ -217,10 +230,10 @@ impl Endpoint {
             self.demux.remove(&tuple);
         }
         if let Some(listener) = entry.listener
-            && (connection.established || connection.finished)
+            && (connection.is_open() || connection.finished)
         {
             entry.listener = None;
-            let ready = connection.established.then_some(id);
+            let ready = connection.is_open().then_some(id);
             self.listeners.on_settled(listener, ready);
             connection.released |= ready.is_none();
         }

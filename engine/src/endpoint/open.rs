@@ -1,7 +1,7 @@
 //! Connections and subflows are made here, in all four ways: active and passive, first and joined.
 
 use super::{Endpoint, Entry, LocalAddress};
-use crate::addr::{AddressId, ConnectionId, FourTuple, IpAddr, SocketAddr, SubflowId};
+use crate::addr::{AddressId, ConnectionId, FourTuple, IpAddr, SocketAddr, SourceRoute, SubflowId};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, Nonce};
 use crate::error::{ConnectError, FallbackReason, SubflowError};
@@ -11,7 +11,7 @@ use crate::mptcp::subflow::{Egress, Join, Subflow};
 use crate::tcp::{OpenParams, Segment, Socket};
 use crate::time::Instant;
 use crate::window::WindowScale;
-use crate::wire::TcpOptions;
+use crate::wire::{TcpOptions, source_route};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -34,6 +34,24 @@ impl Endpoint {
         local: Option<IpAddr>,
         remote: SocketAddr,
     ) -> Result<ConnectionId, ConnectError> {
+        self.connect_with_data(now, config, local, remote, &[]).map(|(id, _)| id)
+    }
+
+    /// As [`Self::connect`], and writes `data`, of which as much as possible goes with the SYN where the configuration
+    /// says so (RFC 7413). What is written before the SYN is fetched with [`Self::poll_transmit`] counts as well.
+    /// Returns how much of `data` was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub fn connect_with_data(
+        &mut self,
+        now: Instant,
+        config: ConnectionConfig,
+        local: Option<IpAddr>,
+        remote: SocketAddr,
+        data: &[u8],
+    ) -> Result<(ConnectionId, usize), ConnectError> {
         if remote.port() == 0 || remote.ip().is_unspecified() || remote.ip().is_multicast() {
             return Err(ConnectError::InvalidRemote);
         }
@@ -41,7 +59,7 @@ impl Endpoint {
             return Err(ConnectError::TooManyConnections);
         }
         let local = match local {
-            Some(address) => self.addresses.get(address).map(|(found, _)| found),
+            Some(address) => self.addresses.get(address),
             None => self.addresses.first_for(remote.ip()),
         };
         let local = local
@@ -60,10 +78,13 @@ impl Endpoint {
             connection.set_offer(Err(FallbackReason::Blackhole));
         }
         let params = self.open_params(now, &connection.config, &local, &tuple);
+        let own_mss = params.mss;
         let socket = Socket::connect(now, params);
+        let taken = connection.write(data).unwrap_or(0);
         self.add_first(connection, &local, tuple, socket, None);
+        self.offer_fast_open(now, id, remote.ip(), own_mss);
         self.serve(now, id);
-        Ok(id)
+        Ok((id, taken))
     }
 
     /// A SYN for a listener; false when nobody listens there.
@@ -99,9 +120,15 @@ impl Endpoint {
         let mut connection = Box::new(Connection::new(id, config, false, key, tuple));
         connection.set_offer(offer);
         let params = self.open_params(now, &connection.config, local, &tuple);
-        let socket = Socket::accept(now, params, segment);
+        let mode = connection.config.fast_open;
+        let mut socket = Socket::accept(now, params, segment);
+        let client = tuple.remote.ip();
+        let early = self.judge_fast_open(now, mode, client, segment, options, &mut socket);
         self.listeners.on_pending(listener_id);
         self.add_first(connection, local, tuple, socket, Some(listener_id));
+        if early {
+            self.take_syn_data(id, segment);
+        }
         self.serve(now, id);
         true
     }
@@ -115,6 +142,7 @@ impl Endpoint {
         listener: Option<crate::addr::ListenerId>,
     ) {
         let id = connection.id;
+        connection.limits = self.limits;
         let subflow = connection.next_subflow_id();
         let ids = (AddressId(0), AddressId(0));
         connection.subflows.push(Subflow::new(subflow, tuple, egress(local), ids, None, socket));
@@ -125,17 +153,19 @@ impl Endpoint {
         self.connections.insert(id, Entry { connection, listener, has_events: false });
     }
 
-    /// Opens the subflows the path manager asks for.
-    pub(super) fn open_joins(&mut self, now: Instant, id: ConnectionId) {
-        if !self.connections.get(&id).is_some_and(|entry| entry.connection.wants_joins()) {
+    /// Lets a connection announce addresses, and opens the subflows its path manager asks for.
+    pub(super) fn manage_paths(&mut self, now: Instant, id: ConnectionId) {
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        if !entry.connection.wants_paths(now) {
             return;
         }
-        let locals: Vec<IpAddr> = self.addresses.as_slice().iter().map(|a| a.address).collect();
+        let locals = self.pm_endpoints.as_slice();
+        entry.connection.announce(now, locals, &mut self.counters);
         while let Some(entry) = self.connections.get_mut(&id)
-            && let Some(target) = entry.connection.next_join(&locals)
+            && let Some(target) = entry.connection.next_join(now, self.pm_endpoints.as_slice())
         {
             // A target that cannot be opened was named once and will not come again.
-            let _ = self.join(now, id, target.local, target.remote);
+            let _ = self.join(now, id, target.local, target.remote, target.route);
         }
     }
 
@@ -146,36 +176,51 @@ impl Endpoint {
         id: ConnectionId,
         local: IpAddr,
         remote: SocketAddr,
+        route: Option<SourceRoute>,
     ) -> Result<SubflowId, SubflowError> {
-        let (local, _) = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        let local = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
         let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
         let port = entry.connection.first_local_port();
         let config = entry.connection.config.clone();
-        // [HEU-3]: the first subflow's port again, where it is free.
+        // [HEU-1] [HEU-3]: the first subflow's port again, where it is free.
         let tuple =
             self.free_tuple(local.address, remote, Some(port)).ok_or(SubflowError::AlreadyOpen)?;
-        let params = self.open_params(now, &config, &local, &tuple);
+        let mut params = self.open_params(now, &config, &local, &tuple);
+        if let Some(route) = &route {
+            params.mss = params.mss.saturating_sub(source_route::option_len(route) as u16);
+        }
         let own_nonce = Nonce::random(&mut self.rng);
-        let local_id = self.local_id(id, local.address);
+        let (local_id, backup) = self.local_id(id, &local, None);
         let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
         let connection = &mut entry.connection;
         let ids = (local_id, connection.paths.remote_id(remote.ip()));
         let state = Join { own_nonce, peer_nonce: None };
         let socket = Socket::connect(now, params);
-        let backup = (local.backup, false);
-        let subflow = connection.add_join(tuple, egress(&local), ids, state, backup, socket);
+        let egress = Egress { route, ..egress(&local) };
+        let backup = (backup, false);
+        let subflow = connection.add_join(tuple, egress, ids, state, backup, socket);
         self.demux.insert(tuple, (id, subflow));
         self.schedule.activate(id);
         Ok(subflow)
     }
 
-    /// The identifier a connection uses for a local address: 0 for that of its first subflow [JOIN-2].
-    pub(super) fn local_id(&self, id: ConnectionId, address: IpAddr) -> AddressId {
-        let first = self.connections.get(&id).map(|e| e.connection.first_local_address());
-        if first == Some(address) {
-            return AddressId(0);
+    /// The identifier a connection uses for a local address: that of its endpoint, or 0 for that of its first
+    /// subflow [JOIN-2] [JOIN-3]; and whether its subflows are backups. `port` is the one a peer joined.
+    pub(super) fn local_id(
+        &self,
+        id: ConnectionId,
+        local: &LocalAddress,
+        port: Option<u16>,
+    ) -> (AddressId, bool) {
+        let announced = port.and_then(|port| self.pm_endpoints.of_port(local.address, port));
+        if let Some(endpoint) = announced {
+            return (endpoint.id, endpoint.flags.backup);
         }
-        self.addresses.get(address).map_or(AddressId(0), |(_, id)| id)
+        let endpoint = self.pm_endpoints.of_address(local.address);
+        let (own, backup) = endpoint
+            .map_or((AddressId(0), local.backup), |endpoint| (endpoint.id, endpoint.flags.backup));
+        let entry = self.connections.get(&id);
+        (entry.map_or(own, |e| e.connection.paths.local_id(local.address, own)), backup)
     }
 
     pub(super) fn next_id(&mut self) -> ConnectionId {
@@ -238,5 +283,6 @@ impl Endpoint {
 }
 
 pub(super) const fn egress(local: &LocalAddress) -> Egress {
-    Egress { interface: local.interface, checksum_offload: local.checksum_offload }
+    let (interface, checksum_offload) = (local.interface, local.checksum_offload);
+    Egress { interface, checksum_offload, route: None }
 }

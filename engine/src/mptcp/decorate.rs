@@ -4,7 +4,7 @@
 //! on a pure ACK; MP_TCPRST, with MP_FASTCLOSE or MP_FAIL where there is cause, on a RST.
 
 use super::handshake;
-use super::subflow::{Phase, Subflow};
+use super::subflow::{Phase, ROOM_BESIDE_TIMESTAMPS, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
@@ -102,7 +102,15 @@ pub(crate) fn decorate(
     meta: &MetaView,
     config: &ConnectionConfig,
 ) -> OptionBuffer {
-    let mut options = tcp_options(&plan.options);
+    let mut tcp = plan.options;
+    if needs_all_room(subflow, plan, meta) {
+        tcp.timestamps = None;
+    }
+    let mut options = tcp_options(&tcp);
+    if let Some(cookie) = &plan.options.fast_open {
+        // Beside MP_CAPABLE there is room for 14 octets of cookie on a SYN, for 6 on a SYN/ACK [TFO-1].
+        options.push_fast_open(cookie);
+    }
     let sack_first = config.behaviour.sack_first;
     if sack_first {
         options.push_sack(&plan.options.sack);
@@ -114,6 +122,12 @@ pub(crate) fn decorate(
         options.push_sack(&plan.options.sack);
     }
     options
+}
+
+/// The ACK carries an ADD_ADDR for IPv6 with a port: 30 octets, which do not fit beside timestamps (K28).
+fn needs_all_room(subflow: &Subflow, plan: &SegmentPlan, meta: &MetaView) -> bool {
+    let signal = subflow.next_signal(meta).filter(|_| plan.kind.is_pure_ack());
+    signal.is_some_and(|signal| signal.wire_len() > ROOM_BESIDE_TIMESTAMPS)
 }
 
 fn push_mptcp(
@@ -226,7 +240,7 @@ fn acknowledgement(
         return;
     }
     if plan.kind.is_pure_ack()
-        && let Some(signal) = subflow.signals.front()
+        && let Some(signal) = subflow.next_signal(meta)
     {
         options.push_mptcp(signal);
         if matches!(signal, MptcpOption::AddAddr(_)) {
@@ -235,7 +249,7 @@ fn acknowledgement(
     }
     let fin = meta.data_fin.filter(|_| subflow.phase == Phase::Active);
     let dss = Dss {
-        data_ack: Some(meta.wire_ack()),
+        data_ack: meta.peer_key.map(|_| meta.wire_ack()),
         mapping: fin.map(|seq| fin_mapping(seq, meta)),
         data_fin: fin.is_some(),
     };
@@ -266,7 +280,8 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
     }
     // Every segment repeats its mapping: stronger than [FB-3] asks, and robust against split and loss [OPT-17].
     options.push_dss(&Dss {
-        data_ack: Some(meta.wire_ack()),
+        // None before the third packet brought the peer's key (RFC 8684 B.3).
+        data_ack: meta.peer_key.map(|_| meta.wire_ack()),
         mapping: Some(DssMapping {
             data_seq: meta.width(meta.data_base + mapping.data),
             subflow_seq: SubflowSeq::from_offset(mapping.start),

@@ -9,7 +9,7 @@ pub(crate) mod decorate;
 pub(crate) mod handshake;
 pub(crate) mod lesson;
 mod mapping;
-mod path_manager;
+pub(crate) mod path_manager;
 mod recv_queue;
 pub mod scheduler;
 mod send_queue;

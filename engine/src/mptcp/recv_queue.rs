@@ -121,6 +121,12 @@ impl RecvQueue {
         Received::InOrder
     }
 
+    /// Data that comes before offset 0 (RFC 8684 B.2 [TFO-2]): readable first, and in no sequence space.
+    pub(crate) fn push_before(&mut self, data: Bytes) {
+        self.ready_len += data.len();
+        self.ready.push_front(data);
+    }
+
     fn append(&mut self, piece: Bytes) {
         self.nxt += piece.len() as u64;
         self.ready_len += piece.len();

@@ -127,6 +127,32 @@ impl SendQueue {
         Some((at, piece))
     }
 
+    /// The next new octets, at most `max`, as far as they stand in one piece; nothing changes.
+    pub(crate) fn peek_new(&self, max: usize) -> Bytes {
+        let front = self.unsent.front();
+        front.map_or_else(Bytes::new, |block| {
+            Bytes::copy_from_slice(block.get(..max.min(block.len())).unwrap_or(&[]))
+        })
+    }
+
+    /// The first `len` new octets went another way and get no offset; how many there were.
+    pub(crate) fn drop_new(&mut self, len: usize) -> usize {
+        let mut left = len;
+        while left > 0
+            && let Some(block) = self.unsent.front_mut()
+        {
+            let piece = left.min(block.len());
+            let _ = block.split_to(piece);
+            left -= piece;
+            self.unsent_len -= piece;
+            if !block.is_empty() || self.unsent.len() == 1 {
+                break;
+            }
+            self.unsent.pop_front();
+        }
+        len - left
+    }
+
     /// Handles a Data ACK up to `ack` with a window whose right edge is `edge`, both offsets; returns how many
     /// octets it acknowledged. An ACK of something never sent changes nothing (K32); a subflow's own ACK says nothing
     /// about data and does not come here [DACK-8].

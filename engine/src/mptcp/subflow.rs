@@ -1,11 +1,15 @@
-//! One subflow: a TCP socket and what MPTCP knows about it.
+//! One subflow: a TCP socket and what MPTCP knows about it. `signals` are the options it has to say, `doubt` is the
+//! probing of a path whose address was withdrawn.
+
+mod doubt;
+mod signals;
 
 use super::decorate::{MetaView, decorate};
 use super::mapping::MappingQueue;
 use super::scheduler::SubflowSnapshot;
 use super::send_queue::SendQueue;
 use super::sent_mappings::{SentMapping, SentMappings};
-use crate::addr::{AddressId, FourTuple, InterfaceId, SubflowId};
+use crate::addr::{AddressId, FourTuple, InterfaceId, SourceRoute, SubflowId};
 use crate::config::ConnectionConfig;
 use crate::counters::Counters;
 use crate::crypto::Nonce;
@@ -18,13 +22,14 @@ use crate::time::{Duration, Instant};
 use crate::window::WindowScale;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::MptcpOption;
+use crate::wire::source_route;
 use crate::wire::tcp::{ChecksumMode, TcpHeader, emit};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use doubt::Doubt;
+pub(crate) use signals::ROOM_BESIDE_TIMESTAMPS;
 
-/// Most signals (ADD_ADDR echoes and the like) that wait for a segment.
-const MAX_SIGNALS: usize = 8;
 /// Longest wait for the answer to the third ACK of a join before it is repeated [JOIN-9].
 const JOIN_ACK_INTERVAL: Duration = Duration::from_secs(1);
 /// Least silence before a subflow with data in flight is suspected; covers a peer's delayed ACK.
@@ -56,6 +61,8 @@ pub(crate) struct Join {
 pub(crate) struct Egress {
     pub(crate) interface: InterfaceId,
     pub(crate) checksum_offload: bool,
+    /// Gateways named in every packet (IPv4 loose source route).
+    pub(crate) route: Option<SourceRoute>,
 }
 
 /// What a subflow sent, beyond its headers.
@@ -102,6 +109,13 @@ pub(crate) struct Subflow {
     pub(crate) aborted: bool,
     /// The keys went out on an ACK since the DATA_FIN last did; see [`Self::on_ack_sent`].
     pub(crate) keys_sent: bool,
+    doubt: Option<Doubt>,
+    /// ACKs with a signal and nothing else since the peer was last heard of [OPT-3] [OPT-5].
+    signals_in_row: u8,
+    /// When signals that were held back go on.
+    signals_at: Option<Instant>,
+    /// A DSS went out.
+    pub(crate) introduced: bool,
     join_ack_at: Option<Instant>,
     /// How often the third ACK of the join was repeated.
     join_acks: u32,
@@ -141,6 +155,10 @@ impl Subflow {
             address_removed: false,
             aborted: false,
             keys_sent: false,
+            doubt: None,
+            signals_in_row: 0,
+            signals_at: None,
+            introduced: false,
             join_ack_at: None,
             join_acks: 0,
             outstanding_since: None,
@@ -149,7 +167,7 @@ impl Subflow {
 
     /// New data may be given to it.
     pub(crate) fn is_usable(&self) -> bool {
-        self.phase == Phase::Active && !self.stale && self.tcp.can_send()
+        self.phase == Phase::Active && !self.stale && self.doubt.is_none() && self.tcp.can_send()
     }
 
     /// A join of the peer whose third ACK has not come.
@@ -189,16 +207,6 @@ impl Subflow {
             let len = u32::try_from(len).unwrap_or(u32::MAX);
             self.sent.push(SentMapping::new(start, len, data, checksum));
         }
-    }
-
-    /// Queues an option for the next pure ACK and asks for one.
-    pub(crate) fn signal(&mut self, option: MptcpOption) -> bool {
-        if self.signals.len() >= MAX_SIGNALS {
-            return false;
-        }
-        self.signals.push_back(option);
-        self.tcp.request_ack();
-        true
     }
 
     /// Ends the subflow with a RST that gives this reason.
@@ -259,6 +267,9 @@ impl Subflow {
             ChecksumMode::Full
         };
         emit(headers, &self.tuple, &header, &options, &plan.payload, mode);
+        if let Some(route) = &self.egress.route {
+            source_route::insert(headers, route);
+        }
         self.tcp.commit(now, &plan);
         self.count(&plan, meta, config, counters);
         self.on_sent(now, &plan, meta, counters);
@@ -306,8 +317,11 @@ impl Subflow {
             let interval = self.tcp.srtt().map_or(JOIN_ACK_INTERVAL, |srtt| srtt * 2);
             let interval = interval.clamp(Duration::from_millis(100), JOIN_ACK_INTERVAL);
             self.join_ack_at = Some(now + interval);
+        } else if !plan.payload.is_empty() {
+            // A segment with data is no duplicate ACK.
+            self.signals_in_row = 0;
         } else if plan.kind.is_pure_ack() {
-            self.on_ack_sent(meta, counters);
+            self.on_ack_sent(now, meta, counters);
         }
         if self.outstanding_since.is_none() && self.tcp.una() < self.tcp.nxt() {
             self.outstanding_since = Some(now);
@@ -318,7 +332,7 @@ impl Subflow {
     ///
     /// Before the server has confirmed, a DATA_FIN never goes without the keys before it: were the third ACK lost,
     /// the server would take the connection for plain TCP (K5).
-    fn on_ack_sent(&mut self, meta: &MetaView, counters: &mut Counters) {
+    fn on_ack_sent(&mut self, now: Instant, meta: &MetaView, counters: &mut Counters) {
         if self.join.is_none() && meta.client && !meta.confirmed {
             self.keys_sent = !(self.keys_sent && meta.data_fin.is_some());
             if self.keys_sent && meta.data_fin.is_some() {
@@ -326,11 +340,7 @@ impl Subflow {
             }
             return;
         }
-        let Some(sent) = self.signals.pop_front() else { return };
-        counters.echo_add_tx += u64::from(matches!(sent, MptcpOption::AddAddr(a) if a.echo));
-        if !self.signals.is_empty() {
-            self.tcp.request_ack();
-        }
+        self.on_signal_sent(now, meta, counters);
     }
 
     /// The socket's view of progress changed.
@@ -387,8 +397,8 @@ impl Subflow {
 
     /// Earliest of all its deadlines.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let own = Instant::earliest(self.suspect_at(), self.join_ack_at());
-        Instant::earliest(self.tcp.poll_timeout(), own)
+        let own = [self.suspect_at(), self.join_ack_at(), self.doubt_at(), self.signals_at];
+        own.into_iter().fold(self.tcp.poll_timeout(), Instant::earliest)
     }
 
     /// How it ended, for the application.

@@ -19,7 +19,7 @@ impl Socket {
         let answer = self.state == State::SynReceived
             && seg.flags.syn
             && seg.ack.is_some()
-            && seg.seq == self.recv.irs;
+            && seg.seq == self.handshake.peer_syn;
         if !answer {
             return self.on_checked(now, seg, coupled);
         }
@@ -56,9 +56,10 @@ impl Socket {
         }
         let Some(ack) = seg.ack else { return disposition };
         if self.state == State::SynReceived {
-            if !self.on_syn_received_ack(now, seg, ack) {
+            let Some(syn_data_acked) = self.on_syn_received_ack(now, seg, ack) else {
                 return disposition;
-            }
+            };
+            disposition.syn_data_acked = syn_data_acked;
             disposition.established = true;
         }
         let offset = self.send.ack_offset(ack);

@@ -1,6 +1,7 @@
 //! The three-way handshake: options agreed on, SYN-SENT and SYN-RECEIVED (RFC 9293 3.5, 3.10.7.3).
 
 use super::ack_policy::Urgency;
+use super::fast_open::FastOpen;
 use super::plan::Disposition;
 use super::recv::Recv;
 use super::segment::{Segment, SegmentOptions};
@@ -27,6 +28,9 @@ pub(super) struct Handshake {
     first_sent: Instant,
     /// Nobody knows when the answer went out.
     untimed: bool,
+    /// Sequence number of the peer's SYN.
+    pub(super) peer_syn: SeqNum,
+    pub(super) fast_open: FastOpen,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -71,6 +75,7 @@ impl Socket {
         let options = &syn.options;
         self.recv = Recv::new(self.params.receive_window);
         self.recv.irs = syn.seq;
+        self.handshake.peer_syn = syn.seq;
         self.timestamps.enabled = self.params.config.timestamps && options.timestamps.is_some();
         self.timestamps.on_segment(now, syn);
         self.sack = self.params.config.sack && options.sack_permitted;
@@ -87,16 +92,15 @@ impl Socket {
 
     /// SYN-SENT (RFC 9293 3.10.7.3).
     pub(super) fn on_segment_syn_sent(&mut self, now: Instant, seg: &Segment) -> Disposition {
-        let sent = self.handshake.transmissions > 0;
-        let acks_syn = seg.ack.map(|ack| sent && ack == self.send.iss + 1);
-        if acks_syn == Some(false) {
+        let acked = seg.ack.map(|ack| self.syn_data_acked(ack));
+        if acked == Some(None) {
             if !seg.flags.rst {
                 self.reset_reply = seg.ack;
             }
             return Disposition::default();
         }
         if seg.flags.rst {
-            if acks_syn.is_none() {
+            if acked.is_none() {
                 return Disposition::default();
             }
             self.finish(SocketEnd::Refused);
@@ -105,12 +109,15 @@ impl Socket {
         if !seg.flags.syn {
             return Disposition::default();
         }
+        let syn_data_acked = acked.flatten().unwrap_or(0);
+        self.on_syn_data_acked(syn_data_acked);
         self.on_peer_syn(now, seg);
-        let mut disposition = Disposition { acceptable: true, ..Disposition::default() };
+        let mut disposition =
+            Disposition { acceptable: true, syn_data_acked, ..Disposition::default() };
         // What was promised in the SYN; unscaled there.
         let promised = self.params.receive_window.min(u32::from(u16::MAX));
         self.recv.on_advertised(promised, u32::from(self.params.mss), promised as u16, true);
-        if acks_syn.is_none() {
+        if acked.is_none() {
             // Simultaneous open (RFC 9293 3.5 figure 7).
             self.state = State::SynReceived;
             self.handshake.pending = true;
@@ -123,9 +130,17 @@ impl Socket {
         disposition
     }
 
+    /// The segment is the SYN this socket was made of, again.
+    pub(crate) fn is_syn_again(&self, seg: &Segment) -> bool {
+        self.state == State::SynReceived
+            && seg.flags.syn
+            && seg.ack.is_none()
+            && seg.seq == self.recv.irs
+    }
+
     /// A SYN for a socket in SYN-RECEIVED. `true`: it was dealt with.
     pub(super) fn on_syn_received_syn(&mut self, seg: &Segment) -> bool {
-        if seg.seq != self.recv.irs || seg.flags.rst {
+        if seg.seq != self.handshake.peer_syn || seg.flags.rst {
             return false;
         }
         if seg.ack.is_none() {
@@ -136,14 +151,21 @@ impl Socket {
         false
     }
 
-    /// The ACK field in SYN-RECEIVED: anything but an acknowledgement of the SYN is answered with a RST.
-    pub(super) fn on_syn_received_ack(&mut self, now: Instant, seg: &Segment, ack: SeqNum) -> bool {
-        if self.handshake.transmissions == 0 || ack != self.send.iss + 1 {
+    /// The ACK field in SYN-RECEIVED: anything but an acknowledgement of the SYN is answered with a RST. Octets of the
+    /// SYN's own data it acknowledges.
+    pub(super) fn on_syn_received_ack(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        ack: SeqNum,
+    ) -> Option<u32> {
+        let Some(syn_data_acked) = self.third_packet_acks(ack) else {
             self.reset_reply = Some(ack);
-            return false;
-        }
+            return None;
+        };
+        self.on_syn_data_acked(syn_data_acked);
         self.on_handshake_acked(now, seg);
-        true
+        Some(syn_data_acked)
     }
 
     /// The peer acknowledged the SYN: ESTABLISHED, or FIN-WAIT-1 when this end closed meanwhile.
@@ -156,6 +178,7 @@ impl Socket {
             .rtt(now)
             .or_else(|| Some(now.saturating_since(self.timestamps.echoed_at(now, seg)?)));
         self.send.on_established(now, rtt, self.handshake.transmissions);
+        self.send.rearm(now);
     }
 
     /// The SYN/ACK of this passive open went out earlier, by hands that kept nothing of it.

@@ -28,7 +28,7 @@ impl Socket {
     /// ESTABLISHED or CLOSE-WAIT, and not closed by this end: new data may be written and sent.
     #[must_use]
     pub fn can_send(&self) -> bool {
-        self.state.can_send() && !self.reset_pending
+        (self.state.can_send() || self.may_send_early()) && !self.reset_pending
     }
 
     /// How the socket ended.
@@ -41,7 +41,7 @@ impl Socket {
     /// scheduler may write.
     #[must_use]
     pub fn available(&self) -> u64 {
-        if self.state.can_send() { self.send.available() } else { 0 }
+        if self.state.can_send() || self.may_send_early() { self.send.available() } else { 0 }
     }
 
     /// Bytes written but not sent.

@@ -2,7 +2,7 @@
 //!
 //! In: [`Socket::on_segment`] takes a checked [`Segment`] and answers with a [`Disposition`]. Out:
 //! [`Socket::plan`] says what would be sent next, the layer above adds its options, and [`Socket::commit`] says
-//! that it went out. Everything inside works in 64-bit stream offsets (0 is the first octet after the SYN);
+//! that it went out. Everything inside works in 64-bit stream offsets (0 is the first octet after the SYN and its data);
 //! sequence numbers exist at the edges only.
 
 mod acceptance;
@@ -12,6 +12,7 @@ mod arrival;
 mod chunks;
 mod close;
 pub mod congestion;
+mod fast_open;
 mod handshake;
 mod info;
 mod output;
@@ -33,6 +34,7 @@ mod timestamps;
 pub(crate) mod tlp;
 pub(crate) mod undo;
 
+pub use fast_open::FastOpenCookie;
 pub use plan::{Disposition, PlanKind, SegmentPlan, SendLimits};
 pub use segment::{Flags, SackBlocks, Segment, SegmentOptions, Timestamps};
 pub use socket::{OpenParams, Socket};

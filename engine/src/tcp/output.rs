@@ -28,7 +28,10 @@ impl Socket {
         self.send.reserved = limits.reserved_options;
         self.plan_reset_reply().or_else(|| match self.state {
             State::SynSent => self.plan_syn(now),
-            State::SynReceived => self.plan_syn(now).or_else(|| self.plan_pure_ack(now)),
+            State::SynReceived => self
+                .plan_syn(now)
+                .or_else(|| self.plan_pure_ack(now))
+                .or_else(|| self.plan_early_data(now, limits)),
             _ => self.plan_synchronized(now, limits),
         })
     }
@@ -52,6 +55,13 @@ impl Socket {
         let update = self.state.can_receive()
             && self.recv.wants_window_update(limits.window, u32::from(self.params.mss));
         (update || self.ack.urgency(now) > Urgency::None).then(|| self.plan_ack(now))
+    }
+
+    /// Data before the third packet; what gets lost of it waits for that, and so does the FIN.
+    fn plan_early_data(&mut self, now: Instant, limits: &SendLimits) -> Option<SegmentPlan> {
+        let piece = if self.may_send_early() { self.send.next(limits, false) } else { None };
+        let piece = piece.filter(|p| !p.payload.is_empty() && !p.retransmission)?;
+        Some(self.plan_piece(now, Piece { fin: false, ..piece }))
     }
 
     /// An acknowledgement that must not ride on data: a duplicate ACK counts only alone, and SACK blocks would take
@@ -113,6 +123,7 @@ impl Socket {
         plan.window = self.syn_window();
         plan.options = self.handshake_options(now, answer);
         plan.transmissions = self.handshake.transmissions;
+        self.plan_fast_open(&mut plan, answer);
         Some(plan)
     }
 
@@ -165,7 +176,12 @@ impl Socket {
     pub fn commit(&mut self, now: Instant, plan: &SegmentPlan) {
         let max_rto = self.params.config.max_rto;
         match plan.kind {
-            PlanKind::Syn | PlanKind::SynAck => self.handshake.on_sent(now, max_rto),
+            PlanKind::Syn | PlanKind::SynAck => {
+                self.handshake.on_sent(now, max_rto);
+                if plan.kind == PlanKind::Syn {
+                    self.on_syn_data_sent(plan);
+                }
+            }
             PlanKind::Data | PlanKind::Fin | PlanKind::Retransmission => {
                 let len = plan.payload.len() as u64;
                 self.send.on_sent(now, plan.offset, len, plan.flags.fin);

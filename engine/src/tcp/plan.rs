@@ -94,6 +94,8 @@ pub struct Disposition {
     pub established: bool,
     /// Payload bytes it acknowledged for the first time.
     pub newly_acked: u64,
+    /// Octets of this end's SYN it acknowledges: they belong to no stream offset (RFC 7413).
+    pub syn_data_acked: u32,
     /// The peer's FIN is now in order.
     pub peer_fin: bool,
     /// The socket is CLOSED now and was not before.

@@ -69,6 +69,13 @@ impl Socket {
         }
     }
 
+    /// Sends one keepalive now, whatever the configuration: the layer above wants to know whether the peer is there.
+    pub fn request_keepalive(&mut self) {
+        if matches!(self.state, State::Established | State::CloseWait) {
+            self.probe.keepalive_due = true;
+        }
+    }
+
     fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.params.config.keepalive?;
         let runs = matches!(self.state, State::Established | State::CloseWait | State::FinWait2)

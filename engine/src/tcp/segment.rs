@@ -2,6 +2,7 @@
 //!
 //! MPTCP options are split off before and never seen here.
 
+use super::fast_open::FastOpenCookie;
 use crate::seq::SeqNum;
 use bytes::Bytes;
 
@@ -86,6 +87,8 @@ pub struct SegmentOptions {
     pub sack: SackBlocks,
     /// Timestamps.
     pub timestamps: Option<Timestamps>,
+    /// Fast Open cookie or the request for one; on SYN only (RFC 7413 4.1.1).
+    pub fast_open: Option<FastOpenCookie>,
 }
 
 /// A received segment whose checksum and form were checked.

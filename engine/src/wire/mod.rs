@@ -14,6 +14,7 @@ mod option_buffer;
 mod pretty;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod source_route;
 pub mod tcp;
 pub mod tcp_option;
 mod tcp_options;

@@ -5,6 +5,7 @@ use super::bytes::{Reader, Writer};
 use super::error::Error;
 use super::mptcp::{self, MptcpOption};
 use crate::seq::SeqNum;
+pub use crate::tcp::FastOpenCookie;
 use crate::tcp::{SackBlocks, Timestamps};
 use core::fmt;
 
@@ -60,47 +61,6 @@ pub enum TcpOption<'a> {
     },
 }
 
-/// A Fast Open cookie: empty (a request) or 4 to 16 octets, an even number (RFC 7413 4.1.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FastOpenCookie {
-    len: u8,
-    bytes: [u8; 16],
-}
-
-impl FastOpenCookie {
-    /// The request for a cookie.
-    pub const REQUEST: Self = Self { len: 0, bytes: [0; 16] };
-
-    /// A cookie of these bytes; `None` if it cannot have that length.
-    #[must_use]
-    pub fn new(cookie: &[u8]) -> Option<Self> {
-        if !is_cookie_length(cookie.len()) {
-            return None;
-        }
-        let mut bytes = [0; 16];
-        for (slot, byte) in bytes.iter_mut().zip(cookie) {
-            *slot = *byte;
-        }
-        Some(Self { len: cookie.len() as u8, bytes })
-    }
-
-    /// The cookie's bytes.
-    #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
-    }
-
-    /// Asks for a cookie instead of bearing one.
-    #[must_use]
-    pub const fn is_request(&self) -> bool {
-        self.len == 0
-    }
-}
-
-const fn is_cookie_length(len: usize) -> bool {
-    matches!(len, 0 | 4 | 6 | 8 | 10 | 12 | 14 | 16)
-}
-
 impl<'a> TcpOption<'a> {
     /// Gives meaning to a kind and the bytes after kind and length.
     fn decode(kind: u8, body: &'a [u8]) -> Self {
@@ -118,7 +78,9 @@ impl<'a> TcpOption<'a> {
                 Some(timestamps) => Self::Timestamps(timestamps),
                 None => Self::Unknown { kind, data: body },
             },
-            (kind::FAST_OPEN, cookie) if is_cookie_length(cookie.len()) => Self::FastOpen(cookie),
+            (kind::FAST_OPEN, cookie) if FastOpenCookie::is_length(cookie.len()) => {
+                Self::FastOpen(cookie)
+            }
             (kind::MPTCP, _) => Self::Mptcp(MptcpOption::parse(body)),
             _ => Self::Unknown { kind, data: body },
         }

@@ -75,14 +75,14 @@ impl Stack {
         self.handle.with(|inner, _| inner.endpoint.listeners().collect())
     }
 
-    /// The name of the path an address is behind; empty if it is behind none.
+    /// The path an address is behind: its name, and the interface of the machine it leaves by.
     #[must_use]
-    pub fn path_name(&self, address: IpAddr) -> String {
+    pub fn path_of(&self, address: IpAddr) -> Option<(String, String)> {
         self.handle.with(|inner, _| {
-            let owner = |path: &&std::sync::Arc<super::Path>| {
-                path.addresses.iter().any(|(own, _)| *own == address)
-            };
-            inner.paths.iter().find(owner).map(|path| path.name.clone()).unwrap_or_default()
+            let mut owners = inner.paths.iter();
+            let owner =
+                owners.find(|path| path.addresses.iter().any(|(own, _)| *own == address))?;
+            Some((owner.name.clone(), owner.outlet.clone()))
         })
     }
 
@@ -96,12 +96,15 @@ impl Stack {
             let id = inner.endpoint.connection_by_token(token)?;
             Some(match order {
                 SubflowOrder::Open { local, remote } => {
-                    inner.endpoint.add_subflow(now, id, local, remote).map(Some)
+                    inner.endpoint.open_subflow(now, id, local, remote).map(Some)
                 }
                 SubflowOrder::Close(subflow) => {
-                    inner.endpoint.remove_subflow(now, id, SubflowId(subflow)).map(|()| None)
+                    inner.endpoint.close_subflow(now, id, SubflowId(subflow)).map(|()| None)
                 }
-                SubflowOrder::Backup(..) => Err(SubflowError::NotJoinable),
+                SubflowOrder::Backup(subflow, backup) => {
+                    let subflow = SubflowId(subflow);
+                    inner.endpoint.set_backup(now, id, subflow, backup).map(|()| None)
+                }
             })
         })
     }

@@ -118,7 +118,7 @@ impl MptcpStream {
     pub fn add_subflow(&self, local: IpAddr, remote: SocketAddr) -> io::Result<SubflowId> {
         self.io.handle.with(|inner, now| {
             let id = self.io.id;
-            Ok(inner.endpoint.add_subflow(now, id, local, remote).map_err(Error::from)?)
+            Ok(inner.endpoint.open_subflow(now, id, local, remote).map_err(Error::from)?)
         })
     }
 
@@ -128,7 +128,7 @@ impl MptcpStream {
     /// [`Error::Subflow`] as source says why not.
     pub fn remove_subflow(&self, subflow: SubflowId) -> io::Result<()> {
         self.io.handle.with(|inner, now| {
-            Ok(inner.endpoint.remove_subflow(now, self.io.id, subflow).map_err(Error::from)?)
+            Ok(inner.endpoint.close_subflow(now, self.io.id, subflow).map_err(Error::from)?)
         })
     }
 

@@ -50,7 +50,10 @@ impl Connection {
                 self.write_blocked = true;
                 Err(WriteError::WouldBlock)
             }
-            taken => Ok(taken),
+            taken => {
+                self.offer_syn_data();
+                Ok(taken)
+            }
         }
     }
 
@@ -65,7 +68,7 @@ impl Connection {
         if self.finished {
             return;
         }
-        if !self.established || self.recv.is_readable() {
+        if !self.is_open() || self.recv.is_readable() {
             // Nobody will read what is there, or there is no connection yet.
             return self.abort();
         }
@@ -86,6 +89,7 @@ impl Connection {
         let mut subflows = self.ended.clone();
         subflows.extend(self.subflows.iter().map(Subflow::info));
         subflows.sort_by_key(|s| s.id);
+        let (add_addr_signal, add_addr_accepted) = self.paths.announced();
         ConnectionInfo {
             mptcp: self.is_mptcp(),
             fallback,
@@ -93,13 +97,15 @@ impl Connection {
             client: self.client,
             token: (self.own.token.0, self.peer.map_or(0, |p| p.facts.token.0)),
             csum_enabled: self.is_mptcp() && self.checksum,
+            add_addr_signal,
+            add_addr_accepted,
             state: if self.finished { "CLOSED" } else { self.close.state().as_str() },
             write_seq: (self.send_base() + self.send.end()).0,
             snd_una: (self.send_base() + self.send.una()).0,
             rcv_nxt: (self.recv_base() + self.recv.ack_offset()).0,
             bytes_sent: self.bytes_sent,
-            bytes_received: self.recv.received(),
-            bytes_acked: self.send.una(),
+            bytes_received: self.recv.received() + self.fast_open.received,
+            bytes_acked: self.send.una() + self.fast_open.sent,
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
             subflows_max: self.config.max_extra_subflows,

@@ -29,12 +29,21 @@ impl Connection {
         // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
         let disposition = subflow.tcp.on_segment(now, segment);
         subflow.on_progress(now, disposition.newly_acked);
+        subflow.on_heard(&disposition);
+        let syn_again = subflow.tcp.is_syn_again(segment);
         let recovered = subflow.stale && disposition.newly_acked > 0;
+        let answered = before == State::SynSent && disposition.acceptable && !disposition.reset;
+        if subflow.join.is_none() && (answered || disposition.syn_data_acked > 0) {
+            self.on_syn_acked(disposition.syn_data_acked, segment, options, counters);
+        }
         if before == State::SynSent && disposition.reset {
             self.on_refused(now);
         }
         if recovered {
             self.on_recovered(index, counters);
+        }
+        if syn_again {
+            self.on_syn_again(options);
         }
         self.on_handshake(now, index, before, &disposition, segment, options, counters);
         // A join whose proof failed was reset just now: nothing of its segment counts [SEC-5].
@@ -82,6 +91,17 @@ impl Connection {
             (State::SynSent, true) => self.on_join_syn_ack(index, options, counters),
             (_, false) => self.on_third_packet(now, segment, options, counters),
             (_, true) => self.on_join_ack(index, options, counters),
+        }
+    }
+
+    /// The client's SYN once more. When it comes without MP_CAPABLE (perhaps no SYN/ACK with it gets through, M09),
+    /// so does the answer from now on [INI-34] [INI-37].
+    fn on_syn_again(&mut self, options: &TcpOptions) {
+        if self.mode == Mode::Offered
+            && self.offer.is_some()
+            && let Err(reason) = handshake::on_syn(&options.signals)
+        {
+            self.set_plain(reason);
         }
     }
 
@@ -222,6 +242,7 @@ impl Connection {
     /// A join is complete: the subflow may carry data.
     pub(super) fn on_joined(&mut self, index: usize) {
         self.joined = true;
+        self.paths.on_joined();
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.phase = Phase::Active;
         self.timers.give_up = if self.released { self.timers.give_up } else { None };

@@ -36,6 +36,10 @@ impl Connection {
             let was_established = subflow.phase != Phase::Handshake || subflow.join.is_none();
             let (id, tuple, cause) = (subflow.id, subflow.tuple, subflow.ending());
             subflow.hand_over(&mut self.send);
+            for id in subflow.unsaid_withdrawals() {
+                self.paths.withdraw(id);
+            }
+            self.paths.touch();
             if was_established || cause != SubflowEnd::Finished {
                 self.emit(Event::SubflowClosed { subflow: id, tuple, cause });
             }

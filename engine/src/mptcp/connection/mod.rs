@@ -1,9 +1,11 @@
 //! The coordinator: it owns the parts, moves values among them and decides nothing itself.
 //!
-//! `input` takes segments in, `options` acts on their MPTCP options, `output` fills subflows and drains them,
+//! `input` takes segments in, `options` and `addresses` act on their MPTCP options, `output` fills subflows and drains them,
 //! `timeout` lets time pass, `api` is the application's side.
 
+mod addresses;
 mod api;
+mod fast_open;
 mod input;
 mod lifecycle;
 mod options;
@@ -21,7 +23,7 @@ use super::scheduler::{self, Scheduler, SubflowSnapshot};
 use super::send_queue::SendQueue;
 use super::subflow::{Phase, Subflow};
 use crate::addr::{ConnectionId, FourTuple, SubflowId};
-use crate::config::ConnectionConfig;
+use crate::config::{ConnectionConfig, Limits};
 use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
 use crate::error::{ConnectionError, FallbackReason};
@@ -32,6 +34,7 @@ use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use fast_open::FastOpenState;
 
 /// Most events kept for an application that does not fetch them; the oldest are dropped.
 const MAX_EVENTS: usize = 128;
@@ -61,6 +64,8 @@ pub(crate) struct PeerKeys {
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) config: ConnectionConfig,
+    /// The endpoint's limits.
+    pub(crate) limits: Limits,
     /// This end opened it.
     pub(crate) client: bool,
     pub(crate) mode: Mode,
@@ -105,6 +110,7 @@ pub(crate) struct Connection {
     last_end: Option<SocketEnd>,
     bytes_sent: u64,
     bytes_retrans: u64,
+    fast_open: FastOpenState,
     /// What the endpoint should remember about the destination.
     pub(crate) lessons: Vec<Lesson>,
     /// Four-tuples the endpoint should forget.
@@ -144,6 +150,7 @@ impl Connection {
         let mode = if config.mptcp { Mode::Offered } else { Mode::Tcp(FallbackReason::Requested) };
         let mut connection = Self {
             id,
+            limits: Limits::default(),
             client,
             mode,
             own_key,
@@ -163,7 +170,7 @@ impl Connection {
             send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
-            paths: PathManager::new(first),
+            paths: PathManager::new(first, client),
             scheduler: scheduler::new(config.scheduler),
             snapshots: Vec::new(),
             timers: Timers::default(),
@@ -176,6 +183,7 @@ impl Connection {
             last_end: None,
             bytes_sent: 0,
             bytes_retrans: 0,
+            fast_open: FastOpenState::default(),
             lessons: Vec::new(),
             removed: Vec::new(),
             config,
@@ -279,9 +287,11 @@ impl Connection {
         }
         self.confirmed = true;
         let srtt = self.subflows.first().and_then(|s| s.tcp.srtt());
-        if self.client {
-            self.paths.start(now, srtt);
+        if let Some(first) = self.subflows.first_mut().filter(|_| self.recv.received() > 0) {
+            // Data that came before had to be acknowledged with the keys; now there is a Data ACK for it.
+            first.tcp.request_ack();
         }
+        self.paths.start(now, srtt);
         self.emit(Event::FullyEstablished);
     }
 

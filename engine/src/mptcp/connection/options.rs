@@ -1,11 +1,8 @@
 //! What the MPTCP options of an accepted segment do.
 
 use super::Connection;
-use crate::addr::AddressId;
 use crate::counters::Counters;
-use crate::crypto::{add_addr_hmac, verify};
 use crate::error::{ConnectionError, FallbackReason, ResetReason};
-use crate::event::Event;
 use crate::mptcp::mapping::{Mapping, MappingChecksum, MappingVerdict};
 use crate::mptcp::subflow::Phase;
 use crate::seq::{DataSeq, SubflowSeq};
@@ -13,7 +10,7 @@ use crate::tcp::{Disposition, Segment};
 use crate::time::{Duration, Instant};
 use crate::wire::TcpOptions;
 use crate::wire::checksum::{Checksum, dss_checksum_valid};
-use crate::wire::mptcp::{AddAddr, Dss, DssMapping, MpCapable, MptcpOption, WireDataSeq};
+use crate::wire::mptcp::{Dss, DssMapping, MpCapable, MptcpOption, WireDataSeq};
 
 /// Least time between answers to a repeated DATA_FIN.
 const FIN_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
@@ -67,7 +64,9 @@ impl Connection {
         segment: &Segment,
         counters: &mut Counters,
     ) {
-        self.confirm(now);
+        if self.confirms(dss.data_ack.is_some()) {
+            self.confirm(now);
+        }
         if let Some(ack) = dss.data_ack {
             let near = self.send_base() + self.send.una();
             self.on_data_ack(now, index, ack.expand(near), segment.window);
@@ -219,20 +218,8 @@ impl Connection {
                 self.on_capable_data(now, index, *data_len, *checksum, segment, counters);
             }
             MptcpOption::AddAddr(add) => self.on_add_addr(now, index, add, counters),
-            MptcpOption::RemoveAddr(remove) => {
-                for id in remove.ids() {
-                    counters.rm_addr += 1;
-                    self.on_remove_addr(*id, counters);
-                }
-            }
-            MptcpOption::Prio(prio) => {
-                counters.mp_prio_rx += 1;
-                if let Some(subflow) = self.subflows.get_mut(index) {
-                    subflow.backup_remote = prio.backup;
-                    let (subflow, backup) = (subflow.id, prio.backup);
-                    self.emit(Event::SubflowPriority { subflow, backup });
-                }
-            }
+            MptcpOption::RemoveAddr(remove) => self.on_remove_addr(now, remove, counters),
+            MptcpOption::Prio(prio) => self.on_prio(index, *prio, counters),
             MptcpOption::FastClose(close) => {
                 counters.mp_fastclose_rx += 1;
                 // [FC-1]: a wrong key is ignored.
@@ -272,48 +259,6 @@ impl Connection {
             checksum,
         };
         self.on_mapping(now, index, &mapping, false, counters);
-    }
-
-    /// RFC 8684 3.4.1: the HMAC is checked, the address echoed and handed to the path manager.
-    fn on_add_addr(&mut self, now: Instant, index: usize, add: &AddAddr, counters: &mut Counters) {
-        if add.echo {
-            counters.echo_add += 1;
-            return;
-        }
-        counters.add_addr += 1;
-        let (Some(peer), Some(hmac)) = (self.peer, add.hmac) else { return };
-        let expected = add_addr_hmac(peer.key, self.own_key, add.id, add.address, add.port);
-        if !verify(&hmac, &expected) {
-            // [ADDR-10]: silently.
-            counters.add_addr_drop += 1;
-            return;
-        }
-        // Only the holder of both keys can make this HMAC: as good a confirmation as a DSS (K11).
-        self.confirm(now);
-        if let Some(subflow) = self.subflows.get_mut(index) {
-            // [ADDR-11]
-            subflow.signal(MptcpOption::AddAddr(add.echo()));
-        }
-        if self.paths.on_announced(add.id, add.address, add.port) {
-            let port = add.port.unwrap_or(self.paths.remote_port());
-            let address = core::net::SocketAddr::new(add.address, port);
-            self.emit(Event::AddressAnnounced { id: add.id, address });
-        }
-    }
-
-    /// RFC 8684 3.4.2: the subflows to that address end; unknown identifiers are ignored [ADDR-29].
-    fn on_remove_addr(&mut self, id: AddressId, counters: &mut Counters) {
-        let mut known = self.paths.on_removed(id);
-        for subflow in self.subflows.iter_mut().filter(|s| s.remote_id == id && s.is_alive()) {
-            known = true;
-            counters.rm_subflow += 1;
-            subflow.address_removed = true;
-            subflow.close();
-        }
-        if known {
-            self.reinject_closing();
-            self.emit(Event::AddressRemoved { id });
-        }
     }
 
     pub(super) fn reset_subflow(&mut self, index: usize, reason: ResetReason) {

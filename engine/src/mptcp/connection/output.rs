@@ -53,10 +53,14 @@ impl Connection {
             let sent = subflow.poll_transmit(now, window, &meta, &self.config, counters, headers);
             if let Some(Sent { payload, segment_size, window }) = sent {
                 self.cursor = index;
+                let syn = subflow.join.is_none() && !subflow.tcp.is_established_or_later();
                 let interface = subflow.egress.interface;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
                 if let Some(window) = window {
                     self.recv.on_advertised(window);
+                }
+                if syn && self.client {
+                    self.on_syn_sent(counters);
                 }
                 return Some(Transmit { interface, payload, segment_size, subflow: Some(subflow) });
             }
@@ -67,7 +71,8 @@ impl Connection {
     /// Gives some subflow something to send; false when there is nothing to give.
     fn fill(&mut self, now: Instant, counters: &mut Counters) -> bool {
         match self.mode {
-            Mode::Offered => false,
+            // A server that may answer the SYN's data before the third packet.
+            Mode::Offered => self.is_early() && self.fill_new(now),
             Mode::Tcp(_) => self.fill_plain(),
             Mode::Mptcp => {
                 self.fill_reinjection(counters) || self.fill_new(now) || self.fill_data_fin(now)

@@ -3,7 +3,7 @@
 use super::Connection;
 use crate::addr::{AddressId, FourTuple, IpAddr, SubflowId};
 use crate::error::{ConnectionError, ResetReason, SubflowError};
-use crate::mptcp::path_manager::JoinTarget;
+use crate::mptcp::path_manager::{JoinTarget, LocalEndpoint};
 use crate::mptcp::subflow::{Egress, Join, Phase, Subflow};
 use crate::seq::SeqNum;
 use crate::tcp::{Segment, Socket};
@@ -11,20 +11,28 @@ use crate::time::Instant;
 use alloc::vec::Vec;
 
 impl Connection {
-    /// The path manager may have subflows to open.
-    pub(crate) fn wants_joins(&self) -> bool {
-        self.client
-            && self.is_mptcp()
+    /// The path manager may have something to announce or subflows to open.
+    pub(crate) fn wants_paths(&self, now: Instant) -> bool {
+        self.is_mptcp()
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
+            && self.paths.is_due(now)
     }
 
-    /// The next subflow to open.
-    pub(crate) fn next_join(&mut self, locals: &[IpAddr]) -> Option<JoinTarget> {
+    /// The next subflow to open [INI-16].
+    pub(crate) fn next_join(
+        &mut self,
+        now: Instant,
+        locals: &[LocalEndpoint],
+    ) -> Option<JoinTarget> {
         let existing: Vec<FourTuple> =
             self.subflows.iter().filter(|s| s.is_alive()).map(|s| s.tuple).collect();
-        self.paths.next_join(&self.config, locals, &existing)
+        let target = self.paths.next_join(now, &self.config, self.limits, locals, &existing);
+        if target.is_none() {
+            self.paths.rest();
+        }
+        target
     }
 
     /// Joins of the peer that wait for their third ACK.
@@ -44,7 +52,7 @@ impl Connection {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
-            && alive <= self.config.max_extra_subflows
+            && alive <= self.config.max_extra_subflows.min(self.limits.subflows)
     }
 
     /// Flag C was sent and this join is to the very address and port it protects [INI-20]. Linux sends the flag and
@@ -94,16 +102,6 @@ impl Connection {
         }
         self.reinject_closing();
         Ok(())
-    }
-
-    /// A local address is gone: nothing can be sent from it, so its subflows end without a word.
-    pub(crate) fn on_local_removed(&mut self, now: Instant, address: IpAddr) {
-        for subflow in self.subflows.iter_mut().filter(|s| s.tuple.local.ip() == address) {
-            subflow.address_removed = true;
-            subflow.reset(ResetReason::Unspecified);
-        }
-        self.reinject_closing();
-        self.settle(now);
     }
 
     /// A router says that segments of the subflow at `index` are too big.

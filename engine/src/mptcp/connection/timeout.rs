@@ -67,6 +67,13 @@ impl Connection {
         if subflow.join_ack_at().is_some_and(|at| at <= now) {
             subflow.repeat_join_ack(now, self.config.tcp.max_syn_retransmits);
         }
+        if subflow.doubt_at().is_some_and(|at| at <= now) && !subflow.probe_again(now) {
+            // [ADDR-27]: nobody is there any more.
+            counters.rm_subflow += 1;
+            subflow.reset(ResetReason::Unspecified);
+            return;
+        }
+        subflow.on_signal_time(now);
         // Silence, or an RTO: the way there may be broken while the way back is not.
         let timed_out = !subflow.stale && subflow.tcp.backoff_count() > 0;
         if timed_out || subflow.suspect_at().is_some_and(|at| at <= now) {

@@ -1,0 +1,99 @@
+use super::*;
+use std::vec::Vec;
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+fn first() -> FourTuple {
+    FourTuple {
+        local: SocketAddr::new(ip(1), 40_000),
+        remote: SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 7_000),
+    }
+}
+
+fn endpoint(address: IpAddr) -> LocalEndpoint {
+    let IpAddr::V4(v4) = address else { panic!("IPv4 only") };
+    let id = AddressId(v4.octets()[3]);
+    let flags = EndpointFlags { subflow: true, ..EndpointFlags::default() };
+    LocalEndpoint { address, id, port: None, flags, implicit: true, presence: Presence::Here }
+}
+
+/// An announcement; without a port, that of the first subflow. True when it is news.
+fn announce(pm: &mut PathManager, id: u8, address: IpAddr, port: Option<u16>) -> bool {
+    let now = Instant::from_millis(1_000);
+    pm.on_announced(now, AddressId(id), address, port.unwrap_or(7_000)) == Verdict::News
+}
+
+fn joins(pm: &mut PathManager, locals: &[IpAddr]) -> Vec<(IpAddr, SocketAddr)> {
+    let config = ConnectionConfig::default();
+    let locals: Vec<_> = locals.iter().map(|address| endpoint(*address)).collect();
+    let now = Instant::from_millis(1_000);
+    let mut existing = Vec::from([first()]);
+    let mut out = Vec::new();
+    while let Some(t) = pm.next_join(now, &config, Limits::default(), &locals, &existing) {
+        existing.push(FourTuple { local: SocketAddr::new(t.local, 1), remote: t.remote });
+        out.push((t.local, t.remote));
+        assert!(out.len() < 20, "a target was named twice");
+    }
+    out
+}
+
+#[test]
+fn three_addresses_on_both_sides_make_three_subflows() {
+    let mut pm = PathManager::new(first(), true);
+    pm.start(Instant::ZERO, None);
+    assert!(announce(&mut pm, 1, IpAddr::from([192, 0, 2, 2]), None));
+    assert!(announce(&mut pm, 2, IpAddr::from([192, 0, 2, 3]), None));
+    let made = joins(&mut pm, &[ip(1), ip(2), ip(3)]);
+    assert_eq!(made.len(), 2);
+    assert_eq!(made[0], (ip(2), SocketAddr::from(([192, 0, 2, 2], 7_000))));
+    assert_eq!(made[1], (ip(3), SocketAddr::from(([192, 0, 2, 3], 7_000))));
+}
+
+#[test]
+fn unpaired_local_addresses_join_the_first_remote_after_the_grace() {
+    let mut pm = PathManager::new(first(), true);
+    pm.start(Instant::ZERO, None);
+    let locals = [ip(1), ip(2), ip(3)];
+    assert!(joins(&mut pm, &locals).is_empty());
+    pm.on_timeout(Instant::ZERO + MAX_GRACE);
+    assert_eq!(joins(&mut pm, &locals).len(), 2);
+}
+
+#[test]
+fn a_single_local_address_reaches_every_announced_one() {
+    let mut pm = PathManager::new(first(), true);
+    announce(&mut pm, 1, IpAddr::from([192, 0, 2, 2]), Some(443));
+    assert_eq!(joins(&mut pm, &[ip(1)]), [(ip(1), SocketAddr::from(([192, 0, 2, 2], 443)))]);
+}
+
+/// RFC 8684 3.1 [INI-20]: flag C forbids joins to the first address and port, not to others.
+#[test]
+fn flag_c_is_obeyed() {
+    let mut pm = PathManager::new(first(), true);
+    pm.set_deny_join_initial(true);
+    assert!(joins(&mut pm, &[ip(1), ip(2)]).is_empty());
+    announce(&mut pm, 4, IpAddr::from([192, 0, 2, 9]), None);
+    assert_eq!(joins(&mut pm, &[ip(1), ip(2)]).len(), 1);
+}
+
+/// RFC 8684 3.4.1 [ADDR-13] [ADDR-15] [ADDR-16].
+#[test]
+fn announcements_are_tried_once_until_refreshed_with_another_port() {
+    let mut pm = PathManager::new(first(), true);
+    let address = IpAddr::from([192, 0, 2, 2]);
+    assert!(announce(&mut pm, 1, address, Some(1)));
+    assert_eq!(joins(&mut pm, &[ip(1)]).len(), 1);
+    assert!(!announce(&mut pm, 1, address, Some(1)), "a repeat is no news");
+    assert!(!announce(&mut pm, 1, ip(77), None), "an identifier keeps its address");
+    assert!(announce(&mut pm, 1, address, Some(2)));
+    assert_eq!(joins(&mut pm, &[ip(1)]).len(), 1);
+}
+
+#[test]
+fn memory_for_announcements_is_bounded() {
+    let mut pm = PathManager::new(first(), true);
+    let kept = (0..=255u8).filter(|id| announce(&mut pm, *id, ip(*id), None)).count();
+    assert_eq!(kept, 8);
+}
