@@ -216,7 +216,10 @@ pub(crate) fn end_words(end: SubflowEnd) -> String {
     match end {
         SubflowEnd::Finished => "finished".to_owned(),
         SubflowEnd::ResetByPeer(None) => "reset by the peer".to_owned(),
-        SubflowEnd::ResetByPeer(Some(why)) => format!("reset by the peer: {}", reason(why.code())),
+        SubflowEnd::ResetByPeer(Some(why)) => {
+            let passes = if why.transient { ", may be tried again" } else { "" };
+            format!("reset by the peer: {}{passes}", reason(why.reason.code()))
+        }
         SubflowEnd::ResetHere(why) => format!("reset here: {}", reason(why.code())),
         SubflowEnd::Timeout => "nobody answers".to_owned(),
         SubflowEnd::AddressRemoved => "its address was removed".to_owned(),

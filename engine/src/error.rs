@@ -40,6 +40,16 @@ impl ResetReason {
         }
     }
 
+    /// Whether the trouble will pass, as flag T tells the peer [RST-4]: what resources, queues and speed are like
+    /// changes; policy, errors and middleboxes stay.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::LackOfResources | Self::TooMuchOutstandingData | Self::UnacceptablePerformance
+        )
+    }
+
     /// The code byte.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -54,6 +64,15 @@ impl ResetReason {
             Self::Unassigned(code) => code,
         }
     }
+}
+
+/// What the MP_TCPRST of a peer's RST said (RFC 8684 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerReset {
+    /// The reason.
+    pub reason: ResetReason,
+    /// T: the trouble passes, and the path may be tried again.
+    pub transient: bool,
 }
 
 /// Why a connection runs as plain TCP (RFC 8684 3.7).

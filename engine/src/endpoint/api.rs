@@ -125,10 +125,12 @@ impl Endpoint {
         }
     }
 
-    /// Ends the connection at once (RST with MP_FASTCLOSE).
+    /// Ends the connection at once (MP_FASTCLOSE, in the form [`Behaviour::fast_close`] says).
+    ///
+    /// [`Behaviour::fast_close`]: crate::config::Behaviour::fast_close
     pub fn abort(&mut self, now: Instant, id: ConnectionId) {
         if let Some(entry) = self.connections.get_mut(&id) {
-            entry.connection.abort();
+            entry.connection.abort(now);
             self.serve(now, id);
         }
     }

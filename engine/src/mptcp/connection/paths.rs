@@ -17,6 +17,7 @@ impl Connection {
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
+            && !self.exchange.is_active()
             && self.paths.is_due(now)
     }
 
@@ -52,6 +53,7 @@ impl Connection {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
+            && !self.exchange.is_active()
             && alive <= self.config.max_extra_subflows.min(self.limits.subflows)
     }
 
