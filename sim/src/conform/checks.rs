@@ -105,7 +105,8 @@ impl Probe<'_> {
             }
             let acked = self.waiting.iter().filter_map(|packet| packet.header.ack).next_back();
             let acked = acked.map_or(0, |ack| i64::from(ack.0.wrapping_sub(flow.iss) - 1));
-            let missing = |segment: &&Seg| segment.offset.is_some_and(|at| at + SEGMENT as i64 > acked);
+            let missing =
+                |segment: &&Seg| segment.offset.is_some_and(|at| at + SEGMENT as i64 > acked);
             for segment in sent.iter().filter(missing) {
                 self.send(flow, segment.clone());
             }
@@ -126,7 +127,11 @@ impl Probe<'_> {
                 break;
             }
         }
-        self.note(if got == data { format!("{len} bytes intact") } else { format!("{} of {len} bytes", got.len()) });
+        self.note(if got == data {
+            format!("{len} bytes intact")
+        } else {
+            format!("{} of {len} bytes", got.len())
+        });
     }
 
     /// Notes whether the connection still carries data both ways with MPTCP: the next three bytes of the probe's at

@@ -28,10 +28,12 @@ pub(super) const CASES: &[Case] = &[
         "echo id 0 len 8; no join | no echo; no join", a06),
     case("A07", "the identifier of a live subflow with another address", "3.4.1 [ADDR-15]", ACCEPTS,
         "no join to the other address", a07),
-    case("A08", "loopback addresses", "3.4.1", ACCEPTS, "no echo; no join; no echo; no join", a08),
-    case("A09", "an address of our own", "3.4.1", ACCEPTS, "no echo; no join", a09),
+    case("A08", "loopback addresses", "3.4.1", ACCEPTS,
+        "no echo; no join; no echo; no join; MPJoinSynTx 0", a08),
+    case("A09", "an address of our own", "3.4.1", ACCEPTS,
+        "no echo; no join; MPJoinSynTx 0 | echo id 5 len 8; no join; MPJoinSynTx 0", a09),
     case("A10", "unspecified, multicast and broadcast addresses", "3.4.1", ACCEPTS,
-        "no echo; no join; no echo; no join; no echo; no join", a10),
+        "no echo; no join; no echo; no join; no echo; no join; MPJoinSynTx 0", a10),
     case("A11", "40 addresses at once", "3.4.1, 5", ACCEPTS,
         "some echoes; at most 8 joins; alive: 'xyz' data-acked", a11),
     case("A12", "an address that cannot be reached", "3.4.1 [ADDR-19]", ACCEPTS,
@@ -65,7 +67,8 @@ fn announce(
 fn note_echo(p: &mut Probe<'_>, flow: &mut Flow, option: MptcpOption) {
     p.answers(flow);
     p.send(flow, seg().option(option));
-    let is_echo = |o: &MptcpOption| matches!(o, MptcpOption::AddAddr(add) if add.echo).then_some(*o);
+    let is_echo =
+        |o: &MptcpOption| matches!(o, MptcpOption::AddAddr(add) if add.echo).then_some(*o);
     let echo = p.answers(flow).iter().find_map(|packet| packet.find(is_echo));
     p.note(match echo {
         Some(MptcpOption::AddAddr(add)) => format!("echo id {} len {}", add.id.0, add.wire_len()),
@@ -117,7 +120,11 @@ fn a05(p: &mut Probe<'_>) -> Run {
     p.answers(&mut a);
     p.send(&mut a, seg().raw_mptcp(&[0x30, 5, 192, 0, 2, 6, 1, 2, 3, 4, 5]));
     let packets = p.answers(&mut a);
-    p.note(if packets.iter().all(|q| !p.digest(std::slice::from_ref(q)).contains("echo")) { "no echo" } else { "an echo" });
+    p.note(if packets.iter().all(|q| !p.digest(std::slice::from_ref(q)).contains("echo")) {
+        "no echo"
+    } else {
+        "an echo"
+    });
     let join = p.next_syn(Duration::from_secs(1));
     p.note(if join.is_some() { "a join" } else { "no join" });
     p.note_alive(&mut a, 0);
@@ -140,7 +147,11 @@ fn a07(p: &mut Probe<'_>) -> Run {
     let option = p.add_addr(5, probe_address(6, false), None);
     p.send(&mut a, seg().option(option));
     let join = p.next_syn(Duration::from_secs(2));
-    p.note(if join.is_some() { "a join to the other address" } else { "no join to the other address" });
+    p.note(if join.is_some() {
+        "a join to the other address"
+    } else {
+        "no join to the other address"
+    });
     Ok(())
 }
 
@@ -151,6 +162,7 @@ fn useless(p: &mut Probe<'_>, addresses: &[IpAddr]) -> Run {
         let option = p.add_addr(index as u8 + 5, *address, None);
         announce(p, &mut a, option);
     }
+    p.note_counter("MPJoinSynTx");
     Ok(())
 }
 

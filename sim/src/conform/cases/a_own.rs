@@ -61,7 +61,11 @@ fn a15(p: &mut Probe<'_>) -> Run {
     while let Some(_packet) = announced(p, &mut a, end.saturating_sub(p.target.now())) {
         count += 1;
     }
-    p.note(if (2..=4).contains(&count) { "2 to 4 ADD_ADDRs".to_owned() } else { format!("{count} ADD_ADDRs") });
+    p.note(if (2..=4).contains(&count) {
+        "2 to 4 ADD_ADDRs".to_owned()
+    } else {
+        format!("{count} ADD_ADDRs")
+    });
     p.note_alive(&mut a, 0);
     Ok(())
 }

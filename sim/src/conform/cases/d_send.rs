@@ -99,7 +99,8 @@ fn d25(p: &mut Probe<'_>) -> Run {
     p.write(&[7; 4_000]);
     let packets: Vec<Packet> = p.answers(&mut a).into_iter().filter(has_data).collect();
     let mapped = packets.iter().all(|q| q.dss().is_some_and(|dss| dss.mapping.is_some()));
-    let text = if mapped && packets.len() > 1 { "a mapping for every octet" } else { "not all mapped" };
+    let text =
+        if mapped && packets.len() > 1 { "a mapping for every octet" } else { "not all mapped" };
     p.note(text);
     Ok(())
 }

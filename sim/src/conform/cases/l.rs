@@ -46,7 +46,11 @@ fn over_two(p: &mut Probe<'_>, len: usize, mut answers: impl FnMut(Duration) -> 
         };
         written += p.write(data.get(written..).unwrap_or_default());
     }
-    p.note(if got == data { format!("{len} bytes intact") } else { format!("{} of {len} bytes", got.len()) });
+    p.note(if got == data {
+        format!("{len} bytes intact")
+    } else {
+        format!("{} of {len} bytes", got.len())
+    });
     Ok(())
 }
 
@@ -138,7 +142,11 @@ fn l06(p: &mut Probe<'_>) -> Run {
     p.pass(stall);
     let got = p.read_all(sent, ANSWER).bytes;
     let right = data.starts_with(&got) && got.len() + 3_000 >= sent;
-    p.note(if right { "all bytes in order".to_owned() } else { format!("{} of {sent}", got.len()) });
+    p.note(if right {
+        "all bytes in order".to_owned()
+    } else {
+        format!("{} of {sent}", got.len())
+    });
     Ok(())
 }
 
@@ -213,7 +221,11 @@ fn l09(p: &mut Probe<'_>) -> Run {
     }
     let got = p.collect(&mut [&mut a, &mut b], 5_000, Duration::from_secs(3), Vec::new());
     let intact = got == pattern(5_000);
-    p.note(if intact { "nothing lost: 5000 bytes intact".to_owned() } else { format!("{} bytes", got.len()) });
+    p.note(if intact {
+        "nothing lost: 5000 bytes intact".to_owned()
+    } else {
+        format!("{} bytes", got.len())
+    });
     Ok(())
 }
 
@@ -228,6 +240,10 @@ fn l10(p: &mut Probe<'_>) -> Run {
     p.send(&mut a, seg().dss(fin));
     p.pass(QUIET);
     let ends = (0..2).filter(|_| p.target.read(10).is_ok_and(|data| data.is_empty())).count();
-    p.note(if ends == 2 { "read after the end says EOF twice".to_owned() } else { format!("EOF {ends} times") });
+    p.note(if ends == 2 {
+        "read after the end says EOF twice".to_owned()
+    } else {
+        format!("EOF {ends} times")
+    });
     Ok(())
 }

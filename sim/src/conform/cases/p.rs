@@ -148,7 +148,8 @@ fn p09(p: &mut Probe<'_>) -> Run {
         right += usize::from(taste || answer.is_plain() != wanted);
         p.send(&mut flow, seg().rst());
     }
-    let rule = if right == 256 { "MPTCP for H without B".to_owned() } else { format!("{right} right") };
+    let rule =
+        if right == 256 { "MPTCP for H without B".to_owned() } else { format!("{right} right") };
     p.note(format!("{answered} SYN/ACKs, {rule}"));
     Ok(())
 }
@@ -234,8 +235,22 @@ fn p13(p: &mut Probe<'_>) -> Run {
         MpCapable::Syn { version, flags },
         MpCapable::SynAck { version, flags, sender_key },
         MpCapable::Ack { version, flags, sender_key, receiver_key },
-        MpCapable::AckData { version, flags, sender_key, receiver_key, data_len: 9, checksum: None },
-        MpCapable::AckData { version, flags, sender_key, receiver_key, data_len: 9, checksum: Some(1) },
+        MpCapable::AckData {
+            version,
+            flags,
+            sender_key,
+            receiver_key,
+            data_len: 9,
+            checksum: None,
+        },
+        MpCapable::AckData {
+            version,
+            flags,
+            sender_key,
+            receiver_key,
+            data_len: 9,
+            checksum: Some(1),
+        },
     ] {
         p.send(&mut a, seg().option(MptcpOption::Capable(option)));
     }
@@ -259,7 +274,9 @@ fn p14(p: &mut Probe<'_>) -> Run {
     let mut a = p.connected()?;
     p.answers(&mut a);
     let mut echoes = Vec::new();
-    for (id, ipv6, port) in [(5, false, None), (6, false, Some(81)), (7, true, None), (8, true, Some(81))] {
+    for (id, ipv6, port) in
+        [(5, false, None), (6, false, Some(81)), (7, true, None), (8, true, Some(81))]
+    {
         let option = p.add_addr(id, probe_address(id, ipv6), port);
         let len = echo_len(p, &mut a, option).ok_or_else(|| stop("no echo"))?;
         echoes.push(len.to_string());

@@ -49,7 +49,11 @@ fn r01(p: &mut Probe<'_>) -> Run {
     }
     p.pass(QUIET);
     let early = p.read_now().bytes.len();
-    p.note(if early == 0 { "nothing delivered early".to_owned() } else { format!("{early} bytes early") });
+    p.note(if early == 0 {
+        "nothing delivered early".to_owned()
+    } else {
+        format!("{early} bytes early")
+    });
     let data = pattern(40_000);
     let mut got = Vec::new();
     // What was held has the wrong bytes on purpose: only the hole is the pattern.

@@ -257,7 +257,11 @@ fn t16(p: &mut Probe<'_>) -> Run {
             break;
         }
     }
-    p.note(if count <= 20 { "at most 20 packets in 3 s".to_owned() } else { format!("{count} packets in 3 s") });
+    p.note(if count <= 20 {
+        "at most 20 packets in 3 s".to_owned()
+    } else {
+        format!("{count} packets in 3 s")
+    });
     Ok(())
 }
 
@@ -280,7 +284,11 @@ fn t18(p: &mut Probe<'_>) -> Run {
     }
     let packets = p.during(&mut a, Duration::from_millis(100));
     let again = packets.iter().filter(|q| q.header.seq == first.header.seq).count();
-    p.note(if again <= 3 { "the first segment again at most 3 times".to_owned() } else { format!("the first segment {again} times") });
+    p.note(if again <= 3 {
+        "the first segment again at most 3 times".to_owned()
+    } else {
+        format!("the first segment {again} times")
+    });
     Ok(())
 }
 
@@ -319,7 +327,11 @@ fn t20(p: &mut Probe<'_>) -> Run {
     p.send(&mut a, seg().data(b"mis"));
     p.send(&mut a, seg().data(b"end"));
     let got = p.read();
-    p.note(if got.bytes.ends_with(b"end") { "missing: no lock-out" } else { "missing: locked out" });
+    p.note(if got.bytes.ends_with(b"end") {
+        "missing: no lock-out"
+    } else {
+        "missing: locked out"
+    });
     Ok(())
 }
 
@@ -406,7 +418,11 @@ fn t29(p: &mut Probe<'_>) -> Run {
     p.answers(&mut a);
     let silence = p.long(Duration::from_secs(8 * 3_600), Duration::from_secs(3));
     let packets = p.during(&mut a, silence);
-    p.note(if packets.len() <= 1 { "no storm".to_owned() } else { format!("{} packets", packets.len()) });
+    p.note(if packets.len() <= 1 {
+        "no storm".to_owned()
+    } else {
+        format!("{} packets", packets.len())
+    });
     p.note_alive(&mut a, 3);
     Ok(())
 }

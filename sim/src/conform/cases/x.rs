@@ -63,7 +63,8 @@ fn x01(p: &mut Probe<'_>) -> Run {
     p.note(if early.iter().any(ended) { "FIN already" } else { "no FIN yet" });
     let fin = p.data_fin(3, 1);
     p.send(&mut a, seg().dss(fin));
-    let both = p.wait_for(&mut a, ANSWER, ended).is_some() && p.wait_for(&mut b, ANSWER, ended).is_some();
+    let both =
+        p.wait_for(&mut a, ANSWER, ended).is_some() && p.wait_for(&mut b, ANSWER, ended).is_some();
     p.note(if both { "FIN on both" } else { "no FIN on both" });
     p.note_app_state();
     Ok(())
@@ -236,7 +237,10 @@ fn x13(p: &mut Probe<'_>) -> Run {
 }
 
 /// The steps of closing, in the order that `order` draws from them.
-fn close_in_order(p: &mut Probe<'_>, mut order: usize) -> Result<bool, crate::conform::probe::Stop> {
+fn close_in_order(
+    p: &mut Probe<'_>,
+    mut order: usize,
+) -> Result<bool, crate::conform::probe::Stop> {
     let (mut a, mut b) = p.two()?;
     p.target.shutdown();
     p.pass(QUIET / 3);

@@ -141,7 +141,11 @@ fn x20(p: &mut Probe<'_>) -> Run {
     let resets = [&on_a, &on_b].iter().filter(|all| all.iter().any(|q| q.header.flags.rst)).count();
     p.note(if resets > 0 { "RST on the other" } else { "no RST" });
     p.pass(Duration::from_secs(2));
-    p.note(if resets == 2 || closes > 1 || p.waiting.iter().any(is_fastclose) { "repeated or over" } else { "not repeated" });
+    p.note(if resets == 2 || closes > 1 || p.waiting.iter().any(is_fastclose) {
+        "repeated or over"
+    } else {
+        "not repeated"
+    });
     Ok(())
 }
 
@@ -190,9 +194,8 @@ fn x24(p: &mut Probe<'_>) -> Run {
     p.note(if quiet { "SYN/ACK then gets RST or nothing" } else { "SYN/ACK is taken" });
     let mut b = p.answered()?;
     p.target.close();
-    let end = p.wait_for(&mut b, ANSWER, |q| {
-        q.is_data_fin() || q.header.flags.fin || q.header.flags.rst
-    });
+    let end =
+        p.wait_for(&mut b, ANSWER, |q| q.is_data_fin() || q.header.flags.fin || q.header.flags.rst);
     p.note(if end.is_some() { "later close ends" } else { "later close does not end" });
     Ok(())
 }
