@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
     case("C16", "options vanish on the only subflow, data out of order is waiting", "3.7", SERVER,
         "RST reason 6; app: no bytes | RST reason 1; app: no bytes | RST reason 0; app: no bytes", c16),
     case("C17", "fallback while a join is in flight", "3.7", SERVER,
-        "no second subflow; app: 'xyz'", c17),
+        "no second subflow; app: 'xyz' | the first is reset, the second carries on; app: 'xyz'", c17),
     case("C18", "fallback and DATA_FIN", "3.7", SERVER, "app: 'abcxyz', EOF; app: EOF", c18),
     case("C19", "fallback and ADD_ADDR", "3.7", Setup { add_addr_accepted: 8, ..SERVER },
         "no option; no join; app: 'xyz'", c19),
@@ -278,12 +278,18 @@ fn c17(p: &mut Probe<'_>) -> Run {
     let (mut b, _) = p.join_syn(1, 1)?;
     p.send(&mut a, seg().data(b"abc"));
     p.read_all(3, ANSWER);
+    let reset = p.answers(&mut a).iter().any(|packet| packet.header.flags.rst);
     let option = p.join_ack(&b);
     p.send(&mut b, seg().option(option));
     let packets = p.answers(&mut b);
-    let reset = packets.iter().any(|q| q.header.flags.rst) || packets.is_empty();
-    p.note(if reset { "no second subflow" } else { "a second subflow" });
-    p.send(&mut a, seg().data(b"xyz"));
+    let joined = !packets.is_empty() && packets.iter().all(|packet| !packet.header.flags.rst);
+    if reset && joined {
+        p.note("the first is reset, the second carries on");
+        p.send_data(&mut b, 0, b"xyz");
+    } else {
+        p.note(if joined { "a second subflow" } else { "no second subflow" });
+        p.send(&mut a, seg().data(b"xyz"));
+    }
     p.note_app();
     Ok(())
 }
