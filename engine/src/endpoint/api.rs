@@ -8,7 +8,8 @@ use crate::time::Instant;
 use bytes::Bytes;
 
 impl Endpoint {
-    /// Listens; an unspecified address means every local address of its family. At most `backlog` connections
+    /// Listens; an unspecified address means every local address of its family, `[::]` every one
+    /// of IPv4, too, for which nobody listens on `0.0.0.0`. At most `backlog` connections
     /// wait for `accept`, handshakes included.
     ///
     /// # Errors

@@ -75,9 +75,8 @@ impl Endpoint {
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
-            let refusal = self.accept_join(now, local, tuple, segment, &join).err();
-            if refusal.is_some() {
-                return self.reply_reset(now, local, tuple, segment, refusal);
+            if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
+                self.reply_reset(now, local, tuple, segment, reason);
             }
             return;
         }
@@ -90,7 +89,12 @@ impl Endpoint {
             return;
         }
         self.counters.no_socket += 1;
-        self.reply_reset(now, local, tuple, segment, None);
+        // A port announced for joins takes nothing else (K42).
+        let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+        let for_joins = is_syn && announced.is_some();
+        self.counters.mp_capable_endp_attempt += u64::from(for_joins);
+        let reason = for_joins.then_some(ResetReason::AdministrativelyProhibited);
+        self.reply_reset(now, local, tuple, segment, reason);
     }
 
     pub(super) fn reply_reset(
@@ -117,8 +121,10 @@ impl Endpoint {
         let Some(index) = connection.subflow_index(subflow) else { return };
         match error.kind {
             IcmpKind::FragmentationNeeded { mtu } => {
-                let headers = if ip.src.is_ipv4() { 40 } else { 60 };
-                let mss = mtu.saturating_sub(headers);
+                // Every IPv6 link takes 1 280 octets (RFC 8201 4). With IPv4 less than 552 is an attack rather than a link,
+                // as Linux sees it, and so is 0 of an old router (RFC 1191 5).
+                let (headers, least) = if ip.src.is_ipv4() { (40, 552) } else { (60, 1_280) };
+                let mss = mtu.max(least) - headers;
                 connection.on_path_mtu(now, index, mss, error.seq);
             }
             IcmpKind::Unreachable { code: _ } => {
@@ -129,6 +135,7 @@ impl Endpoint {
     }
 }
 
+/// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
     Segment {
         seq: header.seq,

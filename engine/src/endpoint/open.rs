@@ -186,6 +186,9 @@ impl Endpoint {
         route: Option<SourceRoute>,
     ) -> Result<SubflowId, SubflowError> {
         let local = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        if local.address.is_ipv4() != remote.is_ipv4() {
+            return Err(SubflowError::MixedFamilies);
+        }
         let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
         let port = entry.connection.first_local_port();
         let config = entry.connection.config.clone();
@@ -266,7 +269,9 @@ impl Endpoint {
             .chain(low..=high)
             .map(|port| FourTuple { local: SocketAddr::new(local, port), remote })
             .find(|tuple| {
-                !self.demux.contains_key(tuple) && self.listeners.find(tuple.local).is_none()
+                let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+                let free = announced.is_none() && !self.demux.contains_key(tuple);
+                free && self.listeners.find(tuple.local).is_none()
             })
     }
 
