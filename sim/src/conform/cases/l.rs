@@ -126,7 +126,7 @@ fn l06(p: &mut Probe<'_>) -> Run {
         for packet in p.during(&mut a, Duration::from_millis(1)) {
             window = packet.header.window;
         }
-        if sent % 14_000 == 0 {
+        if sent.is_multiple_of(14_000) {
             for packet in p.during(&mut a, Duration::from_millis(50)) {
                 window = packet.header.window;
             }
