@@ -1,4 +1,5 @@
 //! The control socket, and the program that speaks to it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use mpuser_packetdrill::serve::{CONTROL, Control};
 use mpuser_packetdrill::shared::Shared;

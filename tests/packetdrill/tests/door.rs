@@ -1,4 +1,10 @@
 //! The shared object, driven through the interface packetdrill uses.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may panic, too"
+)]
 
 mod driver;
 
