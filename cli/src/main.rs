@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod error;
 mod lab;
+mod link;
 mod listen;
 mod operator;
 mod output;
@@ -50,6 +51,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Connect(args) => connect::run(&args, printer),
         Command::Listen(args) => listen::run(*args, printer),
         Command::Lab(command) => lab::run(&command, printer),
+        Command::Link(command) => link::run(&command, printer),
         Command::Doctor => Ok(doctor::run(printer)),
         Command::Ss(args) => operator::ss(&args, printer),
         Command::Stats(args) => operator::stats(&args, printer),

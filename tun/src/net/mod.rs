@@ -17,6 +17,7 @@ mod prefix;
 mod spec;
 mod state;
 mod sysctl;
+mod tun_end;
 
 pub use egress::{Egress, Reach, discover, physical_paths, resolve, ways_in};
 pub use error::{ErrorKind, NetError, Result};
@@ -25,6 +26,7 @@ pub use pathset::{NatMode, PathOptions, PathPlan, PathSet, ReturnPath, recover};
 pub use prefix::Prefix;
 pub use spec::PathSpec;
 pub use state::state_dir;
+pub use tun_end::TunEnd;
 
 pub(crate) use command::{ip, ip_batch, ip_json, run, tc_batch};
 pub(crate) use error::PRIVILEGE_HELP;
