@@ -3,9 +3,11 @@
 use crate::operator::args as operator;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use mpuser_engine::config::{CongestionAlgorithm, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, SchedulerKind};
+use mpuser_engine::settings::Settings;
 use mpuser_tun::net::{NetError, PathSpec};
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ pub(crate) struct Cli {
 }
 
 /// What every command takes.
-#[derive(Args, Clone, Copy, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// Machine-readable results and errors
     #[arg(long, global = true)]
@@ -44,6 +46,12 @@ pub(crate) struct Global {
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
+    /// The configuration file; without it mpuser/config.toml in XDG_CONFIG_HOME
+    #[arg(long, global = true, value_name = "FILE", env = "MPUSER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set what sysctl would set, `net.mptcp.` left out or not (repeatable)
+    #[arg(long, global = true, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// When to use colour.
@@ -87,6 +95,9 @@ pub(crate) enum Command {
     Subflow(operator::Subflow),
     /// Let connections use an interface, keep them from it, or make it a backup
     Multipath(operator::MultipathArgs),
+    /// Settings: what there is, what they are, who set them
+    #[command(subcommand)]
+    Config(operator::Config),
     /// Show it: three paths, a kernel peer, one path cut in the middle
     Demo(Demo),
     /// Hold the engine, and this machine's kernel, against the catalogue of cases
@@ -110,14 +121,23 @@ pub(crate) struct Transport {
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) nat: Nat,
     /// Ask for DSS checksums
-    #[arg(long, value_name = "on|off", default_value = "off")]
-    pub(crate) checksum: Switch,
+    #[arg(long, value_name = "on|off")]
+    pub(crate) checksum: Option<Switch>,
     /// Scheduler
-    #[arg(long, value_name = "NAME", default_value = "minrtt", value_parser = scheduler)]
-    pub(crate) sched: SchedulerKind,
+    #[arg(long, value_name = "NAME", value_parser = scheduler)]
+    pub(crate) sched: Option<SchedulerKind>,
     /// Congestion control
-    #[arg(long, value_name = "NAME", default_value = "cubic", value_parser = congestion)]
-    pub(crate) cc: CongestionAlgorithm,
+    #[arg(long, value_name = "NAME", value_parser = congestion)]
+    pub(crate) cc: Option<CongestionAlgorithm>,
+    /// Who opens subflows: kernel, fullmesh, ndiffports=N, binder, none
+    #[arg(long, value_name = "NAME", value_parser = path_manager)]
+    pub(crate) pm: Option<PathManagerKind>,
+    /// With `--pm binder`: one more path through each of these gateways
+    #[arg(long, value_name = "ADDR,...", value_delimiter = ',')]
+    pub(crate) gateway: Vec<IpAddr>,
+    /// From the configuration file, the environment and `--set`
+    #[arg(skip)]
+    pub(crate) settings: Settings,
     /// Stay on the first subflow
     #[arg(long)]
     pub(crate) no_join: bool,
@@ -354,6 +374,15 @@ pub(crate) enum ConformTarget {
     Engine,
     /// The engine and this machine's kernel
     Kernel,
+}
+
+fn path_manager(text: &str) -> Result<PathManagerKind, String> {
+    let known = || {
+        let names = PathManagerKind::NAMES.join(", ");
+        format!("the path managers are {names}, ndiffports=N (1 to 8), none")
+    };
+    let name = if text == "none" { "default" } else { text };
+    PathManagerKind::from_name(name).ok_or_else(known)
 }
 
 fn scheduler(text: &str) -> Result<SchedulerKind, String> {

@@ -22,10 +22,11 @@ mod output;
 mod relay;
 mod runtime;
 mod session;
+mod settings;
 mod signals;
 mod units;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Global, Transport};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use error::Failure;
@@ -48,8 +49,11 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     let printer = Printer::new(&cli.global);
     let outcome = match cli.command {
-        Command::Connect(args) => connect::run(&args, printer),
-        Command::Listen(args) => listen::run(*args, printer),
+        Command::Connect(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| connect::run(&args, printer)),
+        Command::Listen(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| listen::run(*args, printer)),
+        Command::Config(command) => operator::config(&command, &cli.global, printer),
         Command::Lab(command) => lab::run(&command, printer),
         Command::Link(command) => link::run(&command, printer),
         Command::Doctor => Ok(doctor::run(printer)),
@@ -64,6 +68,16 @@ fn run(cli: Cli) -> ExitCode {
         Command::Conform(args) => conform::run(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
+}
+
+/// Fills in what the configuration file, the environment and `--set` say.
+fn with_settings(
+    global: &Global,
+    transport: &mut Transport,
+    printer: Printer,
+) -> Result<Printer, Failure> {
+    transport.settings = settings::load(global)?.values;
+    Ok(if transport.settings.debug { printer.debug() } else { printer })
 }
 
 /// Help and version go to stdout; mistakes get three lines and exit code 2.

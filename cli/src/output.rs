@@ -44,6 +44,11 @@ impl Printer {
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, colored }
     }
 
+    /// The same, printing every event.
+    pub(crate) fn debug(self) -> Self {
+        Self { verbose: self.verbose.max(2), ..self }
+    }
+
     /// People are not to be told anything but errors.
     pub(crate) const fn is_mute(&self) -> bool {
         self.json || self.quiet
@@ -211,7 +216,10 @@ pub(crate) fn end_words(end: SubflowEnd) -> String {
     match end {
         SubflowEnd::Finished => "finished".to_owned(),
         SubflowEnd::ResetByPeer(None) => "reset by the peer".to_owned(),
-        SubflowEnd::ResetByPeer(Some(why)) => format!("reset by the peer: {}", reason(why.code())),
+        SubflowEnd::ResetByPeer(Some(why)) => {
+            let passes = if why.transient { ", may be tried again" } else { "" };
+            format!("reset by the peer: {}{passes}", reason(why.reason.code()))
+        }
         SubflowEnd::ResetHere(why) => format!("reset here: {}", reason(why.code())),
         SubflowEnd::Timeout => "nobody answers".to_owned(),
         SubflowEnd::AddressRemoved => "its address was removed".to_owned(),

@@ -1,6 +1,6 @@
 use super::*;
 use mpuser_engine::addr::{AddressId, FourTuple, SubflowId};
-use mpuser_engine::error::{ConnectionError, FallbackReason, ResetReason};
+use mpuser_engine::error::{ConnectionError, FallbackReason, PeerReset, ResetReason};
 
 pub(crate) fn subflow(id: u32, sent: u64, received: u64) -> SubflowInfo {
     let octet = u8::try_from(id).unwrap() + 56;
@@ -110,7 +110,8 @@ fn events_have_a_line_and_an_object() {
     let (tint, line) = event_line(&up, 0).unwrap();
     assert_eq!(tint, Tint::Good);
     assert_eq!(line, "subflow 1 up: 10.83.57.1:40000 > 10.83.57.2:7000 (ids 2/3)");
-    let cause = SubflowEnd::ResetByPeer(Some(ResetReason::UnacceptablePerformance));
+    let (reason, transient) = (ResetReason::UnacceptablePerformance, true);
+    let cause = SubflowEnd::ResetByPeer(Some(PeerReset { reason, transient }));
     let closed = Event::SubflowClosed { subflow: SubflowId(1), tuple, cause };
     assert!(event_line(&closed, 0).unwrap().1.contains("unacceptable performance"));
     let object = event_object(Duration::from_millis(1500), &closed).unwrap();

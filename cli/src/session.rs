@@ -3,7 +3,7 @@
 use crate::args::{Nat, Switch, Transport};
 use crate::error::{Code, Failure, plain_words};
 use crate::output::Printer;
-use mpuser_engine::config::{ConnectionConfig, TcpConfig};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
@@ -36,6 +36,8 @@ pub(crate) struct Session {
 pub(crate) struct Setup {
     /// Of its connections.
     pub(crate) config: ConnectionConfig,
+    /// Of the endpoint as a whole.
+    pub(crate) endpoint: EndpointConfig,
     /// Where its packets are written.
     pub(crate) capture: Option<CaptureWriter>,
     /// Whether its addresses are translated.
@@ -57,6 +59,7 @@ impl Setup {
         };
         Ok(Self {
             config: connection_config(transport),
+            endpoint: transport.settings.endpoint.clone(),
             capture: capture.transpose()?,
             nat,
             seed: None,
@@ -65,17 +68,19 @@ impl Setup {
     }
 }
 
-/// The configuration the flags ask for.
+/// The configuration the settings and, before them, the flags ask for.
 pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
-    ConnectionConfig {
-        tcp: TcpConfig { congestion: transport.cc, ..TcpConfig::default() },
-        checksum: transport.checksum == Switch::On,
-        scheduler: transport.sched,
-        join_from_local: !transport.no_join,
-        join_announced: !transport.no_join,
-        max_extra_subflows: if transport.no_join { 0 } else { 8 },
-        ..ConnectionConfig::default()
+    let mut config = transport.settings.connection.clone();
+    config.tcp.congestion = transport.cc.unwrap_or(config.tcp.congestion);
+    config.checksum = transport.checksum.map_or(config.checksum, |wish| wish == Switch::On);
+    config.scheduler = transport.sched.unwrap_or(config.scheduler);
+    config.path_manager = transport.pm.unwrap_or(config.path_manager);
+    if transport.no_join {
+        config.join_from_local = false;
+        config.join_announced = false;
+        config.max_extra_subflows = 0;
     }
+    config
 }
 
 impl Session {
@@ -112,7 +117,7 @@ impl Session {
         if let Some(peer) = peer {
             paths.verify(peer)?;
         }
-        let mut builder = Stack::builder().connection(setup.config);
+        let mut builder = Stack::builder().endpoint(setup.endpoint).connection(setup.config);
         for (plan, device) in paths.paths().iter().zip(devices) {
             printer.detail(&describe(plan));
             let path = PathConfig::new(device, plan.engine).name(plan.egress.name.clone());

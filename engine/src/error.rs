@@ -40,6 +40,16 @@ impl ResetReason {
         }
     }
 
+    /// Whether the trouble will pass, as flag T tells the peer [RST-4]: what resources, queues and speed are like
+    /// changes; policy, errors and middleboxes stay.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::LackOfResources | Self::TooMuchOutstandingData | Self::UnacceptablePerformance
+        )
+    }
+
     /// The code byte.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -54,6 +64,15 @@ impl ResetReason {
             Self::Unassigned(code) => code,
         }
     }
+}
+
+/// What the MP_TCPRST of a peer's RST said (RFC 8684 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerReset {
+    /// The reason.
+    pub reason: ResetReason,
+    /// T: the trouble passes, and the path may be tried again.
+    pub transient: bool,
 }
 
 /// Why a connection runs as plain TCP (RFC 8684 3.7).
@@ -147,10 +166,14 @@ pub enum SubflowError {
     NotFound,
     /// The connection is not (or not yet, or no longer) able to carry more than one subflow.
     NotJoinable,
+    /// The connection is plain TCP: its one subflow ends with it.
+    PlainTcp,
     /// The connection has as many subflows as its limits allow.
     LimitReached,
     /// The address is not one of this endpoint's.
     NoLocalAddress,
+    /// One address is of IPv4 and the other of IPv6. (Subflows of one connection may differ, K43.)
+    MixedFamilies,
     /// A subflow with these addresses exists.
     AlreadyOpen,
 }
@@ -247,8 +270,10 @@ messages!(ListenError {
 messages!(SubflowError {
     Self::NotFound => "no such connection or subflow",
     Self::NotJoinable => "the connection cannot take another subflow",
+    Self::PlainTcp => "the connection is plain TCP and ends with its one subflow",
     Self::LimitReached => "the connection's subflow limit is reached",
     Self::NoLocalAddress => "not a local address of this endpoint",
+    Self::MixedFamilies => "a subflow has two addresses of one family",
     Self::AlreadyOpen => "a subflow with these addresses exists",
 });
 messages!(PmError {

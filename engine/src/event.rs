@@ -1,7 +1,7 @@
 //! What the application and the driver are told. Names follow the kernel's path-manager events.
 
 use crate::addr::{AddressId, FourTuple, SubflowId};
-use crate::error::{ConnectionError, FallbackReason, ResetReason};
+use crate::error::{ConnectionError, FallbackReason, PeerReset, ResetReason};
 use core::net::SocketAddr;
 
 /// Something that happened to a connection.
@@ -78,8 +78,8 @@ pub enum Event {
 pub enum SubflowEnd {
     /// FINs were exchanged.
     Finished,
-    /// The peer reset it; the reason if it gave one (MP_TCPRST).
-    ResetByPeer(Option<ResetReason>),
+    /// The peer reset it; what it said about it, if anything (MP_TCPRST).
+    ResetByPeer(Option<PeerReset>),
     /// This end reset it.
     ResetHere(ResetReason),
     /// Nobody answered.

@@ -21,6 +21,7 @@ pub mod grammar;
 pub mod mptcp;
 pub mod rng;
 pub mod seq;
+pub mod settings;
 pub mod tcp;
 pub mod time;
 pub mod window;

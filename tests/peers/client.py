@@ -5,6 +5,9 @@
 
 Modes: `upload` sends, ends its data and reads the answer; `download` reads all; `echo` does both at once; `reset`
 sends and resets. Data flows when K subflows are there. One line answers each command.
+
+With "parallel": true the next command is read meanwhile. With "gate": B an echo stops after B bytes until the command
+{"go": true}.
 """
 
 import threading
@@ -14,7 +17,7 @@ from common import commands, data, read_all, report, reset, stream_socket, subfl
 
 def run(command):
     facts = {"mode": command["mode"], "sent": 0, "received": 0, "error": None}
-    sock = stream_socket(command["protocol"])
+    sock = stream_socket(command["protocol"], command["host"])
     sock.settimeout(60)
     try:
         sock.connect((command["host"], command["port"]))
@@ -47,8 +50,13 @@ def talk(sock, command, facts):
         facts["answer"] = b"".join(answer).decode("latin-1")
         return
 
+    gate = command.get("gate")
+
     def send():
-        sock.sendall(block)
+        sock.sendall(block[:gate])
+        if gate is not None:
+            go.wait()
+            sock.sendall(block[gate:])
         sock.shutdown(1)
 
     sender = threading.Thread(target=send)
@@ -57,13 +65,18 @@ def talk(sock, command, facts):
     sender.join()
 
 
+go = threading.Event()
+
+
 def one(command):
     report(**run(command))
 
 
 report(ready=True)
 for command in commands():
-    if command.get("parallel"):
+    if "go" in command:
+        go.set()
+    elif command.get("parallel"):
         threading.Thread(target=one, args=(command,), daemon=True).start()
     else:
         one(command)

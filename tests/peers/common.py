@@ -45,9 +45,14 @@ def data(size, seed):
         return _data[size, seed]
 
 
-def stream_socket(protocol):
+def stream_socket(protocol, address="0.0.0.0"):
+    """A socket of the family of this address. One of IPv6 takes IPv4, too."""
     number = IPPROTO_MPTCP if protocol == "mptcp" else socket.IPPROTO_TCP
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, number)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, number)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    return sock
 
 
 def subflows(sock):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """A kernel MPTCP (or TCP) server for the interop suite.
 
-    server.py PROTOCOL MODE:PORT...
+    server.py PROTOCOL[@ADDRESS] MODE:PORT...
 
+It listens on the address, by default 0.0.0.0; `::` takes both families.
 Modes: `echo`; `sink` reads all and answers the SHA-256 in hexadecimal; `source` sends the bytes last asked for, ends
 its data, then reads to the end; `store` reads all and only then sends it back; `reset` reads as many bytes as asked
 for, then resets. Commands (JSON lines): {"size": N, "seed": S, "subflows": K} for `source`, which
@@ -72,10 +73,10 @@ def serve(sock, mode):
     report(**facts)
 
 
-def listen(protocol, mode, port):
-    listener = stream_socket(protocol)
+def listen(protocol, address, mode, port):
+    listener = stream_socket(protocol, address)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("0.0.0.0", port))
+    listener.bind((address, port))
     listener.listen(512)
 
     def accept():
@@ -86,9 +87,10 @@ def listen(protocol, mode, port):
     threading.Thread(target=accept, daemon=True).start()
 
 
+protocol, _, address = sys.argv[1].partition("@")
 for argument in sys.argv[2:]:
     mode, port = argument.split(":")
-    listen(sys.argv[1], mode, int(port))
+    listen(protocol, address or "0.0.0.0", mode, int(port))
 report(ready=True)
 for command in commands():
     asked.update(command)

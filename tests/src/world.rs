@@ -107,7 +107,40 @@ pub fn server_address(index: usize) -> IpAddr {
     IpAddr::from([10, 2, index as u8, 1])
 }
 
+/// The client's IPv6 address on path `index`.
+#[must_use]
+pub fn client_address6(index: usize) -> IpAddr {
+    IpAddr::from([0xfd01, 0, 0, index as u16, 0, 0, 0, 1])
+}
+
+/// The server's IPv6 address number `index`.
+#[must_use]
+pub fn server_address6(index: usize) -> IpAddr {
+    IpAddr::from([0xfd02, 0, 0, index as u16, 0, 0, 0, 1])
+}
+
 impl World {
+    /// Ends with exactly these addresses: one of the client's for each path, made by [`client_address`] or
+    /// [`client_address6`] of its number, and any number of the server's.
+    #[must_use]
+    pub fn with_addresses(
+        seed: u64,
+        paths: Vec<Path>,
+        client: &[IpAddr],
+        server: &[IpAddr],
+    ) -> Self {
+        let mut world = Self::new(seed, Vec::new());
+        world.paths = paths;
+        world.server = Endpoint::new(EndpointConfig::default(), seed_bytes(seed, 2));
+        for (index, address) in client.iter().enumerate() {
+            world.client.add_address(Instant::ZERO, local(*address, index));
+        }
+        for address in server {
+            world.server.add_address(Instant::ZERO, local(*address, 0));
+        }
+        world
+    }
+
     /// A client with one address on each of `paths`, a server with one address.
     #[must_use]
     pub fn new(seed: u64, paths: Vec<Path>) -> Self {
@@ -136,6 +169,12 @@ impl World {
     pub fn listen(&mut self, config: ConnectionConfig) -> ListenerId {
         let any = SocketAddr::from(([0, 0, 0, 0], 80));
         self.server.listen(config, any, 128).expect("nothing else listens")
+    }
+
+    /// Connects to port 80 of this address.
+    pub fn connect_to(&mut self, config: ConnectionConfig, remote: IpAddr) -> ConnectionId {
+        let remote = SocketAddr::new(remote, 80);
+        self.client.connect(self.now, config, None, remote).expect("an address of that family")
     }
 
     /// Gives the server another address, which it announces; every path leads to it.
@@ -273,9 +312,14 @@ fn local(address: IpAddr, index: usize) -> LocalAddress {
     }
 }
 
-/// The path a packet takes: the third octet of the client's address.
+/// The path a packet takes: the third octet of the client's address, or of an IPv6 address the eighth.
 fn path_of(packet: &[u8], from: Side) -> usize {
-    let at = if from == Side::Client { 14 } else { 18 };
+    let at = match (packet[0] >> 4, from) {
+        (4, Side::Client) => 14,
+        (4, Side::Server) => 18,
+        (_, Side::Client) => 15,
+        (_, Side::Server) => 31,
+    };
     usize::from(packet[at])
 }
 

@@ -3,7 +3,7 @@
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::Duration;
-use mpuser_engine::wire::{Dss, DssMapping};
+use mpuser_engine::wire::{Dss, DssMapping, MptcpOption};
 use mpuser_engine::{Event, SubflowEnd};
 use mpuser_tests::scripted::*;
 
@@ -116,6 +116,165 @@ fn malformed_data_fins_are_ignored() {
     assert!(!script.at_end());
     assert!(script.info().mptcp);
     assert_eq!(script.info().state, "ESTABLISHED");
+}
+
+/// (X07) [FIN-2]: alone it has length 1. Any other would announce data that nobody knows; on data it may be long.
+#[test]
+fn a_lone_data_fin_of_another_length_is_ignored() {
+    let (mut script, mut flow) = server();
+    let fin = script.data_fin(0, 0);
+    let mapping = fin.mapping.map(|m| DssMapping { data_len: 9, ..m });
+    script.send(&mut flow, seg().dss(Dss { mapping, ..fin }));
+    assert!(!script.at_end());
+    assert_eq!(script.info().state, "ESTABLISHED");
+    let dss = script.map(&flow, 0, b"goes on", 0);
+    script.send(&mut flow, seg().data(b"goes on").dss(dss));
+    assert_eq!(script.read(), b"goes on");
+}
+
+/// (X09): nothing can follow a DATA_FIN. What does is thrown away, whatever mapping it has, and the end is where it
+/// was said to be.
+#[test]
+fn data_beyond_the_data_fin_is_discarded() {
+    let (mut script, mut flow) = server();
+    let fin = script.data_fin(3, 0);
+    script.send(&mut flow, seg().dss(fin));
+    let dss = script.map(&flow, 0, b"abcXYZ", 0);
+    script.send(&mut flow, seg().data(b"abcXYZ").dss(dss));
+    let dss = script.map(&flow, 6, b"more", 0);
+    script.send(&mut flow, seg().data(b"more").dss(dss));
+    assert_eq!(script.read(), b"abc");
+    assert!(script.at_end());
+    assert_eq!(script.endpoint.counters().no_dss_in_window, 1);
+    // Another DATA_FIN somewhere else changes nothing.
+    let dss = script.data_fin(10, 0);
+    script.send(&mut flow, seg().dss(dss));
+    assert!(script.at_end());
+    let last = script.all(&mut flow).pop().expect("acknowledged");
+    assert_eq!(last.data_ack(), Some(script.dsn(4)));
+}
+
+/// (X08): a DATA_FIN before what was received already contradicts it.
+#[test]
+fn a_data_fin_before_what_arrived_is_ignored() {
+    let (mut script, mut flow) = server();
+    let dss = script.map(&flow, 0, b"abc", 0);
+    script.send(&mut flow, seg().data(b"abc").dss(dss));
+    let dss = script.data_fin(2, 0);
+    script.send(&mut flow, seg().dss(dss));
+    assert_eq!(script.read(), b"abc");
+    assert!(!script.at_end());
+    let dss = script.data_fin(3, 0);
+    script.send(&mut flow, seg().dss(dss));
+    assert!(script.at_end());
+}
+
+/// (X10) [FIN-6]: a DATA_FIN that nobody acknowledges is repeated on every subflow, less and less often, and not for
+/// ever.
+#[test]
+fn a_data_fin_is_repeated_on_every_subflow_with_back_off() {
+    let (mut script, mut first) = server();
+    let mut second = script.joined(1);
+    script.shutdown();
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..20_000 {
+        for (flow, times) in [&mut first, &mut second].into_iter().zip(&mut times) {
+            let fins = script.all(flow).into_iter().filter(Packet::is_data_fin);
+            times.extend(fins.map(|p| p.at));
+        }
+        if script.info().state == "CLOSED" {
+            break;
+        }
+        script.advance(Duration::from_millis(100));
+    }
+    assert_eq!(script.info().error, Some(ConnectionError::Timeout));
+    for times in times {
+        assert!(times.len() > 8, "{times:?}");
+        let waits: Vec<_> = times.windows(2).map(|w| w[1].saturating_since(w[0])).collect();
+        assert!(waits.is_sorted() && waits[1] == waits[0] * 2, "{waits:?}");
+    }
+    script.close();
+    script.advance(Duration::from_secs(100));
+    assert!(script.endpoint.info(script.id).is_none());
+    assert_eq!(script.endpoint.poll_timeout(), None);
+}
+
+/// (X11): the acknowledgement of the DATA_FIN was lost, and the subflow is in TIME-WAIT when it comes again.
+#[test]
+fn a_data_fin_is_answered_in_time_wait() {
+    let (mut script, mut flow) = server();
+    script.shutdown();
+    script.all(&mut flow);
+    let fin = script.data_fin(0, 1);
+    script.send(&mut flow, seg().dss(fin));
+    script.all(&mut flow);
+    script.send(&mut flow, seg().fin().dss(fin));
+    script.all(&mut flow);
+    assert_eq!(script.info().subflows[0].state, "TIME-WAIT");
+    for _ in 0..3 {
+        script.advance(Duration::from_secs(1));
+        script.all(&mut flow);
+        script.send(&mut flow, seg().dss(fin));
+        let answer = script.all(&mut flow).pop().expect("answered");
+        assert_eq!(answer.data_ack(), Some(script.dsn(1)));
+    }
+}
+
+/// (X13) [FIN-8] [FIN-9]: the FIN of the only subflow is no end of the data; the timeout decides.
+#[test]
+fn a_fin_on_the_only_subflow_is_not_the_end_of_the_data() {
+    let (mut script, mut flow) = server();
+    script.send(&mut flow, seg().fin());
+    script.all(&mut flow);
+    script.send(&mut flow, seg());
+    assert!(!script.at_end());
+    script.advance(Duration::from_secs(59));
+    assert!(!script.events.iter().any(|e| matches!(e, Event::Closed(_))));
+    script.advance(Duration::from_secs(2));
+    assert!(script.events.contains(&Event::Closed(Some(ConnectionError::Timeout))));
+    assert!(!script.at_end(), "an error, not an end");
+}
+
+/// [FIN-4]: no subflow is closed while data is not acknowledged at data level, though both DATA_FINs are known.
+#[test]
+fn subflows_stay_until_all_data_is_acknowledged() {
+    let (mut script, mut flow) = server();
+    script.write(b"data");
+    script.shutdown();
+    let dss = script.data_fin(0, 0);
+    script.send(&mut flow, seg().dss(dss));
+    script.advance(Duration::from_secs(3));
+    assert!(script.all(&mut flow).iter().all(|p| !p.header.flags.fin));
+    let dss = script.ack(5);
+    script.send(&mut flow, seg().dss(dss));
+    finish(&mut script, &mut flow);
+}
+
+/// [FIN-6] [FIN-7]: at the end every subflow gets its FIN; one that is stale with a queue is reset, reason 4, T set.
+#[test]
+fn a_stale_subflow_with_a_queue_is_reset_at_the_end() {
+    let (mut script, mut first) = server();
+    let mut second = script.joined(1);
+    script.write(&[1; 20_000]);
+    let mut flows = [&mut first, &mut second];
+    let silent = (0..2).find(|i| !script.all(flows[*i]).is_empty()).expect("data");
+    script.shutdown();
+    for _ in 0..50 {
+        script.advance(Duration::from_millis(100));
+        let ends = script.all(flows[1 - silent]).iter().any(|p| !p.payload.is_empty());
+        if ends {
+            let dss = script.ack(0);
+            script.send(flows[1 - silent], seg().dss(dss));
+        }
+    }
+    script.all(flows[silent]);
+    let dss = script.data_fin(0, 20_001);
+    script.send(flows[1 - silent], seg().dss(dss));
+    let reason = mpuser_engine::error::ResetReason::TooMuchOutstandingData;
+    let why = mpuser_engine::wire::MpTcpRst { transient: true, reason };
+    let rst = script.all(flows[silent]).pop().expect("a RST");
+    assert_eq!(rst.signals(), [MptcpOption::TcpRst(why)]);
+    assert!(script.all(flows[1 - silent]).iter().any(|p| p.header.flags.fin));
 }
 
 /// [FIN-2]: alone it has a checksum over the pseudo-header; a wrong one counts for nothing.
@@ -295,21 +454,28 @@ fn closing_with_unread_data_is_an_abort() {
     let dss = script.map(&flow, 0, b"unread", 0);
     script.send(&mut flow, seg().data(b"unread").dss(dss));
     script.close();
-    let last = script.all(&mut flow).pop().expect("a RST");
-    assert!(last.header.flags.rst);
+    let last = script.all(&mut flow).pop().expect("MP_FASTCLOSE");
+    assert!(is_fast_close(&last), "{last:?}");
+    script.send(&mut flow, seg().rst());
     assert!(script.endpoint.info(script.id).is_none());
 }
 
-/// Data that arrives after the application closed cannot be delivered: RFC 1122 4.2.2.13 wants a RST.
+/// Not the end of the data, but of the connection.
+fn is_fast_close(packet: &Packet) -> bool {
+    let said = packet.signals().iter().any(|o| matches!(o, MptcpOption::FastClose(_)));
+    said && !packet.is_data_fin() && !packet.header.flags.fin
+}
+
+/// Data that arrives after the application closed cannot be delivered: RFC 1122 4.2.2.13 wants the peer to know.
 #[test]
-fn data_after_close_is_answered_with_a_reset() {
+fn data_after_close_is_answered_with_an_abort() {
     let (mut script, mut flow) = server();
     script.close();
     script.all(&mut flow);
     let dss = script.map(&flow, 0, b"too late", 0);
     script.send(&mut flow, seg().data(b"too late").dss(dss));
-    let last = script.all(&mut flow).pop().expect("a RST");
-    assert!(last.header.flags.rst, "{last:?}");
+    let last = script.all(&mut flow).pop().expect("MP_FASTCLOSE");
+    assert!(is_fast_close(&last), "{last:?}");
 }
 
 /// Every way out before the handshake is done.

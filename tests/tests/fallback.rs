@@ -1,4 +1,5 @@
 //! Falling back to plain TCP (RFC 8684 3.7), in every place of the handshake and after it.
+#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::Event;
 use mpuser_engine::config::ConnectionConfig;
@@ -34,6 +35,25 @@ fn assert_plain(script: &mut Script, flow: &mut Flow) {
     assert!(last.is_plain());
     assert!(script.events.contains(&Event::Closed(None)), "{:?}", script.events);
     script.assert_silent();
+}
+
+/// The first new data goes out under an infinite mapping: length 0, checksum 0, from the last octet known to be
+/// intact; and so does its retransmission. After its acknowledgement there are no options [FB-6] [DSS-23].
+fn assert_announced(script: &mut Script, flow: &mut Flow, intact: u64) {
+    script.write(b"last mapping");
+    let first = script.next(flow);
+    let again = script.wait(flow, Duration::from_secs(2)).expect("retransmitted");
+    for packet in [first, again] {
+        assert_eq!(packet.payload.as_ref(), b"last mapping");
+        let mapping = packet.mapping().expect("an infinite mapping");
+        assert!(mapping.is_infinite() && packet.data_ack().is_some(), "{packet:?}");
+        assert_eq!(mapping.data_seq.expand(script.own_dsn(0)), script.own_dsn(intact));
+        assert_eq!(mapping.subflow_seq, SubflowSeq::from_offset(intact));
+        assert_eq!(mapping.checksum, script.checksum.then_some(0));
+    }
+    assert_eq!(script.endpoint.counters().infinite_map_tx, 1);
+    script.send(flow, seg());
+    script.all(flow);
 }
 
 /// [INI-33] [FB-1] [FB-2]: the SYN/ACK has no MP_CAPABLE, or one that is no answer.
@@ -151,8 +171,50 @@ fn client_falls_back_when_its_first_data_is_acknowledged_without_dss() {
             script.advance(Duration::from_secs(20));
             script.assert_silent();
         } else {
+            assert_announced(&mut script, &mut flow, 0);
             assert_plain(&mut script, &mut flow);
         }
+    }
+}
+
+/// (K12): Linux says nothing.
+#[test]
+fn a_fallback_may_be_silent() {
+    let behaviour = mpuser_engine::config::Behaviour::linux();
+    let mut script = Script::client(ConnectionConfig { behaviour, ..config() }, 2);
+    let mut flow = script.answer(PLAIN_FLAGS);
+    script.write(b"request");
+    script.all(&mut flow);
+    script.send(&mut flow, seg());
+    assert_eq!(script.info().fallback, Some(FallbackReason::NoDssInAck));
+    assert_plain(&mut script, &mut flow);
+}
+
+/// [FB-3] [FB-4] [FB-5]: the first data on a joined subflow is acknowledged without any option: it goes at once. Once
+/// it has been acknowledged with a Data ACK, a peer may leave Data ACKs out that bring no news [DACK-7].
+#[test]
+fn a_joined_subflow_that_loses_options_is_reset() {
+    for proven in [false, true] {
+        let mut script = Script::server(config());
+        let mut first = script.serve();
+        let mut second = script.joined(1);
+        script.send(&mut first, seg().fin());
+        script.all(&mut first);
+        script.write(b"one");
+        assert_eq!(script.next(&mut second).payload.as_ref(), b"one");
+        if proven {
+            let dss = script.ack(3);
+            script.send(&mut second, seg().dss(dss));
+            script.write(b"two");
+            script.all(&mut second);
+        }
+        script.send(&mut second, seg());
+        let reset = script.all(&mut second).into_iter().find(|p| p.header.flags.rst);
+        assert_eq!(reset.is_some(), !proven);
+        let reason = ResetReason::MiddleboxInterference;
+        let rst = MptcpOption::TcpRst(MpTcpRst { transient: false, reason });
+        assert!(reset.is_none_or(|reset| reset.signals() == [rst]));
+        assert!(script.info().mptcp);
     }
 }
 
@@ -170,6 +232,7 @@ fn server_falls_back_when_its_data_is_acknowledged_without_options() {
     script.all(&mut flow);
     script.send(&mut flow, seg());
     assert_eq!(script.info().fallback, Some(FallbackReason::NoDssInAck));
+    assert_announced(&mut script, &mut flow, 5);
     assert_plain(&mut script, &mut flow);
 }
 
@@ -266,6 +329,7 @@ fn an_infinite_mapping_ends_mptcp() {
     assert!(script.info().mptcp);
     let dss = infinite(&script, &flow, 3);
     script.send(&mut flow, seg().data(b"def").dss(dss));
+    assert_eq!(script.endpoint.counters().infinite_map_rx, 1);
     assert_eq!(script.info().fallback, Some(FallbackReason::InfiniteMapping));
     assert_eq!(script.read(), b"abcdef");
     script.all(&mut flow);

@@ -223,7 +223,7 @@ fn client_hears_why_its_join_was_refused() {
     let rst = MptcpOption::TcpRst(MpTcpRst { transient: false, reason });
     script.send(&mut flow, seg().rst().option(rst));
     let told = script.events.iter().any(|event| {
-        matches!(event, Event::SubflowClosed { cause: SubflowEnd::ResetByPeer(Some(r)), .. } if *r == reason)
+        matches!(event, Event::SubflowClosed { cause: SubflowEnd::ResetByPeer(Some(r)), .. } if r.reason == reason)
     });
     assert!(told, "{:?}", script.events);
     // [RST-6]: no second attempt on this path.

@@ -80,6 +80,7 @@ impl Error {
                 SubflowError::NotJoinable => ErrorKind::Unsupported,
                 SubflowError::LimitReached => ErrorKind::QuotaExceeded,
                 SubflowError::NoLocalAddress => ErrorKind::AddrNotAvailable,
+                SubflowError::MixedFamilies => ErrorKind::InvalidInput,
                 SubflowError::AlreadyOpen => ErrorKind::AlreadyExists,
                 _ => ErrorKind::Other,
             },

@@ -259,6 +259,21 @@ async fn shutdown_aborts_what_stays_open() {
     assert_eq!(error.kind(), ErrorKind::NotConnected);
 }
 
+/// Without its last ACKs the peer would send its FINs again and again.
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_the_fins() {
+    let net = net(3);
+    let (mut client, mut server) = net.connection().await;
+    client.write_all(b"x").await.unwrap();
+    client.shutdown().await.unwrap();
+    server.read_to_end(&mut Vec::new()).await.unwrap();
+    drop((client, server));
+    net.client.shutdown(Duration::from_secs(5)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let counters = net.server.counters();
+    assert_eq!((counters.tcp_retrans_segs, counters.tcp_out_rsts), (0, 0), "{counters:#?}");
+}
+
 #[test]
 fn a_stream_outlives_its_runtime_without_hanging() {
     let build = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

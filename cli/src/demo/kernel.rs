@@ -10,7 +10,7 @@ use crate::error::{Code, Failure};
 use crate::output::Printer;
 use crate::runtime;
 use crate::session::{Session, Setup, capture, connect_failure, settle};
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use mpuser_tun::MptcpStream;
 use mpuser_tun::lab::peer::{self, Mode, PeerServer, Protocol, counter_delta, kernel_counters};
@@ -121,6 +121,7 @@ async fn engine(
 ) -> Result<Measured, Failure> {
     let setup = Setup {
         title: Some("demo".to_owned()),
+        endpoint: EndpointConfig::default(),
         config: ConnectionConfig { join_announced: false, ..ConnectionConfig::default() },
         capture: Some(capture(&args.pcap, SNAPLEN)?),
         nat: NatMode::Auto,

@@ -1,8 +1,9 @@
 //! The operator's part of the command line.
 
 use crate::units::parse_duration;
-use clap::Args;
+use clap::{Args, Subcommand};
 use mpuser_tun::Multipath;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Whom to look at.
@@ -192,6 +193,27 @@ pub(crate) struct MultipathArgs {
     /// This process only, and nothing is remembered
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Every setting: value, default, who set it; with -v what it is for
+    #[command(after_help = "\
+Examples:
+  mpuser config show
+  mpuser config show -v                       with what each is for, its variable and its old name
+  mpuser config show --set checksum_enabled=1 --json")]
+    Show,
+    /// Check a configuration file; exit code 8 if it is wrong
+    #[command(after_help = "Examples:\n  mpuser config check\n  mpuser config check my.toml")]
+    Check {
+        /// Which; without it the one that is used
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Where the configuration file is, or would be
+    #[command(after_help = "Examples:\n  $EDITOR $(mpuser config path)")]
+    Path,
 }
 
 /// `dev NAME STATE` taken apart.

@@ -1,12 +1,14 @@
 //! The operator's side: looking at running processes and steering them, over their control sockets.
 
 pub(crate) mod args;
+mod config;
 mod monitor;
 mod mptcp;
 mod ss;
 mod ss_filter;
 mod stats;
 
+pub(crate) use config::run as config;
 pub(crate) use monitor::run as monitor;
 pub(crate) use mptcp::{endpoint, limits, multipath, subflow};
 pub(crate) use ss::run as ss;

@@ -137,6 +137,8 @@ fn keys(socket: &SocketReport) -> String {
     let size = |value: usize| value as u64;
     let all = [
         number("subflows", size(socket.subflows)),
+        number("add_addr_signal", size(socket.add_addr_signal)),
+        number("add_addr_accepted", size(socket.add_addr_accepted)),
         number("subflows_max", size(socket.subflows_max)).filter(|_| socket.mptcp),
         flag(!socket.mptcp, "fallback"),
         socket.fallback.as_deref().and_then(|reason| word("fallback_reason", reason)),

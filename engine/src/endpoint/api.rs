@@ -8,7 +8,8 @@ use crate::time::Instant;
 use bytes::Bytes;
 
 impl Endpoint {
-    /// Listens; an unspecified address means every local address of its family. At most `backlog` connections
+    /// Listens; an unspecified address means every local address of its family, `[::]` every one
+    /// of IPv4, too, for which nobody listens on `0.0.0.0`. At most `backlog` connections
     /// wait for `accept`, handshakes included.
     ///
     /// # Errors
@@ -125,10 +126,12 @@ impl Endpoint {
         }
     }
 
-    /// Ends the connection at once (RST with MP_FASTCLOSE).
+    /// Ends the connection at once (MP_FASTCLOSE, in the form [`Behaviour::fast_close`] says).
+    ///
+    /// [`Behaviour::fast_close`]: crate::config::Behaviour::fast_close
     pub fn abort(&mut self, now: Instant, id: ConnectionId) {
         if let Some(entry) = self.connections.get_mut(&id) {
-            entry.connection.abort();
+            entry.connection.abort(now);
             self.serve(now, id);
         }
     }

@@ -94,7 +94,7 @@ impl Endpoint {
         if let Some(entry) = self.connections.get_mut(&id) {
             entry.connection.on_segment(now, 0, segment, options, &mut self.counters);
             if !entry.connection.established {
-                entry.connection.abort();
+                entry.connection.abort(now);
             }
         }
         self.serve(now, id);

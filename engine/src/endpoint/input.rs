@@ -117,8 +117,10 @@ impl Endpoint {
         let Some(index) = connection.subflow_index(subflow) else { return };
         match error.kind {
             IcmpKind::FragmentationNeeded { mtu } => {
-                let headers = if ip.src.is_ipv4() { 40 } else { 60 };
-                let mss = mtu.saturating_sub(headers);
+                // Every IPv6 link takes 1 280 octets (RFC 8201 4). With IPv4 less than 552 is an attack rather than a link,
+                // as Linux sees it, and so is 0 of an old router (RFC 1191 5).
+                let (headers, least) = if ip.src.is_ipv4() { (40, 552) } else { (60, 1_280) };
+                let mss = mtu.max(least) - headers;
                 connection.on_path_mtu(now, index, mss, error.seq);
             }
             IcmpKind::Unreachable { code: _ } => {
@@ -129,6 +131,7 @@ impl Endpoint {
     }
 }
 
+/// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
     Segment {
         seq: header.seq,

@@ -1,6 +1,6 @@
 //! Listeners: who waits for connections, and the ones that wait to be accepted.
 
-use crate::addr::{ConnectionId, IpAddr, ListenerId, SocketAddr};
+use crate::addr::{ConnectionId, ListenerId, SocketAddr};
 use crate::config::ConnectionConfig;
 use crate::error::ListenError;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -85,15 +85,22 @@ impl Listeners {
         self.by_id.get(&id)
     }
 
-    /// Who listens on `address`: an exact match goes before a wildcard.
+    /// Who listens on `address`: an exact match goes before a wildcard of its family, and that before `[::]`, which
+    /// takes both families as on Linux.
     pub(super) fn find(&self, address: SocketAddr) -> Option<ListenerId> {
-        let wildcard = |l: &Listener| l.local.ip().is_unspecified() && same_family(l, address.ip());
-        let matches = |l: &&(&ListenerId, &Listener)| {
-            l.1.local.port() == address.port() && (l.1.local == address || wildcard(l.1))
+        let rank = |listener: &Listener| {
+            let local = listener.local;
+            let same_family = local.is_ipv4() == address.is_ipv4();
+            match () {
+                () if local.port() != address.port() => None,
+                () if local == address => Some(2),
+                () if !local.ip().is_unspecified() => None,
+                () if same_family => Some(1),
+                () => local.is_ipv6().then_some(0),
+            }
         };
-        let best =
-            self.by_id.iter().filter(|l| matches(&l)).max_by_key(|(_, l)| l.local == address);
-        best.map(|(id, _)| *id)
+        let ranked = self.by_id.iter().filter_map(|(id, l)| Some((rank(l)?, *id)));
+        ranked.max_by_key(|(rank, _)| *rank).map(|(_, id)| id)
     }
 
     /// Handshakes under way.
@@ -124,11 +131,6 @@ impl Listeners {
     pub(super) fn accept(&mut self, id: ListenerId) -> Option<ConnectionId> {
         self.by_id.get_mut(&id)?.ready.pop_front()
     }
-}
-
-/// `[::]` takes IPv6 only; there are no mapped addresses on a TUN.
-fn same_family(listener: &Listener, address: IpAddr) -> bool {
-    listener.local.ip().is_ipv4() == address.is_ipv4()
 }
 
 #[cfg(test)]

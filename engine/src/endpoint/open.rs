@@ -155,6 +155,11 @@ impl Endpoint {
 
     /// Lets a connection announce addresses, and opens the subflows its path manager asks for.
     pub(super) fn manage_paths(&mut self, now: Instant, id: ConnectionId) {
+        while let Some(entry) = self.connections.get_mut(&id)
+            && let Some((local, remote)) = entry.connection.next_retry(now)
+        {
+            let _ = self.join(now, id, local, remote, None);
+        }
         let Some(entry) = self.connections.get_mut(&id) else { return };
         if !entry.connection.wants_paths(now) {
             return;
@@ -165,7 +170,9 @@ impl Endpoint {
             && let Some(target) = entry.connection.next_join(now, self.pm_endpoints.as_slice())
         {
             // A target that cannot be opened was named once and will not come again.
-            let _ = self.join(now, id, target.local, target.remote, target.route);
+            if target.route.is_some() || !entry.connection.is_barred(target.local, target.remote) {
+                let _ = self.join(now, id, target.local, target.remote, target.route);
+            }
         }
     }
 
@@ -179,6 +186,9 @@ impl Endpoint {
         route: Option<SourceRoute>,
     ) -> Result<SubflowId, SubflowError> {
         let local = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        if local.address.is_ipv4() != remote.is_ipv4() {
+            return Err(SubflowError::MixedFamilies);
+        }
         let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
         let port = entry.connection.first_local_port();
         let config = entry.connection.config.clone();

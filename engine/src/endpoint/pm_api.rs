@@ -161,7 +161,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`SubflowError::NotFound`].
+    /// [`SubflowError::NotFound`], [`SubflowError::PlainTcp`].
     pub fn close_subflow(
         &mut self,
         now: Instant,

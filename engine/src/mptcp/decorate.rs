@@ -3,6 +3,7 @@
 //! Linux' table of what may share a segment is followed: DSS alone on data; MP_CAPABLE, MP_JOIN or ADD_ADDR alone
 //! on a pure ACK; MP_TCPRST, with MP_FASTCLOSE or MP_FAIL where there is cause, on a RST.
 
+use super::fallback::InfiniteMapping;
 use super::handshake;
 use super::subflow::{Phase, ROOM_BESIDE_TIMESTAMPS, Subflow};
 use crate::config::ConnectionConfig;
@@ -47,7 +48,7 @@ pub(crate) struct MetaView {
 }
 
 impl MetaView {
-    /// The flags of MP_CAPABLE: HMAC-SHA256 alone [INI-21] (K2), A where checksums are wanted [INI-29] [INI-30], C
+    /// The flags of MP_CAPABLE: HMAC-SHA256 alone [INI-21] [INI-22] (K2), A where checksums are wanted [INI-29] [INI-30], C
     /// where nobody may join the first subflow's address and port [INI-20] (K16).
     const fn flags(&self) -> CapableFlags {
         CapableFlags::new(self.checksum, self.deny_join_initial)
@@ -70,9 +71,12 @@ impl MetaView {
         }
     }
 
-    /// Option octets data segments need: a DSS with the longest mapping, or MP_CAPABLE with both keys.
+    /// Octets of a DSS with the longest mapping, and of MP_CAPABLE with both keys.
+    pub(crate) const LONGEST_DSS: u8 = 28;
+
+    /// Option octets data segments need.
     pub(crate) const fn reserved_options(&self) -> u8 {
-        if self.mptcp { 28 } else { 0 }
+        if self.mptcp { Self::LONGEST_DSS } else { 0 }
     }
 }
 
@@ -117,6 +121,10 @@ pub(crate) fn decorate(
     }
     if meta.mptcp {
         push_mptcp(&mut options, subflow, plan, meta, config);
+    } else if let Some(infinite) = subflow.infinite.filter(|i| i.at == plan.offset)
+        && !plan.payload.is_empty()
+    {
+        options.push_dss(&infinite_mapping(infinite, meta));
     }
     if !sack_first {
         options.push_sack(&plan.options.sack);
@@ -204,7 +212,8 @@ fn reset(options: &mut OptionBuffer, subflow: &Subflow, meta: &MetaView) {
     if let Some(data_seq) = subflow.fail {
         options.push_mptcp(&MptcpOption::Fail(MpFail { data_seq }));
     }
-    let rst = MpTcpRst { transient: false, reason: subflow.reset_reason };
+    let reason = subflow.reset_reason;
+    let rst = MpTcpRst { transient: reason.passes(), reason };
     options.push_mptcp(&MptcpOption::TcpRst(rst));
 }
 
@@ -227,6 +236,12 @@ fn acknowledgement(
             let hmac = join_hmac(meta.own_key, peer_key, join.own_nonce, peer_nonce);
             options.push_mptcp(&MptcpOption::Join(MpJoin::Ack { hmac: hmac.leftmost160() }));
         }
+        return;
+    }
+    if subflow.fast_closing
+        && let Some(receiver_key) = meta.peer_key
+    {
+        options.push_mptcp(&MptcpOption::FastClose(FastClose { receiver_key }));
         return;
     }
     // A DATA_FIN cannot wait for the server to confirm: it may be all there is to say. The keys go before it.
@@ -256,6 +271,17 @@ fn acknowledgement(
     options.push_dss(&dss);
 }
 
+/// The last word of MPTCP: length 0, checksum 0 [DSS-23]; whatever follows is plain TCP [FB-12].
+fn infinite_mapping(infinite: InfiniteMapping, meta: &MetaView) -> Dss {
+    let mapping = DssMapping {
+        data_seq: WireDataSeq::Long((meta.data_base + infinite.data).0),
+        subflow_seq: SubflowSeq::from_offset(infinite.start),
+        data_len: 0,
+        checksum: meta.checksum.then_some(0),
+    };
+    Dss { data_ack: Some(meta.wire_ack()), mapping: Some(mapping), data_fin: false }
+}
+
 /// A DATA_FIN without payload: SSN 0, length 1, its own DSN [FIN-2].
 fn fin_mapping(seq: DataSeq, meta: &MetaView) -> DssMapping {
     let subflow_seq = SubflowSeq(0);
@@ -278,6 +304,7 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
         options.push_mptcp(&MptcpOption::Capable(option));
         return;
     }
+    // It is the mapping of the segment's first octet [DSS-21].
     // Every segment repeats its mapping: stronger than [FB-3] asks, and robust against split and loss [OPT-17].
     options.push_dss(&Dss {
         // None before the third packet brought the peer's key (RFC 8684 B.3).

@@ -72,8 +72,14 @@ pub(crate) enum Mapped {
     Data(u64, Bytes),
     /// A DATA_FIN at this data offset, verified.
     DataFin(u64),
-    /// The checksum of the mapping at this data offset is wrong; its octets are withheld [FB-11].
-    ChecksumFailed(u64),
+    /// The checksum of a mapping is wrong. Its octets, and all that follow them, are kept back [FB-11] until
+    /// [`MappingQueue::take_raw`] asks for them.
+    ChecksumFailed {
+        /// Data offset of its first octet.
+        data: u64,
+        /// Stream offset of its first octet.
+        start: u64,
+    },
     /// Octets no mapping covers, at this stream offset.
     Unmapped(u64, Bytes),
 }
@@ -94,12 +100,17 @@ pub(crate) struct MappingQueue {
     consumed: u64,
     /// Pieces ready to be taken.
     ready: VecDeque<Mapped>,
+    /// Mappings mean nothing from this stream offset on: a checksum was wrong, or plain TCP goes on from there.
+    broken: Option<u64>,
+    /// The stream from there on.
+    raw: VecDeque<(u64, Bytes)>,
+    raw_len: usize,
 }
 
 impl MappingQueue {
     /// Notes a mapping. Repeats, in full or in part, are harmless [INI-14] [DSS-22].
     pub(crate) fn insert(&mut self, mapping: Mapping) -> MappingVerdict {
-        if mapping.len == 0 || mapping.end() <= self.consumed {
+        if self.broken.is_some() || mapping.len == 0 || mapping.end() <= self.consumed {
             return MappingVerdict::Accepted;
         }
         let at = self.entries.partition_point(|e| e.mapping.end() <= mapping.start);
@@ -154,15 +165,81 @@ impl MappingQueue {
         }
     }
 
-    /// Stream octets before this offset have been handed on or are held.
-    pub(crate) const fn consumed(&self) -> u64 {
-        self.consumed
+    /// Stream octets before this offset have been handed on; those behind it are held, or have not been pushed.
+    pub(crate) fn handed_on(&self) -> u64 {
+        let held = self.entries.front().map_or(0, Entry::held_len);
+        self.broken.unwrap_or(self.consumed - held)
+    }
+
+    /// Octets kept back because mappings mean nothing any more.
+    pub(crate) const fn raw_len(&self) -> usize {
+        self.raw_len
+    }
+
+    /// Mappings mean nothing any more: what is held, and what will be pushed, is raw.
+    pub(crate) fn give_up(&mut self) {
+        if self.broken.is_none() {
+            let start = self.handed_on();
+            let held = self.entries.pop_front().map(|entry| entry.held).unwrap_or_default();
+            self.break_at(start, held);
+        }
+    }
+
+    /// Mappings mean something again: what failed has been taken out.
+    pub(crate) fn mend(&mut self) {
+        if self.raw.is_empty() {
+            self.broken = None;
+        }
+    }
+
+    fn break_at(&mut self, start: u64, held: VecDeque<Bytes>) {
+        self.entries.clear();
+        self.broken = Some(start);
+        let mut at = start;
+        for piece in held {
+            let len = piece.len();
+            self.keep_raw(at, piece);
+            at += len as u64;
+        }
+    }
+
+    fn keep_raw(&mut self, offset: u64, piece: Bytes) {
+        self.raw_len += piece.len();
+        self.raw.push_back((offset, piece));
+    }
+
+    /// The next piece kept back, with its stream offset.
+    pub(crate) fn take_raw(&mut self) -> Option<(u64, Bytes)> {
+        let (offset, piece) = self.raw.pop_front()?;
+        self.raw_len -= piece.len();
+        Some((offset, piece))
+    }
+
+    /// Forgets what was kept back from before this stream offset: it is sent again.
+    pub(crate) fn discard_raw_before(&mut self, offset: u64) {
+        while let Some((at, piece)) = self.raw.front_mut()
+            && *at < offset
+        {
+            let cut = usize::try_from(offset - *at).unwrap_or(usize::MAX).min(piece.len());
+            *at += cut as u64;
+            self.raw_len -= cut;
+            let _ = piece.split_to(cut);
+            if piece.is_empty() {
+                self.raw.pop_front();
+            }
+        }
     }
 
     /// Takes in the next in-order piece of the subflow's stream; results are fetched with [`Self::pop`].
     pub(crate) fn push(&mut self, offset: u64, mut data: Bytes) {
         let mut offset = offset;
         while !data.is_empty() {
+            if self.broken.is_some() {
+                let len = data.len() as u64;
+                self.keep_raw(offset, data);
+                offset += len;
+                break;
+            }
             while self.entries.front().is_some_and(|e| e.mapping.end() <= offset) {
                 self.entries.pop_front();
             }
@@ -188,7 +265,7 @@ impl MappingQueue {
             } else {
                 entry.hold(piece);
                 if offset == entry.mapping.end() {
-                    entry.release(&mut self.ready);
+                    self.release();
                 }
             }
         }
@@ -196,6 +273,27 @@ impl MappingQueue {
         // Without this the last mapping would stay until the next piece arrives.
         while self.entries.front().is_some_and(|e| e.mapping.end() <= offset) {
             self.entries.pop_front();
+        }
+    }
+
+    /// The front mapping is complete: its octets are handed on if the checksum over them is right.
+    fn release(&mut self) {
+        let Some(entry) = self.entries.pop_front() else { return };
+        let Mapping { data, data_fin, .. } = entry.mapping;
+        if !entry.is_valid() {
+            let start = entry.mapping.end() - entry.held_len();
+            self.break_at(start, entry.held);
+            self.ready.push_back(Mapped::ChecksumFailed { data, start });
+            return;
+        }
+        let mut at = data;
+        for piece in entry.held {
+            let len = piece.len() as u64;
+            self.ready.push_back(Mapped::Data(at, piece));
+            at = at.wrapping_add(len);
+        }
+        if data_fin {
+            self.ready.push_back(Mapped::DataFin(at));
         }
     }
 
@@ -211,23 +309,14 @@ impl Entry {
         self.held.push_back(piece);
     }
 
-    fn release(&mut self, ready: &mut VecDeque<Mapped>) {
-        let Some(expected) = self.mapping.checksum else { return };
-        let MappingChecksum { value, data_seq, subflow_seq, data_len } = expected;
-        if !dss_checksum_valid(data_seq, subflow_seq, data_len, self.sum, value) {
-            self.held.clear();
-            ready.push_back(Mapped::ChecksumFailed(self.mapping.data));
-            return;
-        }
-        let mut at = self.mapping.data;
-        for piece in self.held.drain(..) {
-            let len = piece.len() as u64;
-            ready.push_back(Mapped::Data(at, piece));
-            at = at.wrapping_add(len);
-        }
-        if self.mapping.data_fin {
-            ready.push_back(Mapped::DataFin(at));
-        }
+    fn held_len(&self) -> u64 {
+        self.held.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    fn is_valid(&self) -> bool {
+        self.mapping.checksum.is_none_or(|c| {
+            dss_checksum_valid(c.data_seq, c.subflow_seq, c.data_len, self.sum, c.value)
+        })
     }
 }
 

@@ -6,11 +6,13 @@
 mod close;
 pub(crate) mod connection;
 pub(crate) mod decorate;
+mod fallback;
 pub(crate) mod handshake;
 pub(crate) mod lesson;
 mod mapping;
 pub(crate) mod path_manager;
 mod recv_queue;
+mod retry;
 pub mod scheduler;
 mod send_queue;
 mod sent_mappings;

@@ -5,6 +5,7 @@ mod doubt;
 mod signals;
 
 use super::decorate::{MetaView, decorate};
+use super::fallback::InfiniteMapping;
 use super::mapping::MappingQueue;
 use super::scheduler::SubflowSnapshot;
 use super::send_queue::SendQueue;
@@ -14,7 +15,7 @@ use crate::config::ConnectionConfig;
 use crate::counters::Counters;
 use crate::crypto::Nonce;
 use crate::endpoint::SubflowInfo;
-use crate::error::ResetReason;
+use crate::error::{PeerReset, ResetReason};
 use crate::event::SubflowEnd;
 use crate::seq::{DataSeq, SubflowSeq};
 use crate::tcp::{PlanKind, SegmentPlan, SendLimits, Socket, SocketEnd, State};
@@ -97,10 +98,16 @@ pub(crate) struct Subflow {
     pub(crate) reset_reason: ResetReason,
     /// A RST of this end will carry MP_FASTCLOSE.
     pub(crate) fast_close: bool,
+    /// Its ACKs carry MP_FASTCLOSE: the connection is in FASTCLOSE_WAIT [FC-2].
+    pub(crate) fast_closing: bool,
     /// A RST of this end will carry MP_FAIL with this DSN.
     pub(crate) fail: Option<DataSeq>,
+    /// Plain TCP begins with this, until it is acknowledged.
+    pub(crate) infinite: Option<InfiniteMapping>,
+    /// A Data ACK came back with the acknowledgement of data [FB-3].
+    pub(crate) proven: bool,
     /// What the peer's RST said.
-    pub(crate) peer_reset: Option<ResetReason>,
+    pub(crate) peer_reset: Option<PeerReset>,
     /// Its address was withdrawn.
     pub(crate) address_removed: bool,
     /// The application has been told of its end.
@@ -149,7 +156,10 @@ impl Subflow {
             stale: false,
             reset_reason: ResetReason::Unspecified,
             fast_close: false,
+            fast_closing: false,
             fail: None,
+            infinite: None,
+            proven: false,
             reported: false,
             peer_reset: None,
             address_removed: false,
@@ -248,7 +258,10 @@ impl Subflow {
         counters: &mut Counters,
         headers: &mut Vec<u8>,
     ) -> Option<Sent> {
-        let reserved_options = meta.reserved_options();
+        let mut reserved_options = meta.reserved_options();
+        if self.infinite.is_some() {
+            reserved_options = reserved_options.max(MetaView::LONGEST_DSS);
+        }
         let limits = SendLimits { window, reserved_options, max_payload: 0 };
         let plan = self.tcp.plan(now, &limits)?;
         let options = decorate(self, &plan, meta, config);
@@ -300,8 +313,12 @@ impl Subflow {
                 counters.tcp_out_rsts += 1;
                 counters.mp_rst_tx += u64::from(meta.mptcp);
                 counters.mp_fastclose_tx += u64::from(meta.mptcp && self.fast_close);
+                counters.mp_fail_tx += u64::from(meta.mptcp && self.fail.is_some());
             }
             PlanKind::ResetReply => counters.tcp_out_rsts += 1,
+            PlanKind::Data if self.infinite.is_some_and(|i| i.at == plan.offset) => {
+                counters.infinite_map_tx += 1;
+            }
             _ => {}
         }
     }
@@ -333,6 +350,10 @@ impl Subflow {
     /// Before the server has confirmed, a DATA_FIN never goes without the keys before it: were the third ACK lost,
     /// the server would take the connection for plain TCP (K5).
     fn on_ack_sent(&mut self, now: Instant, meta: &MetaView, counters: &mut Counters) {
+        if self.fast_closing {
+            counters.mp_fastclose_tx += 1;
+            return;
+        }
         if self.join.is_none() && meta.client && !meta.confirmed {
             self.keys_sent = !(self.keys_sent && meta.data_fin.is_some());
             if self.keys_sent && meta.data_fin.is_some() {

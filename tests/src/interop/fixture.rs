@@ -4,7 +4,7 @@ use super::peer::{Peer, ports};
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_tun::device::{Faults, Faulty, PlainTun};
 use mpuser_tun::lab::{self, Lab, LabOptions};
-use mpuser_tun::net::{self, ErrorKind, NetError, PathOptions, PathSet};
+use mpuser_tun::net::{self, Egress, ErrorKind, NetError, PathOptions, PathSet};
 use mpuser_tun::{CaptureWriter, PathConfig, Stack};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -33,6 +33,8 @@ pub struct Setup {
     pub paths: usize,
     /// Where its connections go, so that paths lead there.
     pub dest: IpAddr,
+    /// Its paths one by one, instead: an interface and a destination of the family wanted.
+    pub ways: Vec<(&'static str, IpAddr)>,
     /// Connections may still have a subflow on a lost path when all is over, and are aborted then.
     pub dead_subflows: bool,
     /// A capture is written, and kept after a failure.
@@ -49,6 +51,7 @@ impl Default for Setup {
             seed: 1,
             paths: 3,
             dest: SERVER,
+            ways: Vec::new(),
             dead_subflows: false,
             capture: true,
             snaplen: 128,
@@ -70,7 +73,7 @@ impl Setup {
 pub struct Fixture {
     lab: Lab,
     file: &'static str,
-    test: &'static str,
+    test: String,
     captures: AtomicU32,
 }
 
@@ -86,12 +89,12 @@ impl Fixture {
     pub fn up(file: &'static str, options: LabOptions) -> Self {
         let name = format!("i{}-{}", std::process::id(), file.replace('_', "-"));
         let lab = lab::up(&LabOptions { name, ..options }).unwrap_or_else(|e| panic!("{e}"));
-        Self { lab, file, test: "", captures: AtomicU32::new(0) }
+        Self { lab, file, test: String::new(), captures: AtomicU32::new(0) }
     }
 
     /// Puts the lab in order for the next scenario.
-    pub(super) fn begin(&mut self, test: &'static str) {
-        self.test = test;
+    pub(super) fn begin(&mut self, test: &str) {
+        self.test = test.to_owned();
         self.captures.store(0, Ordering::Relaxed);
         self.lab.restore().unwrap_or_else(|e| panic!("{e}"));
         self.sysctl("server", "net/mptcp/checksum_enabled", "0");
@@ -204,13 +207,27 @@ pub fn open_tun(name: &str) -> net::Result<PlainTun> {
     })
 }
 
+/// The ways out that the setup asks for, in the namespace of the calling thread.
+fn ways(setup: &Setup) -> Vec<Egress> {
+    let discover = |dest| net::discover(dest).unwrap_or_else(|e| panic!("{e}"));
+    if setup.ways.is_empty() {
+        let mut all = discover(setup.dest);
+        all.truncate(setup.paths);
+        return all;
+    }
+    let one = |(dev, dest): &(&'static str, IpAddr)| {
+        let way = discover(*dest).into_iter().find(|way| way.dev == *dev);
+        way.unwrap_or_else(|| panic!("no way to {dest} by {dev}"))
+    };
+    setup.ways.iter().map(one).collect()
+}
+
 fn on_paths<T>(
     setup: &Setup,
     capture: &std::path::Path,
     scenario: impl AsyncFnOnce(&Stack) -> T,
 ) -> T {
-    let mut ways = net::discover(setup.dest).unwrap_or_else(|e| panic!("{e}"));
-    ways.truncate(setup.paths);
+    let ways = ways(setup);
     let options = PathOptions { dest: Some(setup.dest), ..PathOptions::default() };
     let (mut set, devices) = PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun))
         .unwrap_or_else(|e| panic!("{e}"));

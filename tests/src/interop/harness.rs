@@ -30,7 +30,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Why nothing of this can run here; `None` if it can. `programs` are looked for in the search path.
-fn missing(programs: &[&str]) -> Option<String> {
+#[must_use]
+pub fn missing(programs: &[&str]) -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let uid = status.lines().find_map(|l| l.strip_prefix("Uid:"));
     if uid.and_then(|u| u.split_whitespace().nth(1)) != Some("0") {

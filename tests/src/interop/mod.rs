@@ -13,12 +13,13 @@ mod data;
 mod fixture;
 mod harness;
 mod kernel;
+pub mod matrix;
 mod peer;
 mod table;
 
 pub use data::{Data, established, exchange, hex, receive, send_all, sha256, upload};
 pub use fixture::{ENGINE, Fixture, SERVER, Setup, open_tun};
-pub use harness::{Scenario, full, main, median};
+pub use harness::{Scenario, full, main, median, missing};
 pub use kernel::{MUST_STAY_ZERO, Watch, assert_engine_content};
 pub use peer::{Facts, Peer, ports};
 pub use table::Table;

@@ -21,7 +21,7 @@ const L0: [&str; 9] =
     ["addr", "config", "counters", "error", "event", "rng", "seq", "time", "window"];
 
 /// From the bottom to the top; ARCHITECTURE.md draws it.
-const LAYERS: [Layer; 16] = [
+const LAYERS: [Layer; 17] = [
     layer("addr", &[]),
     layer("counters", &[]),
     layer("rng", &[]),
@@ -32,6 +32,7 @@ const LAYERS: [Layer; 16] = [
     layer("config", &["addr", "time"]),
     layer("event", &["addr", "error"]),
     layer("grammar", &["addr", "config"]),
+    layer("settings", &["config", "time"]),
     layer("buffer", &[]),
     layer("crypto", &["addr", "rng", "seq"]),
     Layer {

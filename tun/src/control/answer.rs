@@ -78,7 +78,9 @@ pub(super) fn socket(stack: &Stack, which: Which) -> Option<Reply> {
         Which::Connection(id) => id,
     };
     let info = stack.connection_info(id)?;
-    let report = SocketReport::connection(&info, |address| stack.path_name(address));
+    let report = SocketReport::connection(&info, |address| {
+        stack.path_of(address).map_or_else(String::new, |(name, _)| name)
+    });
     Some(Reply::Socket(Box::new(report)))
 }
 

@@ -6,7 +6,7 @@
 
 use mpuser_engine::addr::{IpAddr, SocketAddr};
 use mpuser_engine::config::EndpointFlags;
-use mpuser_engine::{ConnectionInfo, SubflowInfo};
+use mpuser_engine::{ConnectionInfo, PmEndpoint, SubflowInfo};
 use serde::{Deserialize, Serialize};
 
 mod event;
@@ -34,6 +34,10 @@ pub struct SocketReport {
     pub client: bool,
     /// Live subflows beside the first, as the kernel counts them.
     pub subflows: usize,
+    /// Addresses announced to the peer.
+    pub add_addr_signal: usize,
+    /// Addresses the peer announced.
+    pub add_addr_accepted: usize,
     /// Most of them.
     pub subflows_max: usize,
     /// Every subflow there has been.
@@ -168,15 +172,19 @@ const fn is_false(value: &bool) -> bool {
 }
 
 impl EndpointReport {
+    /// Of an endpoint behind the path `dev`.
+    pub(super) fn new(endpoint: &PmEndpoint, dev: Option<String>) -> Self {
+        let EndpointFlags { signal, subflow, backup, fullmesh } = endpoint.flags;
+        let (address, port, id) =
+            (endpoint.address, endpoint.port, endpoint.id.map_or(0, |id| id.0));
+        Self { address, port, id, signal, subflow, backup, fullmesh, dev }
+    }
+
     /// What it is for.
     #[must_use]
     pub fn flags(&self) -> EndpointFlags {
-        let mut flags = EndpointFlags::default();
-        flags.signal |= self.signal;
-        flags.subflow |= self.subflow;
-        flags.backup |= self.backup;
-        flags.fullmesh |= self.fullmesh;
-        flags
+        let Self { signal, subflow, backup, fullmesh, .. } = *self;
+        EndpointFlags { signal, subflow, backup, fullmesh }
     }
 }
 
@@ -223,6 +231,8 @@ impl SocketReport {
             fallback: info.fallback.map(|reason| reason.as_str().to_owned()),
             client: info.client,
             subflows: live.saturating_sub(1),
+            add_addr_signal: info.add_addr_signal,
+            add_addr_accepted: info.add_addr_accepted,
             subflows_max: info.subflows_max,
             subflows_total: info.subflows.len(),
             token: hex(info.token.0),

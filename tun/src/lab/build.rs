@@ -98,9 +98,7 @@ fn sysctls(role: &str, state: &LabState) -> Result<()> {
     }
     if role == CLIENT {
         write_sysctl("net/ipv4/ip_forward", "1")?;
-        if state.options.ipv6 {
-            write_sysctl("net/ipv6/conf/all/forwarding", "1")?;
-        }
+        // In IPv6 paths switch it on for themselves: the machine-wide one makes every device join groups of routers.
     }
     if read_sysctl("net/mptcp/enabled").is_none() {
         return Err(NetError::new(

@@ -349,10 +349,11 @@ fn journal_of(plan: &PathPlan, journal: &mut Journal) -> Result<()> {
 fn device_lines(plan: &PathPlan) -> Vec<String> {
     let PathPlan { tun, kernel, mtu, .. } = plan;
     let len = plan.subnet.prefix_len();
-    // Duplicate address detection would only wait: nobody else is on the link.
-    let nodad = if is_v6(plan) { " nodad" } else { "" };
+    // Duplicate address detection would only wait: nobody else is on the link. And a router joins groups, which it
+    // would tell the engine.
+    let (nodad, groups) = if is_v6(plan) { (" nodad", " multicast off") } else { ("", "") };
     vec![
-        format!("link set dev {tun} mtu {mtu} txqueuelen {QUEUE} up"),
+        format!("link set dev {tun} mtu {mtu} txqueuelen {QUEUE}{groups} up"),
         format!("address replace {kernel}/{len} dev {tun}{nodad}"),
     ]
 }

@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) more_to_send: bool,
     /// No handle on the stack is left: ends with its last connection.
     pub(crate) released: bool,
+    /// Somebody waits for the end of all connections.
+    pub(crate) ending: bool,
     /// Over: tasks are gone, devices no longer served.
     pub(crate) stopped: bool,
     pub(crate) tasks: Vec<AbortHandle>,
@@ -98,6 +100,7 @@ impl Inner {
             armed: None,
             more_to_send: false,
             released: false,
+            ending: false,
             stopped: false,
             tasks: Vec::new(),
             feed: Feed::default(),
@@ -130,9 +133,17 @@ impl Inner {
         while let Some((id, event)) = self.endpoint.poll_event() {
             self.dispatch(now, id, event);
         }
-        if self.released && self.conns.is_empty() {
-            self.stop();
+        if self.ending && self.is_over() {
+            self.idle.wake(&mut self.deferred);
+            if self.released {
+                self.stop();
+            }
         }
+    }
+
+    /// No connection is left, and no subflow that has an end to tell or to hear of.
+    pub(crate) fn is_over(&self) -> bool {
+        self.conns.is_empty() && self.endpoint.is_quiet()
     }
 
     fn transmit(&mut self, now: Instant, transmit: &Transmit) {

@@ -27,9 +27,12 @@ use mpuser_engine::{Endpoint, LocalAddress};
 use std::io::{self, Read};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use tokio::net::ToSocketAddrs;
 use tokio::sync::Notify;
+
+/// How long the FINs of subflows may take once their connections are over.
+const LAST_FINS: Duration = Duration::from_secs(1);
 
 /// A device and the addresses that live behind it.
 #[derive(Debug)]
@@ -242,7 +245,7 @@ impl Deref for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.with(|inner, _| inner.released = true);
+        self.0.with(|inner, _| (inner.released, inner.ending) = (true, true));
     }
 }
 
@@ -419,19 +422,18 @@ impl Stack {
     /// Waits until all connections are closed, then ends the stack: tasks stop and the capture is completed.
     /// Streams have to be dropped for their connections to close. Connections still open after `limit` are aborted.
     ///
+    /// The FINs of their subflows get a second more, or less if they are done before: a dead path never is.
+    ///
     /// # Errors
     /// [`Error::ShutdownTimeout`] if there were such.
     pub async fn shutdown(self, limit: Duration) -> io::Result<()> {
-        let idle = std::future::poll_fn(|cx| {
-            self.handle.with(|inner, _| {
-                if inner.conns.is_empty() || inner.stopped {
-                    return Poll::Ready(());
-                }
-                inner.idle.add(cx, &mut inner.deferred);
-                Poll::Pending
-            })
-        });
-        let in_time = tokio::time::timeout(limit, idle).await.is_ok();
+        self.handle.with(|inner, _| inner.ending = true);
+        let closed = self.wait_until(|inner| inner.conns.is_empty());
+        let in_time = tokio::time::timeout(limit, closed).await.is_ok();
+        if in_time {
+            let over = self.wait_until(Inner::is_over);
+            let _ = tokio::time::timeout(LAST_FINS.min(limit), over).await;
+        }
         let aborted = self.handle.with(|inner, now| {
             let left: Vec<_> = inner.conns.keys().copied().collect();
             left.iter().for_each(|id| inner.abort(now, *id));
@@ -439,5 +441,19 @@ impl Stack {
         });
         self.handle.with(|inner, _| inner.stop());
         if in_time { Ok(()) } else { Err(Error::ShutdownTimeout(aborted).into()) }
+    }
+
+    /// Waits for a state that is looked for when a connection ends.
+    async fn wait_until(&self, done: impl Fn(&Inner) -> bool) {
+        let look = |cx: &mut Context<'_>| {
+            self.handle.with(|inner, _| {
+                if inner.stopped || done(inner) {
+                    return Poll::Ready(());
+                }
+                inner.idle.add(cx, &mut inner.deferred);
+                Poll::Pending
+            })
+        };
+        std::future::poll_fn(look).await;
     }
 }

@@ -75,14 +75,14 @@ impl Stack {
         self.handle.with(|inner, _| inner.endpoint.listeners().collect())
     }
 
-    /// The name of the path an address is behind; empty if it is behind none.
+    /// The path an address is behind: its name, and the interface of the machine it leaves by.
     #[must_use]
-    pub fn path_name(&self, address: IpAddr) -> String {
+    pub fn path_of(&self, address: IpAddr) -> Option<(String, String)> {
         self.handle.with(|inner, _| {
-            let owner = |path: &&std::sync::Arc<super::Path>| {
-                path.addresses.iter().any(|(own, _)| *own == address)
-            };
-            inner.paths.iter().find(owner).map(|path| path.name.clone()).unwrap_or_default()
+            let mut owners = inner.paths.iter();
+            let owner =
+                owners.find(|path| path.addresses.iter().any(|(own, _)| *own == address))?;
+            Some((owner.name.clone(), owner.outlet.clone()))
         })
     }
 
@@ -101,7 +101,10 @@ impl Stack {
                 SubflowOrder::Close(subflow) => {
                     inner.endpoint.close_subflow(now, id, SubflowId(subflow)).map(|()| None)
                 }
-                SubflowOrder::Backup(..) => Err(SubflowError::NotJoinable),
+                SubflowOrder::Backup(subflow, backup) => {
+                    let subflow = SubflowId(subflow);
+                    inner.endpoint.set_backup(now, id, subflow, backup).map(|()| None)
+                }
             })
         })
     }

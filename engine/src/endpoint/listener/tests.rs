@@ -20,7 +20,11 @@ fn an_exact_address_goes_before_a_wildcard_of_its_family() {
     assert_eq!(listeners.find(at("[2001:db8::1]:80")), Some(any6));
     assert_eq!(listeners.find(at("10.0.0.1:81")), None);
     listeners.remove(any4);
+    assert_eq!(listeners.find(at("10.0.0.2:80")), Some(any6), "[::] takes both families");
+    listeners.remove(any6);
     assert_eq!(listeners.find(at("10.0.0.2:80")), None);
+    add(&mut listeners, "0.0.0.0:80", 1);
+    assert_eq!(listeners.find(at("[2001:db8::1]:80")), None, "0.0.0.0 takes one");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Connection, Mode};
 use crate::endpoint::ConnectionInfo;
-use crate::error::{ConnectionError, ReadError, ResetReason, WriteError};
+use crate::error::{ConnectionError, ReadError, WriteError};
 use crate::mptcp::subflow::Subflow;
 use crate::time::Instant;
 use bytes::Bytes;
@@ -70,15 +70,10 @@ impl Connection {
         }
         if !self.is_open() || self.recv.is_readable() {
             // Nobody will read what is there, or there is no connection yet.
-            return self.abort();
+            return self.abort(now);
         }
         self.close.request();
         self.timers.give_up = Some(now + self.config.close_timeout);
-    }
-
-    /// Ends the connection at once [FC-3].
-    pub(crate) fn abort(&mut self) {
-        self.fail(ConnectionError::Aborted, ResetReason::Unspecified, true);
     }
 
     pub(crate) fn info(&self) -> ConnectionInfo {

@@ -4,6 +4,7 @@ use super::{Connection, Mode};
 use crate::counters::Counters;
 use crate::error::{FallbackReason, ResetReason};
 use crate::event::Event;
+use crate::mptcp::fallback::Trigger;
 use crate::mptcp::handshake;
 use crate::mptcp::lesson::Lesson;
 use crate::mptcp::mapping::Mapped;
@@ -54,7 +55,7 @@ impl Connection {
         if matches!(self.mode, Mode::Tcp(_)) {
             self.on_plain_progress();
         }
-        self.drain(index, counters);
+        self.drain(now, index, counters);
         if disposition.peer_fin {
             self.on_subflow_fin(index);
         }
@@ -78,7 +79,8 @@ impl Connection {
                 subflow.reset(ResetReason::MptcpError);
             } else {
                 counters.simult_connect_fallback += 1;
-                self.fall_back(FallbackReason::SimultaneousOpen);
+                let trigger = Trigger::Handshake(FallbackReason::SimultaneousOpen);
+                self.question(now, index, trigger, counters);
             }
             return;
         }
@@ -131,7 +133,7 @@ impl Connection {
                     self.lessons.push(Lesson::Reached);
                     return self.adopt(agreement, now, u32::from(segment.window));
                 }
-                Err(reason) => self.on_plain_syn_ack(reason, counters),
+                Err(reason) => self.on_plain_syn_ack(now, reason, counters),
             }
         } else if self.mode == Mode::Tcp(FallbackReason::SynRefused) {
             counters.mp_capable_fallback_syn_ack += 1;
@@ -141,7 +143,7 @@ impl Connection {
     }
 
     /// [INI-33]: the SYN/ACK has no usable MP_CAPABLE.
-    fn on_plain_syn_ack(&mut self, reason: FallbackReason, counters: &mut Counters) {
+    fn on_plain_syn_ack(&mut self, now: Instant, reason: FallbackReason, counters: &mut Counters) {
         counters.mp_capable_fallback_syn_ack += 1;
         let sent = self.subflows.first().map_or(0, |s| s.tcp.syn_transmissions());
         // The first SYN is no retransmission.
@@ -149,7 +151,8 @@ impl Connection {
         if gave_up {
             self.lessons.push(Lesson::Blackhole);
         }
-        self.fall_back(if gave_up { FallbackReason::SynTimeout } else { reason });
+        let reason = if gave_up { FallbackReason::SynTimeout } else { reason };
+        self.question(now, 0, Trigger::Handshake(reason), counters);
     }
 
     fn on_third_packet(
@@ -175,7 +178,7 @@ impl Connection {
             }
             Err(reason) => {
                 counters.mp_capable_fallback_ack += 1;
-                self.fall_back(reason);
+                self.question(now, 0, Trigger::Handshake(reason), counters);
                 self.establish_plain();
             }
         }
@@ -255,8 +258,11 @@ impl Connection {
 
     /// Plain TCP: what the one subflow's peer acknowledged is acknowledged [FB-18].
     fn on_plain_progress(&mut self) {
-        let Some(first) = self.subflows.first() else { return };
-        let acked = first.tcp.una().min(self.send.nxt());
+        let Some(first) = self.subflows.first_mut() else { return };
+        if first.infinite.is_some_and(|infinite| first.tcp.una() > infinite.at) {
+            first.infinite = None;
+        }
+        let acked = first.tcp.una().saturating_sub(self.plain.send).min(self.send.nxt());
         if self.send.on_data_ack(acked, u64::MAX) > 0 {
             self.on_room();
         }
@@ -270,22 +276,38 @@ impl Connection {
         }
     }
 
-    /// Moves what the subflow received in order to the data level.
-    pub(super) fn drain(&mut self, index: usize, counters: &mut Counters) {
-        let plain = matches!(self.mode, Mode::Tcp(_));
-        while let Some(subflow) = self.subflows.get_mut(index).filter(|s| !s.aborted) {
-            let Some((offset, data)) = subflow.tcp.read() else { break };
-            if plain {
-                self.receive(offset, data, counters);
-                continue;
-            }
+    /// Moves what the subflow received in order to the data level. Its TCP has acknowledged it, mapped or not
+    /// [DSS-12].
+    pub(super) fn drain(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        while !matches!(self.mode, Mode::Tcp(_))
+            && let Some(subflow) = self.subflows.get_mut(index).filter(|s| !s.aborted)
+            && let Some((offset, data)) = subflow.tcp.read()
+        {
             subflow.received.push(offset, data);
             while let Some(piece) = self.next_mapped(index) {
-                self.on_mapped(index, piece, counters);
+                self.on_mapped(now, index, piece, counters);
             }
-            if matches!(self.mode, Mode::Tcp(_)) {
-                return self.drain(index, counters);
-            }
+            self.check_raw(index);
+        }
+        if matches!(self.mode, Mode::Tcp(_)) {
+            self.drain_plain(now, index, counters);
+        }
+    }
+
+    /// Plain TCP: what was kept back before, and then the stream.
+    fn drain_plain(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        while let Some(subflow) = self.subflows.get_mut(index).filter(|s| !s.aborted)
+            && let Some((offset, data)) = subflow.received.take_raw().or_else(|| subflow.tcp.read())
+        {
+            self.receive(now, offset.wrapping_sub(self.plain.recv), data, counters);
+        }
+    }
+
+    /// What is kept back until the infinite mapping comes is bounded like all that waits to be read.
+    fn check_raw(&mut self, index: usize) {
+        let kept = self.subflows.get(index).map_or(0, |s| s.received.raw_len());
+        if kept > self.config.receive_buffer {
+            self.reset_subflow(index, ResetReason::LackOfResources);
         }
     }
 
@@ -294,48 +316,55 @@ impl Connection {
         self.subflows.get_mut(index).filter(|s| !s.aborted)?.received.pop()
     }
 
-    fn on_mapped(&mut self, index: usize, piece: Mapped, counters: &mut Counters) {
+    fn on_mapped(&mut self, now: Instant, index: usize, piece: Mapped, counters: &mut Counters) {
         match piece {
-            Mapped::Data(offset, data) => self.receive(offset, data, counters),
+            Mapped::Data(offset, data) => self.receive(now, offset, data, counters),
             Mapped::DataFin(offset) => {
                 if self.recv.set_fin(offset) {
                     self.on_data_fin_progress();
                 }
             }
-            Mapped::Unmapped(offset, data) => self.on_unmapped(index, offset, data, counters),
-            Mapped::ChecksumFailed(offset) => {
-                counters.data_csum_err += 1;
-                counters.mp_fail_tx += 1;
-                let data_seq = self.recv_base() + offset;
-                if let Some(subflow) = self.subflows.get_mut(index) {
-                    // [FB-9] [FB-14]: the octets are withheld and the subflow goes.
-                    subflow.fail = Some(data_seq);
-                    subflow.reset(ResetReason::MiddleboxInterference);
-                }
+            Mapped::Unmapped(offset, data) => {
+                self.on_unmapped(now, index, offset, data, counters);
+            }
+            Mapped::ChecksumFailed { data, start } => {
+                self.on_checksum_failed(now, index, data, start, counters);
             }
         }
     }
 
-    /// Octets without a mapping (K24): plain TCP while that is possible, else the subflow goes [FB-7].
-    fn on_unmapped(&mut self, index: usize, offset: u64, data: Bytes, counters: &mut Counters) {
+    /// Octets without a mapping (K24): plain TCP while that is possible, else the subflow goes [FB-7] [FB-8]. What is
+    /// behind the receive window is not waited for either [DSS-14].
+    fn on_unmapped(
+        &mut self,
+        now: Instant,
+        index: usize,
+        offset: u64,
+        data: Bytes,
+        counters: &mut Counters,
+    ) {
+        if !matches!(self.mode, Mode::Tcp(_)) {
+            self.question_at(now, index, Trigger::Unmapped, offset, counters);
+        }
         if matches!(self.mode, Mode::Tcp(_)) {
-            return self.receive(offset, data, counters);
+            self.receive(now, offset.wrapping_sub(self.plain.recv), data, counters);
         }
-        if self.can_fall_back(offset) {
-            counters.dss_fallback += 1;
-            self.fall_back(FallbackReason::BrokenMapping);
-            self.receive(offset, data, counters);
-            return;
-        }
-        counters.dss_no_match_tcp += 1;
-        self.reset_subflow(index, ResetReason::MiddleboxInterference);
     }
 
-    fn receive(&mut self, offset: u64, data: Bytes, counters: &mut Counters) {
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        offset: u64,
+        data: Bytes,
+        counters: &mut Counters,
+    ) {
+        if self.error.is_some() {
+            return;
+        }
         let received = self.recv.insert(offset, data);
         if self.released && matches!(received, Received::InOrder | Received::OutOfOrder) {
             // RFC 1122 4.2.2.13: a RST says that data was lost.
-            return self.abort();
+            return self.abort(now);
         }
         match received {
             Received::InOrder => self.emit(Event::Readable),
@@ -363,11 +392,12 @@ impl Connection {
         let plain = matches!(self.mode, Mode::Tcp(_));
         if plain {
             let end = self.subflows.get(index).map_or(0, |s| s.tcp.bytes_received());
-            self.recv.set_fin(end);
+            self.recv.set_fin(end.wrapping_sub(self.plain.recv));
             return self.on_data_fin_progress();
         }
         if !self.close.is_received()
             && let Some(subflow) = self.subflows.get_mut(index)
+            && !subflow.fast_closing
         {
             subflow.close();
         }

@@ -40,6 +40,7 @@ impl Connection {
                 self.paths.withdraw(id);
             }
             self.paths.touch();
+            self.forget_fail_exchange();
             if was_established || cause != SubflowEnd::Finished {
                 self.emit(Event::SubflowClosed { subflow: id, tuple, cause });
             }
@@ -53,13 +54,18 @@ impl Connection {
         }
     }
 
-    /// [FIN-5] [FIN-6]: FINs on every subflow once both DATA_FINs are acknowledged.
+    /// [FIN-5] [FIN-6]: FINs on every subflow once both DATA_FINs are acknowledged. Never before all data is, too
+    /// [FIN-4]. A stale one with a queue would have to send all of that first, for nobody: it is reset [FIN-7].
     fn close_subflows_when_complete(&mut self) {
         if !self.is_mptcp() || !self.close.is_complete() || !self.send.is_drained() {
             return;
         }
         for subflow in self.subflows.iter_mut().filter(|s| s.phase != Phase::Closing) {
-            subflow.close_or_give_up();
+            if subflow.stale && subflow.tcp.una() < subflow.tcp.next_write_offset() {
+                subflow.reset(ResetReason::TooMuchOutstandingData);
+            } else {
+                subflow.close_or_give_up();
+            }
         }
     }
 
@@ -123,13 +129,14 @@ impl Connection {
     }
 
     /// Ends the connection at data level; subflows may linger in TIME-WAIT.
-    fn finish(&mut self, error: Option<ConnectionError>) {
+    pub(super) fn finish(&mut self, error: Option<ConnectionError>) {
         if self.finished {
             return;
         }
         self.finished = true;
         self.error = error;
         self.timers = super::Timers::default();
+        self.retries.clear();
         self.emit(Event::Readable);
         self.emit(Event::Writable);
         self.emit(Event::Closed(error));
@@ -158,14 +165,18 @@ impl Connection {
         self.emit(Event::SubflowStale { subflow, stale: false });
     }
 
+    /// Another subflow can carry what the one at `index` carries.
+    pub(super) fn has_usable_beside(&self, index: usize) -> bool {
+        self.subflows.iter().enumerate().any(|(i, s)| i != index && s.is_usable())
+    }
+
     /// The subflow at `index` has been silent for too long: others carry its data from now on ([DACK-9]: its own
     /// retransmissions go on).
     pub(super) fn on_suspect(&mut self, index: usize, counters: &mut Counters) {
-        let others = self.subflows.iter().enumerate().any(|(i, s)| i != index && s.is_usable());
-        let Some(subflow) = self.subflows.get_mut(index) else { return };
-        if !others {
+        if !self.has_usable_beside(index) {
             return;
         }
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.stale = true;
         counters.subflow_stale += 1;
         subflow.hand_over(&mut self.send);

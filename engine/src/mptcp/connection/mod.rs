@@ -5,20 +5,25 @@
 
 mod addresses;
 mod api;
+mod fallback;
+mod fast_close;
 mod fast_open;
 mod input;
 mod lifecycle;
 mod options;
 mod output;
 mod paths;
+mod retries;
 mod timeout;
 
 use super::close::Close;
 use super::decorate::MetaView;
+use super::fallback::{FailExchange, PlainOffsets};
 use super::handshake::{Agreement, Offer};
 use super::lesson::Lesson;
 use super::path_manager::PathManager;
 use super::recv_queue::RecvQueue;
+use super::retry::Retries;
 use super::scheduler::{self, Scheduler, SubflowSnapshot};
 use super::send_queue::SendQueue;
 use super::subflow::{Phase, Subflow};
@@ -83,6 +88,10 @@ pub(crate) struct Connection {
     /// Octets went out under a second mapping: stream and data offsets differ, fallback is no longer possible
     /// (K26).
     remapped: bool,
+    /// MP_FAIL was sent or received; plain TCP is to follow.
+    exchange: FailExchange,
+    /// Plain TCP only.
+    plain: PlainOffsets,
     /// The peer sends long DSNs [DACK-1].
     long_ack: bool,
     pub(crate) subflows: Vec<Subflow>,
@@ -94,6 +103,7 @@ pub(crate) struct Connection {
     recv: RecvQueue,
     close: Close,
     pub(crate) paths: PathManager,
+    retries: Retries,
     scheduler: Box<dyn Scheduler>,
     snapshots: Vec<SubflowSnapshot>,
     timers: Timers,
@@ -129,6 +139,11 @@ struct Timers {
     /// DATA_FIN retransmission (K34).
     fin: Option<Instant>,
     fin_backoff: u32,
+    /// MP_FAIL has to be repeated, or given up.
+    fail: Option<Instant>,
+    /// MP_FASTCLOSE has to be repeated, or given up [FC-5].
+    fast_close: Option<Instant>,
+    fast_close_retries: u32,
     /// When a repeated DATA_FIN was last answered; no deadline.
     fin_answered: Option<Instant>,
     /// End of patience: closing takes too long, or there is no subflow left [FIN-9].
@@ -161,6 +176,8 @@ impl Connection {
             confirmed: false,
             joined: false,
             remapped: false,
+            exchange: FailExchange::default(),
+            plain: PlainOffsets::default(),
             long_ack: false,
             subflows: Vec::new(),
             ended: Vec::new(),
@@ -171,6 +188,7 @@ impl Connection {
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
             paths: PathManager::new(first, client),
+            retries: Retries::default(),
             scheduler: scheduler::new(config.scheduler),
             snapshots: Vec::new(),
             timers: Timers::default(),
@@ -293,37 +311,6 @@ impl Connection {
         }
         self.paths.start(now, srtt);
         self.emit(Event::FullyEstablished);
-    }
-
-    /// Goes on as plain TCP (RFC 8684 3.7). Only ever called while the first subflow is alone.
-    fn fall_back(&mut self, reason: FallbackReason) {
-        if matches!(self.mode, Mode::Tcp(_)) {
-            return;
-        }
-        let plain_client = reason == FallbackReason::SynWithoutCapable;
-        self.set_plain(reason);
-        self.send.clear_reinjections();
-        self.close.on_fallback();
-        let (give_up, resume) = (self.timers.give_up, self.timers.resume);
-        self.timers = Timers { give_up, resume, ..Timers::default() };
-        if let Some(first) = self.subflows.first_mut() {
-            first.signals.clear();
-            first.stale = false;
-            if first.phase == Phase::Handshake && first.tcp.is_established_or_later() {
-                first.phase = Phase::Active;
-            }
-        }
-        if !plain_client {
-            self.emit(Event::Fallback(reason));
-        }
-    }
-
-    /// Plain TCP is possible where one subflow's stream, from octet `offset` on, is the data (K26): nothing was
-    /// joined, sent or received twice, or received out of order.
-    fn can_fall_back(&self, offset: u64) -> bool {
-        let [first] = self.subflows.as_slice() else { return false };
-        let alone = first.join.is_none() && !self.joined;
-        alone && !self.remapped && offset == self.recv.received()
     }
 
     /// An option asks for joins: MPTCP is offered or in use.

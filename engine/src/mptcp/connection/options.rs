@@ -2,7 +2,8 @@
 
 use super::Connection;
 use crate::counters::Counters;
-use crate::error::{ConnectionError, FallbackReason, ResetReason};
+use crate::error::{PeerReset, ResetReason};
+use crate::mptcp::fallback::Trigger;
 use crate::mptcp::mapping::{Mapping, MappingChecksum, MappingVerdict};
 use crate::mptcp::subflow::Phase;
 use crate::seq::{DataSeq, SubflowSeq};
@@ -31,8 +32,8 @@ impl Connection {
         for option in options.signals.iter() {
             self.on_signal(now, index, &option, segment, counters);
         }
-        if options.dss.is_none() && options.signals.is_empty() {
-            self.on_no_option(index, disposition, counters);
+        if disposition.newly_acked > 0 {
+            self.on_acknowledged(now, index, options, counters);
         }
         let Some(subflow) = self.subflows.get(index) else { return };
         // The answer to the third ACK: any acceptable segment shows that the peer took the join [JOIN-9].
@@ -45,14 +46,22 @@ impl Connection {
         }
     }
 
-    /// [FB-6] (K12): data was acknowledged by a segment without any MPTCP option, on a subflow that is alone. The
-    /// options do not get through, or the peer has fallen back. Going on with MPTCP would be worse than useless: what
-    /// a data-level retransmission repeats is new data to a plain receiver.
-    fn on_no_option(&mut self, index: usize, disposition: &Disposition, counters: &mut Counters) {
-        let consumed = self.subflows.get(index).map_or(0, |s| s.received.consumed());
-        if disposition.newly_acked > 0 && self.can_fall_back(consumed) {
-            counters.mp_capable_data_fallback += 1;
-            self.fall_back(FallbackReason::NoDssInAck);
+    /// Data was acknowledged on the subflow at `index`. With a Data ACK beside it options get through both ways
+    /// [FB-3]; without any option they do not, or the peer has fallen back. Going on with MPTCP would then be worse
+    /// than useless: what a data-level retransmission repeats is new data to a plain receiver.
+    fn on_acknowledged(
+        &mut self,
+        now: Instant,
+        index: usize,
+        options: &TcpOptions,
+        counters: &mut Counters,
+    ) {
+        if options.dss.is_some_and(|dss| dss.data_ack.is_some()) {
+            if let Some(subflow) = self.subflows.get_mut(index) {
+                subflow.proven = true;
+            }
+        } else if options.dss.is_none() && options.signals.is_empty() {
+            self.question(now, index, Trigger::BareAck, counters);
         }
     }
 
@@ -75,13 +84,15 @@ impl Connection {
         if mapping.is_infinite() {
             // Without data, or as DATA_FIN, a length of 0 means nothing (K34).
             if !segment.payload.is_empty() && !dss.data_fin {
-                counters.infinite_map_rx += 1;
-                self.on_infinite_mapping(index, counters);
+                self.on_infinite_mapping(now, index, &mapping, counters);
             }
             return;
         }
         self.long_ack |= matches!(mapping.data_seq, WireDataSeq::Long(_));
-        self.on_mapping(now, index, &mapping, dss.data_fin, counters);
+        // A DATA_FIN alone has length 1; any other length would announce data that nobody knows (K34) [FIN-2].
+        if !dss.data_fin || mapping.data_len == 1 || !segment.payload.is_empty() {
+            self.on_mapping(now, index, &mapping, dss.data_fin, counters);
+        }
     }
 
     /// [SND-1] [SND-2] [SND-3]: the window counts only together with a Data ACK [DACK-3], only forwards, and the
@@ -127,9 +138,8 @@ impl Connection {
         let data_seq = mapping.data_seq.expand(near);
         let data = data_seq.since(self.recv_base()) as u64;
         if mapping.checksum.is_some() != self.checksum {
-            // [DSS-1] [DSS-2] [DSS-3]
-            counters.dss_corruption_reset += 1;
-            return self.reset_subflow(index, ResetReason::MptcpError);
+            self.question(now, index, Trigger::ChecksumDisagreement, counters);
+            return;
         }
         let len = u32::from(mapping.data_len) - u32::from(fin);
         // With data and a checksum the DATA_FIN is believed when the checksum is verified.
@@ -152,8 +162,7 @@ impl Connection {
         match subflow.received.insert(Mapping { start, len, data, checksum, data_fin: deferred }) {
             MappingVerdict::Accepted => {}
             MappingVerdict::Conflict => {
-                counters.dss_not_matching += 1;
-                self.reset_subflow(index, ResetReason::MptcpError);
+                self.question(now, index, Trigger::MappingConflict, counters);
             }
             MappingVerdict::Overflow => {
                 self.reset_subflow(index, ResetReason::LackOfResources);
@@ -195,16 +204,6 @@ impl Connection {
         }
     }
 
-    /// [FB-20]: an infinite mapping makes sense on the only subflow; elsewhere it is an error.
-    fn on_infinite_mapping(&mut self, index: usize, counters: &mut Counters) {
-        let consumed = self.subflows.get(index).map_or(0, |s| s.received.consumed());
-        if !self.can_fall_back(consumed) {
-            return self.reset_subflow(index, ResetReason::MptcpError);
-        }
-        counters.dss_fallback += 1;
-        self.fall_back(FallbackReason::InfiniteMapping);
-    }
-
     fn on_signal(
         &mut self,
         now: Instant,
@@ -221,19 +220,17 @@ impl Connection {
             MptcpOption::RemoveAddr(remove) => self.on_remove_addr(now, remove, counters),
             MptcpOption::Prio(prio) => self.on_prio(index, *prio, counters),
             MptcpOption::FastClose(close) => {
-                counters.mp_fastclose_rx += 1;
-                // [FC-1]: a wrong key is ignored.
-                if close.receiver_key == self.own_key {
-                    self.fail(ConnectionError::FastClosed, ResetReason::Unspecified, false);
-                }
+                self.on_fast_close(close.receiver_key, counters);
             }
             MptcpOption::TcpRst(rst) if segment.flags.rst => {
                 counters.mp_rst_rx += 1;
-                if let Some(subflow) = self.subflows.get_mut(index) {
-                    subflow.peer_reset = Some(rst.reason);
-                }
+                self.on_peer_reset(
+                    now,
+                    index,
+                    PeerReset { reason: rst.reason, transient: rst.transient },
+                );
             }
-            MptcpOption::Fail(_) => counters.mp_fail_rx += 1,
+            MptcpOption::Fail(_) => self.on_peer_fail(now, index, segment.flags.rst, counters),
             _ => {}
         }
     }

@@ -71,11 +71,15 @@ impl Connection {
     /// Gives some subflow something to send; false when there is nothing to give.
     fn fill(&mut self, now: Instant, counters: &mut Counters) -> bool {
         match self.mode {
+            _ if self.error.is_some() => false,
             // A server that may answer the SYN's data before the third packet.
             Mode::Offered => self.is_early() && self.fill_new(now),
             Mode::Tcp(_) => self.fill_plain(),
             Mode::Mptcp => {
-                self.fill_reinjection(counters) || self.fill_new(now) || self.fill_data_fin(now)
+                self.end_with_new_data(now, counters)
+                    || self.fill_reinjection(counters)
+                    || self.fill_new(now)
+                    || self.fill_data_fin(now)
             }
         }
     }
@@ -257,7 +261,7 @@ impl Connection {
         self.timers.retransmit = outstanding.then(|| now + self.interval() * factor);
     }
 
-    fn arm_probe(&mut self, now: Instant) {
+    pub(super) fn arm_probe(&mut self, now: Instant) {
         let idle = self.send.una() == self.send.nxt();
         if idle && self.timers.probe.is_none() {
             let factor = 1 << self.timers.probe_backoff.min(8);

@@ -1,6 +1,6 @@
 //! Subflows come and go by request: of the path manager, the application, a router or an interface.
 
-use super::Connection;
+use super::{Connection, Mode};
 use crate::addr::{AddressId, FourTuple, IpAddr, SubflowId};
 use crate::error::{ConnectionError, ResetReason, SubflowError};
 use crate::mptcp::path_manager::{JoinTarget, LocalEndpoint};
@@ -17,6 +17,7 @@ impl Connection {
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
+            && !self.exchange.is_active()
             && self.paths.is_due(now)
     }
 
@@ -52,6 +53,7 @@ impl Connection {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
+            && !self.exchange.is_active()
             && alive <= self.config.max_extra_subflows.min(self.limits.subflows)
     }
 
@@ -97,6 +99,10 @@ impl Connection {
     /// Closes one subflow by the application's wish.
     pub(crate) fn remove_subflow(&mut self, id: SubflowId) -> Result<(), SubflowError> {
         let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
+        if matches!(self.mode, Mode::Tcp(_)) {
+            // Its FIN would be the end of the data, which is the application's to say.
+            return Err(SubflowError::PlainTcp);
+        }
         if let Some(subflow) = self.subflows.get_mut(index) {
             subflow.close_or_give_up();
         }

@@ -2,7 +2,8 @@
 
 use super::Connection;
 use crate::counters::Counters;
-use crate::error::{ConnectionError, FallbackReason, ResetReason};
+use crate::error::{ConnectionError, ResetReason};
+use crate::mptcp::fallback::{Trigger, Verdict};
 use crate::mptcp::subflow::Subflow;
 use crate::time::Instant;
 
@@ -15,9 +16,10 @@ impl Connection {
     /// The earliest moment something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let timers = &self.timers;
-        [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume]
-            .into_iter()
-            .chain([self.paths.poll_timeout()])
+        let own = [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume];
+        own.into_iter()
+            .chain([timers.fail, timers.fast_close])
+            .chain([self.paths.poll_timeout(), self.retries.poll_timeout()])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
             .flatten()
             .min()
@@ -34,6 +36,12 @@ impl Connection {
         }
         if due(self.timers.probe) {
             self.on_probe(now);
+        }
+        if due(self.timers.fail) {
+            self.on_fail_timeout(now, counters);
+        }
+        if due(self.timers.fast_close) {
+            self.on_fast_close_timeout(now);
         }
         if due(self.timers.fin) {
             self.on_fin_timeout(now, counters);
@@ -75,12 +83,23 @@ impl Connection {
         }
         subflow.on_signal_time(now);
         // Silence, or an RTO: the way there may be broken while the way back is not.
-        let timed_out = !subflow.stale && subflow.tcp.backoff_count() > 0;
-        if timed_out || subflow.suspect_at().is_some_and(|at| at <= now) {
+        let suspect = subflow.suspect_at().is_some_and(|at| at <= now);
+        if suspect {
             subflow.postpone_suspicion(now);
-            if self.is_mptcp() {
-                self.on_suspect(index, counters);
-            }
+        }
+        let (timeouts, was_stale) = (subflow.tcp.backoff_count(), subflow.stale);
+        if !self.is_mptcp() {
+            return;
+        }
+        let early = self.config.behaviour.early_suspicion;
+        let most = if early { 1 } else { self.config.stale_loss_cnt.max(1) };
+        if !was_stale && ((early && suspect) || timeouts >= most) {
+            self.on_suspect(index, counters);
+        }
+        let hopeless = self.config.behaviour.reset_stale_after.is_some_and(|n| timeouts >= n);
+        if was_stale && hopeless && self.has_usable_beside(index) {
+            // [DACK-12] [DACK-13]
+            self.reset_subflow(index, ResetReason::UnacceptablePerformance);
         }
     }
 
@@ -94,10 +113,11 @@ impl Connection {
         self.timers.fin_backoff += 1;
         self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
         if self.client && !self.confirmed {
-            if self.timers.fin_backoff > UNCONFIRMED_FINS && !self.remapped {
-                // [FB-6]: nothing says that the server speaks MPTCP. A FIN it will understand.
-                counters.mp_capable_data_fallback += 1;
-                return self.fall_back(FallbackReason::NoDssInAck);
+            if self.timers.fin_backoff > UNCONFIRMED_FINS {
+                let verdict = self.question(now, 0, Trigger::DataFinUnanswered, counters);
+                if verdict != Verdict::Ignore {
+                    return self.drain(now, 0, counters);
+                }
             }
             for subflow in &mut self.subflows {
                 subflow.keys_sent = false;
@@ -110,15 +130,23 @@ impl Connection {
 
     /// [DACK-14]: delivered at subflow level, never acknowledged at data level.
     fn on_retransmit(&mut self, now: Instant, counters: &mut Counters) {
+        if self.exchange.received && self.end_with_old_data(counters) {
+            return;
+        }
+        if self.exchange.is_active() {
+            // Nothing may go out twice now: a plain receiver would take it for new data.
+            return self.restart_retransmit(now);
+        }
         let una = self.send.una();
         let hopeless = self.timers.retransmit_backoff >= DATA_RETRANSMISSIONS;
+        for index in 0..self.subflows.len() {
+            let deaf = |s: &Subflow| s.sent.has_delivered(s.tcp.una(), una);
+            if hopeless && self.subflows.get(index).is_some_and(deaf) {
+                self.question(now, index, Trigger::NeverDataAcked, counters);
+            }
+        }
         for subflow in &mut self.subflows {
             let delivered = subflow.tcp.una();
-            if hopeless && subflow.sent.has_delivered(delivered, una) {
-                // [FB-4] [FB-5] [FB-7]: what is said about data does not get through on this subflow.
-                counters.dss_no_match_tcp += 1;
-                subflow.reset(ResetReason::MiddleboxInterference);
-            }
             for range in subflow.sent.take_delivered_unacknowledged(delivered, una) {
                 self.send.reinject(range, subflow.id);
             }
@@ -135,6 +163,9 @@ impl Connection {
             return;
         }
         self.timers.probe_backoff += 1;
+        if self.exchange.is_active() {
+            return self.arm_probe(now);
+        }
         let meta = self.meta_view();
         if let Some(target) = self.subflows.iter_mut().find(|s| s.is_usable())
             && target.tcp.unsent() == 0

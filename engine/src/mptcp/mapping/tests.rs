@@ -83,14 +83,14 @@ proptest! {
                         .collect();
                     prop_assert_eq!(octets(&mut queue), expected);
                     at += len;
-                    prop_assert_eq!(queue.consumed(), at);
+                    prop_assert_eq!(queue.handed_on(), at);
                 }
             }
         }
     }
 
     /// [DSS-9] [FB-11]: a mapping is delivered when all of it is verified, in whatever pieces it came, or not at
-    /// all; a DATA_FIN in it likewise.
+    /// all; a DATA_FIN in it likewise. After one that failed nothing is mapped: the stream is kept back as it came.
     #[test]
     fn checksums_decide_about_whole_mappings(
         lens in prop::collection::vec(1u32..40, 1..6),
@@ -100,7 +100,7 @@ proptest! {
     ) {
         let mut queue = MappingQueue::default();
         let total: u64 = lens.iter().map(|l| u64::from(*l)).sum();
-        let mut expected = Vec::new();
+        let (mut expected, mut failed) = (Vec::new(), None);
         let mut start = 0;
         for (index, len) in lens.iter().enumerate() {
             let end = start + u64::from(*len);
@@ -114,8 +114,10 @@ proptest! {
             let mapping = Mapping { start, len: *len, data: 900 + start, checksum, data_fin };
             prop_assert_eq!(queue.insert(mapping), MappingVerdict::Accepted);
             prop_assert_eq!(queue.insert(mapping), MappingVerdict::Accepted, "a repeat");
-            if damaged.is_some_and(|at| (start..end).contains(&at)) {
-                expected.push(Mapped::ChecksumFailed(900 + start));
+            if failed.is_some() {
+            } else if damaged.is_some_and(|at| (start..end).contains(&at)) {
+                expected.push(Mapped::ChecksumFailed { data: 900 + start, start });
+                failed = Some(start);
             } else {
                 expected.push(Mapped::Data(900 + start, stream(start, end)));
                 if data_fin {
@@ -148,7 +150,44 @@ proptest! {
             }
         }
         prop_assert_eq!(got, expected);
+        prop_assert_eq!(queue.handed_on(), failed.unwrap_or(total));
+        let kept = failed.map_or(&[][..], |at| &wire[at as usize..]);
+        prop_assert_eq!(queue.raw_len(), kept.len());
+        prop_assert_eq!(raw(&mut queue), kept);
     }
+}
+
+/// What was kept back, as one piece; its offsets have to be those of the stream.
+fn raw(queue: &mut MappingQueue) -> Vec<u8> {
+    let (mut all, mut next) = (Vec::new(), queue.handed_on());
+    while let Some((at, piece)) = queue.take_raw() {
+        assert_eq!(at, next);
+        next += piece.len() as u64;
+        all.extend_from_slice(&piece);
+    }
+    assert_eq!(queue.raw_len(), 0);
+    all
+}
+
+/// Plain TCP takes over in the middle of a mapping: what was held for its checksum comes out, once.
+#[test]
+fn giving_mappings_up_releases_what_is_held() {
+    let mut queue = MappingQueue::default();
+    let (data_seq, subflow_seq) = (DataSeq(1), SubflowSeq(1));
+    let checksum = Some(MappingChecksum { value: 0, data_seq, subflow_seq, data_len: 10 });
+    queue.insert(Mapping { start: 0, len: 10, data: 0, checksum, data_fin: false });
+    queue.push(0, stream(0, 4));
+    assert_eq!((queue.pop(), queue.handed_on()), (None, 0));
+    queue.give_up();
+    queue.push(4, stream(4, 12));
+    assert_eq!(queue.insert(plain(12, 5, 12)), MappingVerdict::Accepted, "and means nothing");
+    queue.push(12, stream(12, 17));
+    assert_eq!(queue.pop(), None);
+    assert_eq!(raw(&mut queue), stream(0, 17));
+    queue.mend();
+    queue.insert(plain(17, 3, 17));
+    queue.push(17, stream(17, 20));
+    assert_eq!(queue.pop(), Some(Mapped::Data(17, stream(17, 20))), "mended");
 }
 
 /// The expected piece at `from` is longer than what is there.

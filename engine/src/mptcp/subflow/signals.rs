@@ -1,4 +1,4 @@
-//! Options that wait for a pure ACK: ADD_ADDR and its echo, REMOVE_ADDR, MP_PRIO.
+//! Options that wait for a pure ACK: ADD_ADDR and its echo, REMOVE_ADDR, MP_PRIO, MP_FAIL.
 
 use super::Subflow;
 use crate::addr::AddressId;
@@ -76,7 +76,7 @@ impl Subflow {
     }
 
     /// The peer was heard of, or time has passed: more may be said.
-    pub(super) fn resume_signals(&mut self) {
+    pub(crate) fn resume_signals(&mut self) {
         self.signals_at = None;
         self.signals_in_row = 0;
         if !self.signals.is_empty() {
@@ -108,6 +108,7 @@ fn count(sent: &MptcpOption, counters: &mut Counters) {
         MptcpOption::AddAddr(_) => counters.add_addr_tx += 1,
         MptcpOption::RemoveAddr(remove) => counters.rm_addr_tx += remove.ids().len() as u64,
         MptcpOption::Prio(_) => counters.mp_prio_tx += 1,
+        MptcpOption::Fail(_) => counters.mp_fail_tx += 1,
         _ => {}
     }
 }

@@ -180,9 +180,8 @@ fn micros(at: Duration) -> u64 {
 
 const fn reset_reason(cause: SubflowEnd) -> Option<u8> {
     match cause {
-        SubflowEnd::ResetByPeer(Some(reason)) | SubflowEnd::ResetHere(reason) => {
-            Some(reason.code())
-        }
+        SubflowEnd::ResetByPeer(Some(reset)) => Some(reset.reason.code()),
+        SubflowEnd::ResetHere(reason) => Some(reason.code()),
         _ => None,
     }
 }

@@ -1,0 +1,201 @@
+//! When MPTCP is given up, and how (RFC 8684 3.7): one table from what happened and how things stand to what is done.
+//!
+//! A function over values; `connection/fallback.rs` gathers the values and acts on the verdict.
+
+use crate::config::{Behaviour, OnlySubflow};
+use crate::error::{FallbackReason, ResetReason};
+
+/// What puts MPTCP in question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// A packet of the first handshake has no MP_CAPABLE, or none that can be used.
+    Handshake(FallbackReason),
+    /// Data was acknowledged by a segment without any MPTCP option.
+    BareAck,
+    /// Data was delivered again and again, and never acknowledged at data level.
+    NeverDataAcked,
+    /// No answer to any DATA_FIN.
+    DataFinUnanswered,
+    /// Octets that no mapping covers.
+    Unmapped,
+    /// A DSS has a checksum though none was agreed, or none though one was.
+    ChecksumDisagreement,
+    /// A mapping contradicts one in force.
+    MappingConflict,
+    /// The checksum over a mapping is wrong.
+    ChecksumFailed,
+    /// An infinite mapping; `fits` if the place it names can be joined to what was received.
+    InfiniteMapping { fits: bool },
+    /// MP_FAIL on a segment without RST.
+    PeerFailed,
+    /// MP_FAIL was sent several times, and no infinite mapping came.
+    FailUnanswered,
+}
+
+/// How the connection and the subflow in question stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// This end opened the connection.
+    pub(crate) client: bool,
+    /// The peer has shown that it took MPTCP up.
+    pub(crate) confirmed: bool,
+    /// The subflow is the first one, there is no other, and there never was.
+    pub(crate) alone: bool,
+    /// The subflow was joined.
+    pub(crate) joined: bool,
+    /// What the subflow delivered is, octet for octet, what the data level has.
+    pub(crate) contiguous: bool,
+    /// Octets went out under a second mapping (K26).
+    pub(crate) remapped: bool,
+    /// Nothing was received yet.
+    pub(crate) fresh: bool,
+    /// A Data ACK came back on this subflow with the acknowledgement of data [FB-3].
+    pub(crate) proven: bool,
+    /// MP_FAIL was sent; the infinite mapping is awaited.
+    pub(crate) awaiting: bool,
+}
+
+impl Standing {
+    /// One subflow's stream is the data, in both directions: plain TCP can go on where MPTCP ends (K26).
+    const fn can_fall_back(&self) -> bool {
+        self.alone && self.contiguous && !self.remapped
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Ignore,
+    /// Plain TCP from here on [FB-21].
+    FallBack(FallbackReason),
+    /// MP_FAIL on an ACK; what the subflow delivers is kept back until the infinite mapping comes [FB-12].
+    SendFail,
+    /// MP_FAIL in return; new data goes out under an infinite mapping [FB-13].
+    AnswerFail,
+    /// RST with MP_TCPRST.
+    Reset(ResetReason),
+    /// RST with MP_FAIL and MP_TCPRST [FB-9] [FB-14].
+    ResetWithFail,
+}
+
+/// The table.
+pub(crate) fn decide(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verdict {
+    let possible = standing.can_fall_back();
+    let choose = |choice: OnlySubflow, reason: ResetReason| match choice {
+        OnlySubflow::FallBack if possible => Verdict::FallBack(FallbackReason::BrokenMapping),
+        _ => Verdict::Reset(reason),
+    };
+    match trigger {
+        // [FB-1] [FB-2] [INI-33] [INI-35]: before there is anything to lose.
+        Trigger::Handshake(reason) => Verdict::FallBack(reason),
+        // The peer is plain TCP already, and its infinite mapping is on its way.
+        Trigger::BareAck if standing.awaiting => Verdict::Ignore,
+        // [FB-4] [FB-5] [FB-6] (K12): the options do not get through, or the peer has fallen back. Later, and beside
+        // others, a peer may tell Data ACKs only when they move [DACK-7]; a timer finds out then.
+        Trigger::BareAck if standing.joined && !standing.proven => {
+            Verdict::Reset(ResetReason::MiddleboxInterference)
+        }
+        Trigger::BareAck if possible => Verdict::FallBack(FallbackReason::NoDssInAck),
+        Trigger::BareAck => Verdict::Ignore,
+        // [FB-4] [FB-7]: stream and data offsets differ by now, so the subflow goes.
+        Trigger::NeverDataAcked => Verdict::Reset(ResetReason::MiddleboxInterference),
+        // [FB-6]: nothing says that the server speaks MPTCP. A FIN it will understand.
+        Trigger::DataFinUnanswered if standing.client && !standing.confirmed && possible => {
+            Verdict::FallBack(FallbackReason::NoDssInAck)
+        }
+        Trigger::DataFinUnanswered => Verdict::Ignore,
+        // [FB-7] [FB-8] [DSS-14] (K24): at once, without waiting for a mapping that might come.
+        Trigger::Unmapped => choose(behaviour.unmapped_data, ResetReason::MiddleboxInterference),
+        // [DSS-1] [DSS-2] [DSS-3] (K25)
+        Trigger::ChecksumDisagreement => {
+            choose(behaviour.checksum_disagreement, ResetReason::MptcpError)
+        }
+        // [DSS-4] (K25)
+        Trigger::MappingConflict => choose(behaviour.mapping_conflict, ResetReason::MptcpError),
+        // [FB-9] [FB-14]
+        Trigger::ChecksumFailed if !possible => Verdict::ResetWithFail,
+        // (K39)
+        Trigger::ChecksumFailed if standing.fresh && !behaviour.fail_first_mapping => {
+            Verdict::FallBack(FallbackReason::ChecksumFailed)
+        }
+        // [FB-12]
+        Trigger::ChecksumFailed => Verdict::SendFail,
+        Trigger::InfiniteMapping { fits: true } if standing.awaiting => {
+            Verdict::FallBack(FallbackReason::ChecksumFailed)
+        }
+        Trigger::InfiniteMapping { fits: true } if possible => {
+            Verdict::FallBack(FallbackReason::InfiniteMapping)
+        }
+        // [FB-20]: elsewhere nobody could say in which order the data belongs.
+        Trigger::InfiniteMapping { .. } => Verdict::Reset(ResetReason::MptcpError),
+        // The answer to the own one.
+        Trigger::PeerFailed if standing.awaiting => Verdict::Ignore,
+        // [FB-13] (K38)
+        Trigger::PeerFailed if possible => Verdict::AnswerFail,
+        // The subflow damages what it carries, and cannot be saved; the data goes another way [FB-10].
+        Trigger::PeerFailed => Verdict::Reset(ResetReason::MiddleboxInterference),
+        // [FB-14] [FB-15]
+        Trigger::FailUnanswered => Verdict::ResetWithFail,
+    }
+}
+
+/// What MP_FAIL was sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// Stream offset of the first octet concerned.
+    pub(crate) stream: u64,
+    /// Its data offset.
+    pub(crate) data: u64,
+    /// How often MP_FAIL was sent.
+    pub(crate) sends: u32,
+    /// The peer sent one, too.
+    pub(crate) answered: bool,
+}
+
+impl Failed {
+    /// An infinite mapping of data offset `data` to stream offset `start` can be joined to what came before: it
+    /// means the stream as it is, or it sends again what failed.
+    pub(crate) const fn is_joined_by(&self, data: u64, start: u64) -> bool {
+        let as_it_is = data.wrapping_sub(start) == self.data.wrapping_sub(self.stream);
+        as_it_is || (data == self.data && start >= self.stream)
+    }
+}
+
+/// The exchange that comes before a fallback in mid-connection [FB-12] [FB-13].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FailExchange {
+    /// MP_FAIL was sent, and no infinite mapping came yet.
+    pub(crate) sent: Option<Failed>,
+    /// MP_FAIL was received and answered: what is sent next goes under an infinite mapping.
+    pub(crate) received: bool,
+}
+
+impl FailExchange {
+    /// The connection is on its way to plain TCP: no further subflow may come [FB-20].
+    pub(crate) const fn is_active(&self) -> bool {
+        self.received || self.sent.is_some()
+    }
+}
+
+/// Plain TCP after MPTCP: a stream offset of the only subflow minus this is a data offset. Not zero where the
+/// infinite mapping sent again what had failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PlainOffsets {
+    pub(crate) send: u64,
+    pub(crate) recv: u64,
+}
+
+/// An infinite mapping to be sent (RFC 8684 3.3.1 [DSS-23]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InfiniteMapping {
+    /// Stream offset of the segment that carries it: the first new one [FB-12].
+    pub(crate) at: u64,
+    /// Stream offset it names: that of the last octet known to be intact, or of what is sent again.
+    pub(crate) start: u64,
+    /// Data offset it names.
+    pub(crate) data: u64,
+}
+
+#[cfg(test)]
+mod tests;

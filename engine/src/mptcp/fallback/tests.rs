@@ -1,0 +1,158 @@
+use super::*;
+use crate::config::FailedData;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+/// The same table written down as a person would: the first row that matches counts. Columns: trigger, role (c, s),
+/// confirmed (c, u), alone (a, m: more), subflow (j: joined, f: first), contiguous (c, g: gap), sent once (o) or
+/// remapped (r), fresh (f, d: data came before), proven (p, u), awaiting (w, n), profile (r, l); a dot is anything.
+const TABLE: &str = "
+    handshake     . . . . . . . . . .  fall-back:asked
+    bare-ack      . . . . . . . . w .  ignore
+    bare-ack      . . . j . . . u . .  reset:6
+    bare-ack      . . a . c o . . . .  fall-back:no_dss_in_ack
+    bare-ack      . . . . . . . . . .  ignore
+    never-acked   . . . . . . . . . .  reset:6
+    fin-unheard   c u a . c o . . . .  fall-back:no_dss_in_ack
+    fin-unheard   . . . . . . . . . .  ignore
+    unmapped      . . a . c o . . . .  fall-back:broken_mapping
+    unmapped      . . . . . . . . . .  reset:6
+    disagreement  . . a . c o . . . l  fall-back:broken_mapping
+    disagreement  . . . . . . . . . .  reset:1
+    conflict      . . a . c o . . . .  fall-back:broken_mapping
+    conflict      . . . . . . . . . .  reset:1
+    bad-checksum  . . a . c o f . . l  fall-back:checksum_failed
+    bad-checksum  . . a . c o . . . .  send-fail
+    bad-checksum  . . . . . . . . . .  reset-with-fail
+    infinite      . . . . . . . . w .  fall-back:checksum_failed
+    infinite      . . a . c o . . . .  fall-back:infinite_mapping
+    infinite      . . . . . . . . . .  reset:1
+    misfit        . . . . . . . . . .  reset:1
+    mp-fail       . . . . . . . . w .  ignore
+    mp-fail       . . a . c o . . . .  answer-fail
+    mp-fail       . . . . . . . . . .  reset:6
+    no-answer     . . . . . . . . . .  reset-with-fail
+";
+
+const TRIGGERS: [(&str, Trigger); 12] = [
+    ("handshake", Trigger::Handshake(FallbackReason::AckWithoutCapable)),
+    ("bare-ack", Trigger::BareAck),
+    ("never-acked", Trigger::NeverDataAcked),
+    ("fin-unheard", Trigger::DataFinUnanswered),
+    ("unmapped", Trigger::Unmapped),
+    ("disagreement", Trigger::ChecksumDisagreement),
+    ("conflict", Trigger::MappingConflict),
+    ("bad-checksum", Trigger::ChecksumFailed),
+    ("infinite", Trigger::InfiniteMapping { fits: true }),
+    ("misfit", Trigger::InfiniteMapping { fits: false }),
+    ("mp-fail", Trigger::PeerFailed),
+    ("no-answer", Trigger::FailUnanswered),
+];
+
+fn word(verdict: Verdict, asked: FallbackReason) -> String {
+    match verdict {
+        Verdict::Ignore => "ignore".into(),
+        Verdict::FallBack(reason) if reason == asked => "fall-back:asked".into(),
+        Verdict::FallBack(reason) => format!("fall-back:{}", reason.as_str()),
+        Verdict::SendFail => "send-fail".into(),
+        Verdict::AnswerFail => "answer-fail".into(),
+        Verdict::Reset(reason) => format!("reset:{}", reason.code()),
+        Verdict::ResetWithFail => "reset-with-fail".into(),
+    }
+}
+
+/// Every combination there is, with its columns as letters.
+fn standings() -> impl Iterator<Item = (Standing, [char; 9])> {
+    (0u32..1 << 9).map(|bits| {
+        let bit = |n: u32| bits & 1 << n != 0;
+        let pick = |n: u32, yes: char, no: char| if bit(n) { yes } else { no };
+        let standing = Standing {
+            client: bit(0),
+            confirmed: bit(1),
+            alone: bit(2),
+            joined: bit(3),
+            contiguous: bit(4),
+            remapped: bit(5),
+            fresh: bit(6),
+            proven: bit(7),
+            awaiting: bit(8),
+        };
+        let letters = [
+            pick(0, 'c', 's'),
+            pick(1, 'c', 'u'),
+            pick(2, 'a', 'm'),
+            pick(3, 'j', 'f'),
+            pick(4, 'c', 'g'),
+            pick(5, 'r', 'o'),
+            pick(6, 'f', 'd'),
+            pick(7, 'p', 'u'),
+            pick(8, 'w', 'n'),
+        ];
+        (standing, letters)
+    })
+}
+
+/// RFC 8684 3.7 [FB-1] [FB-2] [FB-4] [FB-5] [FB-6] [FB-7] [FB-8] [FB-9] [FB-12] [FB-13] [FB-14] [FB-20], [DSS-1]
+/// [DSS-2] [DSS-3] [DSS-14]: all 12 288 cases, against the table above; every row of it is needed.
+#[test]
+fn the_table_is_complete_and_right() {
+    let rows: Vec<Vec<&str>> = TABLE
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|row| !row.is_empty())
+        .collect();
+    let mut used = std::vec![false; rows.len()];
+    let asked = FallbackReason::AckWithoutCapable;
+    for (profile, behaviour) in [('r', Behaviour::rfc()), ('l', Behaviour::linux())] {
+        for (name, trigger) in TRIGGERS {
+            for (standing, letters) in standings() {
+                let fits = |row: &&Vec<&str>| {
+                    let columns = letters.iter().chain([&profile]);
+                    let wanted = row.iter().skip(1);
+                    row.first() == Some(&name)
+                        && wanted.zip(columns).all(|(w, c)| *w == "." || w.starts_with(*c))
+                };
+                let row = rows.iter().position(|row| fits(&row)).expect("no row");
+                used[row] = true;
+                let got = word(decide(trigger, &standing, &behaviour), asked);
+                let expected = rows[row].last().copied().expect("a verdict");
+                assert_eq!(got, expected, "{name} {letters:?} {profile}");
+            }
+        }
+    }
+    let idle: Vec<_> = rows.iter().zip(used).filter(|(_, used)| !used).collect();
+    assert!(idle.is_empty(), "never used: {idle:?}");
+}
+
+/// [FB-7]: whoever asks for it gets a reset where options vanish on the only subflow.
+#[test]
+fn a_strict_end_resets_where_options_vanish() {
+    let (alone, _) = standings()
+        .find(|(s, _)| s.alone && s.contiguous && !s.remapped)
+        .expect("a subflow that could fall back");
+    let strict = Behaviour { unmapped_data: OnlySubflow::Reset, ..Behaviour::rfc() };
+    let verdict = decide(Trigger::Unmapped, &alone, &strict);
+    assert_eq!(verdict, Verdict::Reset(ResetReason::MiddleboxInterference));
+}
+
+/// [FB-4]: where MPTCP cannot be left without harm, no trigger but the handshake leaves it; what the peer has begun
+/// with its infinite mapping apart.
+#[test]
+fn no_fallback_beside_other_subflows() {
+    for (standing, _) in standings().filter(|(s, _)| !s.alone && !s.awaiting) {
+        for (name, trigger) in TRIGGERS.iter().skip(1) {
+            for behaviour in [Behaviour::rfc(), Behaviour::linux()] {
+                let verdict = decide(*trigger, &standing, &behaviour);
+                assert!(!matches!(verdict, Verdict::FallBack(_)), "{name} {standing:?}");
+            }
+        }
+    }
+}
+
+/// The two profiles differ where `Behaviour` says so.
+#[test]
+fn failed_data_is_withheld_unless_linux_is_imitated() {
+    assert_eq!(Behaviour::rfc().failed_data, FailedData::Withhold, "[FB-11]");
+    assert_eq!(Behaviour::linux().failed_data, FailedData::Deliver, "(K39)");
+}

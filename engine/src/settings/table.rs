@@ -1,0 +1,278 @@
+//! The table.
+
+use super::{Kind, Setting, Settings, Value};
+use crate::config::{CongestionAlgorithm, PathManagerKind, SchedulerKind};
+use crate::time::Duration;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+
+/// A day: more than anybody waits for.
+const DAY: u64 = 86_400;
+
+type Get = fn(&Settings) -> String;
+type Set = fn(&mut Settings, Value<'_>) -> Result<(), &'static str>;
+
+const fn row(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind,
+    doc: &'static str,
+    (get, set): (Get, Set),
+) -> Setting {
+    Setting { name, aliases, kind, doc, get, set }
+}
+
+/// A field that is a `bool`.
+macro_rules! switch {
+    ($($field:ident).+) => {
+        (
+            (|s| u8::from(s.$($field).+).to_string()) as Get,
+            (|s, value| { s.$($field).+ = value == Value::Number(1); Ok(()) }) as Set,
+        )
+    };
+}
+
+/// A field that is a `u32`.
+macro_rules! number {
+    ($($field:ident).+) => {
+        (
+            (|s| s.$($field).+.to_string()) as Get,
+            (|s, value| { s.$($field).+ = u32::try_from(count(value)).unwrap_or(u32::MAX); Ok(()) }) as Set,
+        )
+    };
+}
+
+/// A field that is a `Duration`.
+macro_rules! seconds {
+    ($($field:ident).+) => {
+        (
+            (|s| s.$($field).+.as_secs().to_string()) as Get,
+            (|s, value| { s.$($field).+ = Duration::from_secs(count(value)); Ok(()) }) as Set,
+        )
+    };
+}
+
+const fn count(value: Value<'_>) -> u64 {
+    match value {
+        Value::Number(number) => number,
+        Value::Word(_) => 0,
+    }
+}
+
+const fn word<'a>(value: Value<'a>) -> &'a str {
+    match value {
+        Value::Word(word) => word,
+        Value::Number(_) => "",
+    }
+}
+
+/// Never called: [`Kind::ReadOnly`] refuses before.
+const fn fixed(_: &mut Settings, _: Value<'_>) -> Result<(), &'static str> {
+    Err("")
+}
+
+fn path_manager(s: &Settings) -> String {
+    match s.connection.path_manager {
+        PathManagerKind::Ndiffports(number) => format!("ndiffports={number}"),
+        kind => kind.name().to_owned(),
+    }
+}
+
+fn set_path_manager(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    s.connection.path_manager = match word(value) {
+        // by hand, over the control socket
+        "userspace" | "none" => PathManagerKind::Default,
+        name => PathManagerKind::from_name(name).ok_or("")?,
+    };
+    Ok(())
+}
+
+fn pm_type(s: &Settings) -> String {
+    u8::from(s.connection.path_manager == PathManagerKind::Default).to_string()
+}
+
+fn set_pm_type(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    s.connection.path_manager = match value {
+        Value::Number(1) => PathManagerKind::Default,
+        _ => PathManagerKind::Kernel,
+    };
+    Ok(())
+}
+
+fn set_scheduler(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    s.connection.scheduler = SchedulerKind::from_name(word(value)).ok_or(match word(value) {
+        "redundant" | "blest" => "this scheduler of the v0.9x kernels is not there",
+        _ => "",
+    })?;
+    Ok(())
+}
+
+fn set_congestion(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    s.connection.tcp.congestion =
+        CongestionAlgorithm::from_name(word(value)).ok_or(match word(value) {
+            "lia" | "olia" | "balia" | "wvegas" => {
+                "the coupled algorithms of the v0.9x kernels are not there"
+            }
+            _ => "",
+        })?;
+    Ok(())
+}
+
+fn set_enabled(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    // 2 of the v0.9x kernels is "for whoever asks", and whoever runs this program does
+    s.connection.mptcp = count(value) > 0;
+    Ok(())
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    row(
+        "net.mptcp.enabled",
+        &["mptcp_enabled"],
+        Kind::Number(0, 2),
+        "offer and accept MPTCP; 0 is plain TCP",
+        (|s| u8::from(s.connection.mptcp).to_string(), set_enabled),
+    ),
+    row(
+        "net.mptcp.checksum_enabled",
+        &["mptcp_checksum"],
+        Kind::Switch,
+        "ask for DSS checksums",
+        switch!(connection.checksum),
+    ),
+    row(
+        "net.mptcp.add_addr_timeout",
+        &[],
+        Kind::Seconds(DAY),
+        "longest wait for the echo of an ADD_ADDR before it is sent again; 0 never sends it again",
+        seconds!(connection.add_addr_timeout),
+    ),
+    row(
+        "net.mptcp.close_timeout",
+        &[],
+        Kind::Seconds(DAY),
+        "how long a connection without subflows can be resumed",
+        seconds!(connection.close_timeout),
+    ),
+    row(
+        "net.mptcp.stale_loss_cnt",
+        &[],
+        Kind::Number(0, 1_000),
+        "retransmission timeouts without progress until a subflow is stale",
+        number!(connection.stale_loss_cnt),
+    ),
+    row(
+        "net.mptcp.syn_retrans_before_tcp_fallback",
+        &["mptcp_syn_retries"],
+        Kind::Number(0, 255),
+        "retransmissions of a SYN that still carry MP_CAPABLE",
+        number!(connection.syn_retrans_before_tcp_fallback),
+    ),
+    row(
+        "net.mptcp.blackhole_timeout",
+        &[],
+        Kind::Seconds(365 * DAY),
+        "how long a destination that drops MP_CAPABLE is spoken to in plain TCP; 0 never",
+        seconds!(endpoint.blackhole_timeout),
+    ),
+    row(
+        "net.mptcp.allow_join_initial_addr_port",
+        &[],
+        Kind::Switch,
+        "let peers join to the address and port of the first subflow; 0 sets flag C",
+        switch!(connection.allow_join_initial_addr_port),
+    ),
+    row(
+        "net.mptcp.path_manager",
+        &["mptcp_path_manager"],
+        Kind::Word(&[
+            "kernel",
+            "userspace",
+            "default",
+            "fullmesh",
+            "ndiffports",
+            "ndiffports=N",
+            "binder",
+        ]),
+        "who opens subflows; userspace and default open none by themselves",
+        (path_manager, set_path_manager),
+    ),
+    row(
+        "net.mptcp.pm_type",
+        &[],
+        Kind::Number(0, 1),
+        "the older form of path_manager: 0 is kernel, 1 is userspace",
+        (pm_type, set_pm_type),
+    ),
+    row(
+        "net.mptcp.scheduler",
+        &["mptcp_scheduler"],
+        Kind::Word(&["minrtt", "rr", "default", "roundrobin"]),
+        "which subflow carries the next bytes",
+        (|s| s.connection.scheduler.name().to_owned(), set_scheduler),
+    ),
+    row(
+        "net.mptcp.available_path_managers",
+        &[],
+        Kind::ReadOnly,
+        "what path_manager may be",
+        (|_| PathManagerKind::NAMES.join(" "), fixed),
+    ),
+    row(
+        "net.mptcp.available_schedulers",
+        &[],
+        Kind::ReadOnly,
+        "what scheduler may be",
+        (|_| SchedulerKind::NAMES.join(" "), fixed),
+    ),
+    row(
+        "mpuser.debug",
+        &["mptcp_debug"],
+        Kind::Switch,
+        "print every event, as -vv does",
+        switch!(debug),
+    ),
+    row(
+        "net.ipv4.tcp_congestion_control",
+        &[],
+        Kind::Word(CongestionAlgorithm::NAMES),
+        "congestion control of each subflow",
+        (|s| s.connection.tcp.congestion.name().to_owned(), set_congestion),
+    ),
+    row(
+        "net.ipv4.tcp_available_congestion_control",
+        &[],
+        Kind::ReadOnly,
+        "what tcp_congestion_control may be",
+        (|_| CongestionAlgorithm::NAMES.join(" "), fixed),
+    ),
+    row(
+        "net.ipv4.tcp_sack",
+        &[],
+        Kind::Switch,
+        "offer selective acknowledgements",
+        switch!(connection.tcp.sack),
+    ),
+    row(
+        "net.ipv4.tcp_timestamps",
+        &[],
+        Kind::Switch,
+        "offer timestamps",
+        switch!(connection.tcp.timestamps),
+    ),
+    row(
+        "net.ipv4.tcp_syn_retries",
+        &[],
+        Kind::Number(1, 127),
+        "retransmissions of a SYN before the attempt is given up",
+        number!(connection.tcp.max_syn_retransmits),
+    ),
+    row(
+        "net.ipv4.tcp_retries2",
+        &[],
+        Kind::Number(1, 255),
+        "retransmissions of a segment before the subflow is given up",
+        number!(connection.tcp.max_retransmits),
+    ),
+];
