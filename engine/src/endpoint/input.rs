@@ -75,9 +75,8 @@ impl Endpoint {
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
-            let refusal = self.accept_join(now, local, tuple, segment, &join).err();
-            if refusal.is_some() {
-                return self.reply_reset(now, local, tuple, segment, refusal);
+            if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
+                self.reply_reset(now, local, tuple, segment, reason);
             }
             return;
         }
@@ -90,7 +89,12 @@ impl Endpoint {
             return;
         }
         self.counters.no_socket += 1;
-        self.reply_reset(now, local, tuple, segment, None);
+        // A port announced for joins takes nothing else (K42).
+        let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+        let for_joins = is_syn && announced.is_some();
+        self.counters.mp_capable_endp_attempt += u64::from(for_joins);
+        let reason = for_joins.then_some(ResetReason::AdministrativelyProhibited);
+        self.reply_reset(now, local, tuple, segment, reason);
     }
 
     pub(super) fn reply_reset(

@@ -13,12 +13,21 @@ use alloc::vec::Vec;
 impl Connection {
     /// The path manager may have something to announce or subflows to open.
     pub(crate) fn wants_paths(&self, now: Instant) -> bool {
+        self.has_paths() && self.paths.is_due(now)
+    }
+
+    /// Subflows and addresses are still of interest.
+    fn has_paths(&self) -> bool {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
             && !self.exchange.is_active()
-            && self.paths.is_due(now)
+    }
+
+    /// When the path manager wants to be asked.
+    pub(super) fn paths_timeout(&self) -> Option<Instant> {
+        self.paths.poll_timeout().filter(|_| self.has_paths())
     }
 
     /// The next subflow to open [INI-16].
