@@ -1,5 +1,5 @@
 //! `mpuser link` between two namespaces, the kernel at both ends.
-#![allow(clippy::expect_used, reason = "a panic is the verdict")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a panic is the verdict")]
 
 mod common;
 
