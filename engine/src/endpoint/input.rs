@@ -6,6 +6,7 @@ use crate::addr::{FourTuple, InterfaceId, SocketAddr};
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
+use crate::wire::MpTcpRst;
 use crate::wire::ip::protocol;
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
@@ -93,7 +94,8 @@ impl Endpoint {
         let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
         let for_joins = is_syn && announced.is_some();
         self.counters.mp_capable_endp_attempt += u64::from(for_joins);
-        let reason = for_joins.then_some(ResetReason::AdministrativelyProhibited);
+        let prohibited = MpTcpRst::lasting(ResetReason::AdministrativelyProhibited);
+        let reason = for_joins.then_some(prohibited);
         self.reply_reset(now, local, tuple, segment, reason);
     }
 
@@ -103,7 +105,7 @@ impl Endpoint {
         local: &LocalAddress,
         tuple: FourTuple,
         segment: &Segment,
-        reason: Option<ResetReason>,
+        reason: Option<MpTcpRst>,
     ) {
         if !self.stateless.reset(now, &mut self.rng, local, tuple, segment, reason) {
             self.counters.stateless_drop += 1;

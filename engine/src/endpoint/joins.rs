@@ -16,7 +16,7 @@ use crate::seq::SeqNum;
 use crate::tcp::{OpenParams, Segment, SendLimits, Socket};
 use crate::time::Instant;
 use crate::wire::TcpOptions;
-use crate::wire::mptcp::{MpJoin, MptcpOption};
+use crate::wire::mptcp::{MpJoin, MpTcpRst, MptcpOption};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -73,20 +73,20 @@ impl Endpoint {
         tuple: FourTuple,
         segment: &Segment,
         join: &JoinSyn,
-    ) -> Result<(), Option<ResetReason>> {
+    ) -> Result<(), Option<MpTcpRst>> {
         let id = self.tokens.get(&join.token).copied();
         let entry = id.and_then(|id| self.connections.get(&id)).filter(|e| e.connection.is_mptcp());
         let (Some(id), Some(entry)) = (id, entry) else {
             self.counters.mp_join_no_token_found += 1;
-            return Err(Some(ResetReason::MptcpError));
+            return Err(Some(MpTcpRst::lasting(ResetReason::MptcpError)));
         };
         let connection = &entry.connection;
-        if !connection.is_joinable()
-            || connection.denies_join_to(tuple.local)
-            || connection.denies_join_id(now, join.address_id, tuple.remote.ip())
-        {
+        let held = connection.denies_join_id(now, join.address_id, tuple.remote.ip());
+        if held || !connection.is_joinable() || connection.denies_join_to(tuple.local) {
             self.counters.mp_join_rejected += 1;
-            return Err(Some(ResetReason::AdministrativelyProhibited));
+            // An identifier may be free soon: its subflow is perhaps dead.
+            let reason = ResetReason::AdministrativelyProhibited;
+            return Err(Some(MpTcpRst { transient: held, reason }));
         }
         let crowded = connection.half_open_joins() >= PER_CONNECTION;
         let port_ok = self.admits_join_port(id, tuple.local);
@@ -95,14 +95,15 @@ impl Endpoint {
             // A listener for others says why; where nobody listens at all there is nothing to say (K18).
             let known = self.listeners.find(tuple.local).is_some()
                 || self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port()).is_some();
-            return Err(known.then_some(ResetReason::AdministrativelyProhibited));
+            return Err(known.then_some(MpTcpRst::lasting(ResetReason::AdministrativelyProhibited)));
         }
         if crowded || self.half_open_joins() >= self.config.max_half_open_joins {
             self.answer_join(now, local, tuple, segment, join, id);
             return Ok(());
         }
-        let params =
-            self.join_params(now, id, local, &tuple).ok_or(Some(ResetReason::MptcpError))?;
+        let params = self
+            .join_params(now, id, local, &tuple)
+            .ok_or(Some(MpTcpRst::lasting(ResetReason::MptcpError)))?;
         let socket = Socket::accept(now, params, segment);
         let own_nonce = Nonce::random(&mut self.rng);
         let subflow = self.add_peer_join(id, (local, tuple), join, own_nonce, socket);
@@ -229,7 +230,13 @@ impl Endpoint {
         match self.check_waiting(now, &waiting, options) {
             Ok(()) => self.admit(now, *waiting, segment, options),
             Err(reason) => {
-                self.reply_reset(now, &waiting.local, tuple, segment, Some(reason));
+                self.reply_reset(
+                    now,
+                    &waiting.local,
+                    tuple,
+                    segment,
+                    Some(MpTcpRst::lasting(reason)),
+                );
             }
         }
         true

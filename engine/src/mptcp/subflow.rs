@@ -190,6 +190,13 @@ impl Subflow {
         self.backup_local || self.backup_remote
     }
 
+    /// The peer's identifier belongs to this subflow's address: the peer has proved itself there, nobody withdrew it,
+    /// and the subflow is not at its end.
+    pub(crate) fn holds(&self, id: AddressId) -> bool {
+        let proved = matches!(self.phase, Phase::PreEstablished | Phase::Active);
+        self.remote_id == id && proved && self.is_alive() && !self.address_removed
+    }
+
     /// It still takes part in the connection.
     pub(crate) fn is_alive(&self) -> bool {
         !self.tcp.is_closed() && self.tcp.state() != State::TimeWait
@@ -360,8 +367,9 @@ impl Subflow {
             return;
         }
         if self.join.is_none() && meta.client && !meta.confirmed {
-            self.keys_sent = !(self.keys_sent && meta.data_fin.is_some());
-            if self.keys_sent && meta.data_fin.is_some() {
+            let fin = meta.keys_first && meta.data_fin.is_some();
+            self.keys_sent = !(self.keys_sent && fin);
+            if self.keys_sent && fin {
                 self.tcp.request_ack();
             }
             return;

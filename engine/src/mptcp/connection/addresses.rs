@@ -71,17 +71,15 @@ impl Connection {
 
     /// A live subflow joined with this identifier from another address [ADDR-2] [ADDR-3] [JOIN-4].
     pub(crate) fn is_taken(&self, id: AddressId, address: IpAddr) -> bool {
-        let of_id = |s: &&Subflow| s.is_alive() && s.remote_id == id;
-        self.subflows.iter().filter(of_id).any(|s| s.tuple.remote.ip() != address)
+        self.subflows.iter().any(|s| s.holds(id) && s.tuple.remote.ip() != address)
     }
 
     /// A join with this identifier is refused: it belongs to another address whose subflow was heard of just now
     /// [JOIN-4]. One that has been silent may have been moved by a translator.
     pub(crate) fn denies_join_id(&self, now: Instant, id: AddressId, from: IpAddr) -> bool {
         let fresh = |s: &Subflow| s.tcp.last_received_at() + ID_HELD_FOR > now;
-        let holds = |s: &&Subflow| s.is_alive() && s.remote_id == id && fresh(s);
-        self.config.behaviour.unique_join_ids
-            && self.subflows.iter().filter(holds).any(|s| s.tuple.remote.ip() != from)
+        let other = |s: &&Subflow| s.holds(id) && s.tuple.remote.ip() != from;
+        self.config.behaviour.unique_join_ids && self.subflows.iter().filter(other).any(fresh)
     }
 
     /// RFC 8684 3.4.2: the subflows to these addresses end, or are probed first; unknown identifiers are ignored
