@@ -172,7 +172,9 @@ impl Connection {
                 let window = self.subflows.first().map_or(0, |s| s.scale_window(segment.window));
                 self.adopt(agreement, now, window);
                 // A kernel client adds subflows only after a DSS from the server (K11).
-                if let Some(first) = self.subflows.first_mut() {
+                if let Some(first) = self.subflows.first_mut()
+                    && self.config.behaviour.answer_third_packet
+                {
                     first.tcp.request_ack();
                 }
             }
