@@ -33,6 +33,9 @@ pub struct EndpointConfig {
     /// further failure up to 64 times (RFC 8684 3.9.3 [HEU-8] [HEU-10]). Zero never does. Default 1 h, as Linux, which
     /// however stops MPTCP to all destinations.
     pub blackhole_timeout: Duration,
+    /// An address of this end without an endpoint of its own gets one with the flag `subflow`. Default true; in Linux
+    /// only what `ip mptcp endpoint` named is used.
+    pub implicit_endpoints: bool,
     /// Most destinations about which something is remembered; the one used longest ago is forgotten. Default 1 024.
     pub max_destinations: usize,
 }
@@ -48,8 +51,17 @@ impl Default for EndpointConfig {
             max_fast_open: 128,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
+            implicit_endpoints: true,
             max_destinations: 1_024,
         }
+    }
+}
+
+impl EndpointConfig {
+    /// The defaults with the choices of this profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
 }
 
@@ -155,10 +167,17 @@ pub struct TcpConfig {
     pub congestion: CongestionAlgorithm,
     /// Longest delay of an acknowledgement. Default 40 ms; RFC 9293 allows up to 500.
     pub delayed_ack: Duration,
+    /// Segments at the beginning of a connection that are acknowledged at once, while this end only receives: the
+    /// peer's slow start lives on acknowledgements (RFC 5681 4.2 asks for no delay, it allows one). Default 0; Linux
+    /// has 16.
+    pub quick_acks: u32,
     /// Smallest retransmission timeout. Default 200 ms, as Linux; RFC 6298 would have 1 s.
     pub min_rto: Duration,
     /// Largest retransmission timeout. Default 120 s (RFC 6298 asks for at least 60).
     pub max_rto: Duration,
+    /// Retransmissions of the SYN that are a second apart, before the wait doubles each time. Default 0 (RFC 6298);
+    /// Linux has 4 (`net.ipv4.tcp_syn_linear_timeouts`).
+    pub syn_linear_timeouts: u32,
     /// SYN retransmissions before the attempt is given up. Default 6, as Linux.
     pub max_syn_retransmits: u32,
     /// Retransmissions of one segment before the subflow is given up. Default 15, as Linux.
@@ -176,8 +195,10 @@ impl Default for TcpConfig {
             sack: true,
             congestion: CongestionAlgorithm::default(),
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 0,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
+            syn_linear_timeouts: 0,
             max_syn_retransmits: 6,
             max_retransmits: 15,
             time_wait: Duration::from_secs(60),
@@ -287,6 +308,14 @@ impl ConnectionConfig {
     /// The defaults with the choices of this profile.
     #[must_use]
     pub fn of(profile: Profile) -> Self {
-        Self { behaviour: profile.behaviour(), ..Self::default() }
+        let rfc = profile == Profile::Rfc;
+        let (quick_acks, syn_linear_timeouts) = if rfc { (0, 0) } else { (16, 4) };
+        Self {
+            tcp: TcpConfig { quick_acks, syn_linear_timeouts, ..TcpConfig::default() },
+            behaviour: profile.behaviour(),
+            retry_refused_as_tcp: rfc,
+            join_from_local: rfc,
+            ..Self::default()
+        }
     }
 }

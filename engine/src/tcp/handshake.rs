@@ -39,13 +39,15 @@ impl Handshake {
         Self { active, pending: true, ..Self::default() }
     }
 
-    pub(super) fn on_sent(&mut self, now: Instant, max_rto: Duration) {
+    pub(super) fn on_sent(&mut self, now: Instant, max_rto: Duration, linear: u32) {
         if self.transmissions == 0 {
             self.first_sent = now;
         }
         self.transmissions = self.transmissions.saturating_add(1);
         self.pending = false;
-        let timeout = INITIAL_TIMEOUT.saturating_mul(1 << self.timeouts.min(16)).min(max_rto);
+        let linear = if self.active { linear } else { 0 };
+        let doublings = self.timeouts.saturating_sub(linear).min(16);
+        let timeout = INITIAL_TIMEOUT.saturating_mul(1 << doublings).min(max_rto);
         self.deadline = Some(now + timeout);
     }
 
