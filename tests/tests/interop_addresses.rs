@@ -1,6 +1,6 @@
 //! Our listener announces its addresses to a kernel client, makes a subflow a backup, and withdraws an address; the
 //! kernel's counters say what it made of that (RFC 8684 3.3.8, 3.4).
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use mpuser_engine::PmEndpoint;
 use mpuser_engine::addr::AddressId;
