@@ -116,6 +116,12 @@ pub struct Behaviour {
     /// When joins become possible, addresses of the peer get a moment to arrive before one of this end's is used twice
     /// (RFC 8684 3.9.2 [HEU-7]). Default true; Linux goes ahead.
     pub wait_for_addresses: bool,
+    /// Data on a SYN to a server whose MSS is not known keeps to 536 octets (RFC 7413 4.1.3). Default true; Linux goes
+    /// by its own MSS.
+    pub small_syn_data: bool,
+    /// A client that asks for a Fast Open cookie and whose data is taken without one gets it all the same. Default
+    /// true; Linux gives none then.
+    pub cookie_beside_data: bool,
     /// ACKs in TIME-WAIT carry MPTCP options. Default true; in Linux that state is left to a small socket that knows
     /// nothing of MPTCP.
     pub options_in_time_wait: bool,
@@ -152,6 +158,8 @@ impl Behaviour {
             data_fin_by_rto: true,
             ack_before_fin: true,
             wait_for_addresses: true,
+            small_syn_data: true,
+            cookie_beside_data: true,
             options_in_time_wait: true,
             probe_before_remove: true,
             unique_join_ids: true,
@@ -177,6 +185,8 @@ impl Behaviour {
             data_fin_by_rto: false,
             ack_before_fin: false,
             wait_for_addresses: false,
+            small_syn_data: false,
+            cookie_beside_data: false,
             options_in_time_wait: false,
             probe_before_remove: false,
             unique_join_ids: false,

@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use crate::addr::{ConnectionId, IpAddr};
-use crate::config::FastOpen;
+use crate::config::{ConnectionConfig, FastOpen};
 use crate::crypto::{derive_key, verify};
 use crate::rng::Rng;
 use crate::tcp::{FastOpenCookie, Segment, Socket};
@@ -89,28 +89,29 @@ impl Endpoint {
     pub(super) fn judge_fast_open(
         &mut self,
         now: Instant,
-        mode: FastOpen,
+        config: &ConnectionConfig,
         client: IpAddr,
         syn: &Segment,
         options: &TcpOptions,
         socket: &mut Socket,
     ) -> bool {
+        let mode = config.fast_open;
         if mode == FastOpen::Off {
             return false;
         }
+        let without = mode == FastOpen::WithoutCookie && !syn.payload.is_empty();
         let verdict = match &options.fast_open {
             Some(cookie) => self.fast_open.check(now, client, cookie),
-            None if mode == FastOpen::WithoutCookie && !syn.payload.is_empty() => Verdict::Good,
+            None if without => Verdict::Good,
             None => return false,
         };
-        if verdict != Verdict::Good {
+        if verdict != Verdict::Good && !(without && !config.behaviour.cookie_beside_data) {
             socket.give_cookie(self.fast_open.make(now, client));
         }
         let counters = &mut self.counters;
         counters.tcp_fast_open_cookie_reqd += u64::from(verdict == Verdict::Requested);
         counters.tcp_fast_open_passive_fail += u64::from(verdict == Verdict::Bad);
         counters.tcp_fast_open_passive_alt_key += u64::from(verdict == Verdict::Old);
-        let without = mode == FastOpen::WithoutCookie && !syn.payload.is_empty();
         if !matches!(verdict, Verdict::Good | Verdict::Old) && !without {
             return false;
         }
@@ -135,6 +136,11 @@ impl Endpoint {
         }
     }
 
+    /// A server gave a cookie: the SYN of the next connection to it can carry data.
+    pub fn has_fast_open_cookie(&mut self, server: IpAddr) -> bool {
+        self.destinations.cookie(server).is_some()
+    }
+
     /// A connection is about to send its first SYN: it may carry data, or ask for a cookie.
     pub(super) fn offer_fast_open(
         &mut self,
@@ -153,7 +159,9 @@ impl Endpoint {
                 entry.connection.allow_syn_data(Some(cookie), mss.min(own_mss));
             }
             None if mode == FastOpen::WithoutCookie => {
-                entry.connection.allow_syn_data(None, DEFAULT_MSS.min(own_mss));
+                let small = entry.connection.config.behaviour.small_syn_data;
+                let mss = if small { DEFAULT_MSS.min(own_mss) } else { own_mss };
+                entry.connection.allow_syn_data(None, mss);
             }
             None => entry.connection.request_cookie(),
         }

@@ -120,10 +120,10 @@ impl Endpoint {
         let mut connection = Box::new(Connection::new(id, config, false, key, tuple));
         connection.set_offer(offer);
         let params = self.open_params(now, &connection.config, local, &tuple);
-        let mode = connection.config.fast_open;
         let mut socket = Socket::accept(now, params, segment);
         let client = tuple.remote.ip();
-        let early = self.judge_fast_open(now, mode, client, segment, options, &mut socket);
+        let config = &connection.config;
+        let early = self.judge_fast_open(now, config, client, segment, options, &mut socket);
         self.listeners.on_pending(listener_id);
         self.add_first(connection, local, tuple, socket, Some(listener_id));
         if early {

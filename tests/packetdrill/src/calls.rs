@@ -5,8 +5,15 @@ use crate::machine::Machine;
 use crate::socket::{Kind, State};
 use crate::wait::Reply;
 use mpuser_engine::addr::{ConnectionId, IpAddr, Ipv4Addr, Ipv6Addr, ListenerId, SocketAddr};
+use mpuser_engine::config::FastOpen;
 use std::task::Poll;
 
+/// Bits of `net.ipv4.tcp_fastopen`.
+const FAST_OPEN_CLIENT: u32 = 1;
+const FAST_OPEN_SERVER: u32 = 2;
+const FAST_OPEN_CLIENT_NO_COOKIE: u32 = 4;
+const FAST_OPEN_SERVER_NO_COOKIE: u32 = 0x200;
+const FAST_OPEN_ALL_SERVERS: u32 = 0x400;
 /// First port tried when none was asked for.
 const FIRST_PORT: u16 = 32_768;
 
@@ -90,7 +97,8 @@ impl Machine {
             local.set_port(FIRST_PORT);
         }
         let both = local.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !socket.options.v6_only;
-        let config = self.connection_config(fd)?;
+        let mut config = self.connection_config(fd)?;
+        config.fast_open = self.server_fast_open(fd);
         // The kernel's queue is full when it holds more than the backlog.
         let backlog = usize::try_from(backlog).unwrap_or(0).saturating_add(1);
         let mut ids = vec![self.endpoint.listen(config.clone(), local, backlog)?];
@@ -138,18 +146,25 @@ impl Machine {
         fd: i32,
         remote: Option<SocketAddr>,
     ) -> Poll<Answer<Reply>> {
+        let Some(remote) = remote else { return Poll::Ready(self.disconnect(fd)) };
+        let defer = self.can_defer(fd, remote);
         let socket = match self.socket(fd) {
             Ok(socket) => socket,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        let Some(remote) = remote else { return Poll::Ready(self.disconnect(fd)) };
         match &socket.state {
-            State::Fresh => match self.start_connect(fd, remote) {
+            State::Fresh if defer => {
+                if let Ok(socket) = self.socket_mut(fd) {
+                    socket.deferred = Some(unmapped(remote));
+                }
+                Poll::Ready(Ok(Reply::Done(0)))
+            }
+            State::Fresh => match self.start_connect(fd, remote, None) {
                 Err(error) => Poll::Ready(Err(error)),
-                Ok(()) if self.socket(fd).is_ok_and(|s| s.nonblocking) => {
+                Ok(_) if self.socket(fd).is_ok_and(|s| s.nonblocking) => {
                     Poll::Ready(Err(Errno(libc::EINPROGRESS)))
                 }
-                Ok(()) => Poll::Pending,
+                Ok(_) => Poll::Pending,
             },
             State::Connection(id) => {
                 let (id, nonblocking, again) = (*id, socket.nonblocking, socket.connecting);
@@ -189,22 +204,70 @@ impl Machine {
         if nonblocking { Poll::Ready(Err(Errno(libc::EALREADY))) } else { Poll::Pending }
     }
 
-    /// Sends the SYN.
-    pub(crate) fn start_connect(&mut self, fd: i32, remote: SocketAddr) -> Answer<()> {
-        let config = self.connection_config(fd)?;
+    /// `connect` may wait for data: the SYN can carry it.
+    fn can_defer(&mut self, fd: i32, remote: SocketAddr) -> bool {
+        let asked = self.socket(fd).is_ok_and(|socket| socket.options.fast_open_connect);
+        asked && self.can_send_early(fd, unmapped(remote))
+    }
+
+    /// A SYN to this server may carry data now: there is a cookie, or none is needed.
+    pub(crate) fn can_send_early(&mut self, fd: i32, remote: SocketAddr) -> bool {
+        match self.client_fast_open(fd) {
+            FastOpen::Off => false,
+            FastOpen::WithoutCookie => true,
+            FastOpen::Cookie => self.endpoint.has_fast_open_cookie(remote.ip()),
+        }
+    }
+
+    fn client_fast_open(&self, fd: i32) -> FastOpen {
+        let flags = self.settings.fast_open;
+        match self.socket(fd).map(|socket| socket.options.fast_open_without_cookie) {
+            _ if flags & FAST_OPEN_CLIENT == 0 => FastOpen::Off,
+            Ok(true) => FastOpen::WithoutCookie,
+            _ if flags & FAST_OPEN_CLIENT_NO_COOKIE != 0 => FastOpen::WithoutCookie,
+            _ => FastOpen::Cookie,
+        }
+    }
+
+    fn server_fast_open(&self, fd: i32) -> FastOpen {
+        let Ok(socket) = self.socket(fd) else { return FastOpen::Off };
+        let (flags, options) = (self.settings.fast_open, &socket.options);
+        let enabled = options.fast_open_server || flags & FAST_OPEN_ALL_SERVERS != 0;
+        let bare = options.fast_open_without_cookie || flags & FAST_OPEN_SERVER_NO_COOKIE != 0;
+        match enabled && flags & FAST_OPEN_SERVER != 0 {
+            false => FastOpen::Off,
+            true if bare => FastOpen::WithoutCookie,
+            true => FastOpen::Cookie,
+        }
+    }
+
+    /// Sends the SYN; `early` is data that may go with it, and how much of it was taken is the answer.
+    pub(crate) fn start_connect(
+        &mut self,
+        fd: i32,
+        remote: SocketAddr,
+        early: Option<&[u8]>,
+    ) -> Answer<usize> {
+        let mut config = self.connection_config(fd)?;
         let remote = unmapped(remote);
+        if early.is_some() || self.socket(fd)?.options.fast_open_connect {
+            config.fast_open = self.client_fast_open(fd);
+        }
         let socket = self.socket(fd)?;
         if socket.kind.domain == libc::AF_INET && remote.is_ipv6() {
             return Err(Errno(libc::EAFNOSUPPORT));
         }
         let local = socket.bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified());
         self.own_some(remote.is_ipv4());
-        let id = self.endpoint.connect(self.now, config, local, remote)?;
+        let early = early.filter(|_| self.can_send_early(fd, remote)).unwrap_or_default();
+        let (id, taken) =
+            self.endpoint.connect_with_data(self.now, config, local, remote, early)?;
         self.progress.entry(id).or_default();
         let socket = self.socket_mut(fd)?;
         socket.state = State::Connection(id);
         socket.connecting = true;
-        Ok(())
+        socket.deferred = None;
+        Ok(taken)
     }
 
     /// `connect` to `AF_UNSPEC`.

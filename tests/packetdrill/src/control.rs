@@ -11,10 +11,15 @@ use mpuser_engine::time::Duration;
 /// What public scripts set as the largest receive buffer (`net.ipv4.tcp_rmem`): it decides the window scale, 8.
 const RECEIVE_BUFFER: usize = 15 << 20;
 
+/// What they set `net.ipv4.tcp_fastopen` to: clients, and servers without being asked.
+const FAST_OPEN: u32 = 0x403;
+
 /// Settings of the machine as a whole: what sysctl calls `net.mptcp.*` and `net.ipv4.tcp_*`.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) enabled: bool,
+    /// `net.ipv4.tcp_fastopen`
+    pub(crate) fast_open: u32,
     pub(crate) send_buffer: usize,
     pub(crate) receive_buffer: usize,
     template: ConnectionConfig,
@@ -25,6 +30,7 @@ impl Settings {
         let template = ConnectionConfig::of(profile);
         Self {
             enabled: true,
+            fast_open: FAST_OPEN,
             send_buffer: template.send_buffer,
             receive_buffer: RECEIVE_BUFFER,
             template,
@@ -68,6 +74,11 @@ impl Settings {
                 config.tcp.congestion =
                     kind.ok_or_else(|| wrong(name, value, "a congestion control"))?;
             }
+            "net.ipv4.tcp_fastopen" => {
+                let (digits, radix) = value.strip_prefix("0x").map_or((value, 10), |hex| (hex, 16));
+                let parsed = u32::from_str_radix(digits, radix);
+                self.fast_open = parsed.map_err(|_| wrong(name, value, "a number"))?;
+            }
             "net.ipv4.tcp_rmem" => self.receive_buffer = largest(name, value)?,
             "net.ipv4.tcp_wmem" => self.send_buffer = largest(name, value)?,
             _ => return Ok(false),
@@ -106,6 +117,14 @@ fn largest(name: &str, value: &str) -> Result<usize, String> {
 }
 
 impl Machine {
+    /// The counters under the kernel's names, in the form of `nstat --json`.
+    #[must_use]
+    pub fn counters(&self) -> String {
+        let counters = self.endpoint.counters().iter();
+        let fields: Vec<String> = counters.map(|(name, n)| format!("\"{name}\":{n}")).collect();
+        format!("{{\"kernel\":{{{}}}}}", fields.join(","))
+    }
+
     /// Does what a line says: a command in the grammar of `ip mptcp`, or `sysctl NAME=VALUE`.
     ///
     /// # Errors

@@ -132,10 +132,13 @@ impl Machine {
         remote: Option<SocketAddr>,
         taken: &mut usize,
     ) -> Poll<Answer<Reply>> {
-        let (id, wait) = match self.writer(fd, flags, remote) {
+        let (id, wait) = match self.writer(fd, data, flags, remote, taken) {
             Ok(found) => found,
             Err(error) => return Poll::Ready(Err(error)),
         };
+        if !wait && *taken > 0 && *taken == data.len() {
+            return Poll::Ready(Ok(Reply::Done(*taken)));
+        }
         loop {
             match self.write_some(fd, id, data.get(*taken..).unwrap_or_default()) {
                 Ok(Some(count)) => *taken += count,
@@ -154,18 +157,23 @@ impl Machine {
     fn writer(
         &mut self,
         fd: i32,
+        data: &[u8],
         flags: i32,
         remote: Option<SocketAddr>,
+        taken: &mut usize,
     ) -> Answer<(ConnectionId, bool)> {
         let socket = self.socket(fd)?;
         let wait = !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0;
         match (&socket.state, remote) {
             (State::Connection(id), _) => Ok((*id, wait)),
             (State::Epoll(_), _) => Err(Errno(libc::EINVAL)),
-            (State::Fresh, Some(remote)) if flags & libc::MSG_FASTOPEN != 0 => {
-                self.start_connect(fd, remote)?;
+            (State::Fresh, remote) => {
+                let fast_open = remote.filter(|_| flags & libc::MSG_FASTOPEN != 0);
+                let remote = socket.deferred.or(fast_open).ok_or(Errno(libc::EPIPE))?;
+                *taken = self.start_connect(fd, remote, Some(data))?;
                 let id = self.socket(fd)?.connection().ok_or(Errno(libc::EPIPE))?;
-                if wait { Ok((id, wait)) } else { Err(Errno(libc::EINPROGRESS)) }
+                let done = wait || *taken > 0;
+                if done { Ok((id, wait)) } else { Err(Errno(libc::EINPROGRESS)) }
             }
             _ => Err(Errno(libc::EPIPE)),
         }

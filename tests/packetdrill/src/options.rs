@@ -10,6 +10,8 @@ use std::time::Duration;
 pub const SOL_MPTCP: i32 = 284;
 /// `TCP_IS_MPTCP`
 pub const TCP_IS_MPTCP: i32 = 43;
+/// `TCP_FASTOPEN_NO_COOKIE`
+const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
 /// `MPTCP_INFO`
 pub const MPTCP_INFO: i32 = 1;
 /// Smallest buffers Linux makes (`SOCK_MIN_SNDBUF`, `SOCK_MIN_RCVBUF`), bytes.
@@ -66,7 +68,9 @@ impl Machine {
     }
 
     fn set_tcp_option(&mut self, fd: i32, name: i32, value: i32) -> Answer<()> {
-        let options = &mut self.socket_mut(fd)?.options;
+        let socket = self.socket_mut(fd)?;
+        let connected = socket.connection().is_some();
+        let options = &mut socket.options;
         let count = u32::try_from(value).ok();
         let positive = count.filter(|n| (1..=32_767).contains(n));
         match name {
@@ -91,6 +95,12 @@ impl Machine {
                 options.user_timeout = (time > 0).then(|| Duration::from_millis(time));
             }
             libc::TCP_FASTOPEN_CONNECT => options.fast_open_connect = value != 0,
+            TCP_FASTOPEN_NO_COOKIE if connected => return Err(Errno(libc::EINVAL)),
+            TCP_FASTOPEN_NO_COOKIE => options.fast_open_without_cookie = value != 0,
+            libc::TCP_FASTOPEN => {
+                options.fast_open_server = value > 0;
+                options.plain.insert((libc::SOL_TCP, name), value);
+            }
             TCP_IS_MPTCP | libc::TCP_INFO => return Err(Errno(libc::ENOPROTOOPT)),
             _ => {
                 options.plain.insert((libc::SOL_TCP, name), value);
@@ -179,6 +189,8 @@ impl Machine {
             libc::TCP_NODELAY => i32::from(options.nodelay),
             libc::TCP_CORK => i32::from(options.cork),
             libc::TCP_FASTOPEN_CONNECT => i32::from(options.fast_open_connect),
+            TCP_FASTOPEN_NO_COOKIE => i32::from(options.fast_open_without_cookie),
+            libc::TCP_FASTOPEN => options.plain.get(&(libc::SOL_TCP, name)).copied().unwrap_or(0),
             libc::TCP_KEEPIDLE => or(options.keep_idle, 7200),
             libc::TCP_KEEPINTVL => or(options.keep_interval, 75),
             libc::TCP_KEEPCNT => or(options.keep_count, 9),

@@ -1,4 +1,5 @@
-//! The control socket: a Unix stream socket, one command a line, one answer a line (`ok` or `error: ...`).
+//! The control socket: a Unix stream socket, one command a line, one answer a line (`ok` or `error: ...`;
+//! for `counters`, the counters as JSON).
 
 use crate::shared::Shared;
 use std::fs;
@@ -58,10 +59,13 @@ fn serve(stream: &UnixStream, machine: &Weak<Shared>) {
         if line.trim().is_empty() {
             continue;
         }
-        let answer = match shared.with(|machine| machine.command(&line)) {
-            Ok(()) => "ok\n".to_owned(),
-            Err(why) => format!("error: {why}\n"),
-        };
+        let answer = shared.with(|machine| match line.trim() {
+            "counters" => format!("{}\n", machine.counters()),
+            line => match machine.command(line) {
+                Ok(()) => "ok\n".to_owned(),
+                Err(why) => format!("error: {why}\n"),
+            },
+        });
         if answers.write_all(answer.as_bytes()).is_err() {
             return;
         }

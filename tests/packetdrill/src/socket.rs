@@ -48,6 +48,9 @@ pub(crate) struct Settings {
     pub(crate) send_buffer: Option<usize>,
     pub(crate) receive_buffer: Option<usize>,
     pub(crate) fast_open_connect: bool,
+    pub(crate) fast_open_without_cookie: bool,
+    /// `TCP_FASTOPEN` was set on a listener.
+    pub(crate) fast_open_server: bool,
     /// Integer options without meaning here, as they were set.
     pub(crate) plain: BTreeMap<(i32, i32), i32>,
 }
@@ -62,6 +65,8 @@ pub(crate) struct Socket {
     pub(crate) options: Settings,
     /// `connect` answered with EINPROGRESS, and nobody has asked again.
     pub(crate) connecting: bool,
+    /// `connect` was put off until there is data for the SYN (`TCP_FASTOPEN_CONNECT`).
+    pub(crate) deferred: Option<SocketAddr>,
     pub(crate) shut_read: bool,
     pub(crate) shut_write: bool,
     /// Read ahead of the application: it peeked.
@@ -80,6 +85,7 @@ impl Socket {
             bound: None,
             options: Settings::default(),
             connecting: false,
+            deferred: None,
             shut_read: false,
             shut_write: false,
             peeked: VecDeque::new(),

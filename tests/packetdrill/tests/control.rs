@@ -49,6 +49,13 @@ fn commands_are_understood_or_refused_with_a_reason() {
 }
 
 #[test]
+fn counters_have_the_kernels_names() {
+    let counters = Machine::new(&Options::default()).counters();
+    assert!(counters.starts_with("{\"kernel\":{\"") && counters.ends_with("}}"), "{counters}");
+    assert!(counters.contains("\"MPTcpExtMPCapableSYNTXDrop\":0"), "{counters}");
+}
+
+#[test]
 fn one_answer_for_each_line() {
     let path = path("lines");
     let shared = Arc::new(Shared::new(&Options::default()));
@@ -107,6 +114,7 @@ fn under_other_names_it_stands_in_for_ip_and_sysctl() {
     assert!(!called("ip", &["mptcp", "limits", "set", "subflows", "80"]));
     assert!(called("sysctl", &["-q", "net.ipv4.tcp_frto=2"]), "not for us");
     assert!(!called("sysctl", &["-q", "net.mptcp.no_such=2"]));
+    assert!(called("nstat", &["-n"]) && called("nstat", &["-zjs"]));
     assert!(called("tc", &["qdisc", "add", "dev", "tun0", "root", "pfifo"]));
     std::fs::remove_dir_all(&directory).unwrap();
 }

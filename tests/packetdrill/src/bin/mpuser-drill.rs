@@ -1,8 +1,8 @@
 //! Says to a drilled machine what scripts say to a kernel.
 //!
-//! Under the names `ip`, `sysctl` and `tc` (links to this program, first in `PATH`) it stands in for those programs:
-//! `ip mptcp ...` and `sysctl NAME=VALUE` go to the control socket, everything else that a script sets up on a kernel
-//! is passed over in silence. Under any other name its arguments are one command.
+//! Under the names `ip`, `sysctl`, `nstat` and `tc` (links to this program, first in `PATH`) it stands in for those
+//! programs: `ip mptcp ...` and `sysctl NAME=VALUE` go to the control socket, `nstat --json` prints the machine's
+//! counters, everything else that a script sets up on a kernel is passed over in silence. Under any other name its arguments are one command.
 
 use mpuser_packetdrill::serve::CONTROL;
 use std::io::{self, BufRead, BufReader, Write};
@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         "ip" => ip(&words),
         "sysctl" => sysctl(&words),
         "tc" => Vec::new(),
+        "nstat" if words.iter().any(|word| word.starts_with('-') && word.contains('j')) => {
+            vec![Line { text: "counters".to_owned(), matters: true }]
+        }
+        "nstat" => Vec::new(),
         _ if words.is_empty() => {
             eprintln!("usage: mpuser-drill COMMAND, for instance: endpoint add 192.0.2.1 signal");
             return ExitCode::from(2);
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     for line in lines {
         match say(&line.text) {
             Ok(answer) if answer == "ok" => {}
+            Ok(answer) if answer.starts_with('{') => println!("{answer}"),
             Ok(answer) if line.matters => {
                 eprintln!("{name}: {answer}");
                 failed = true;
