@@ -86,9 +86,6 @@ impl Machine {
                 return Ok(Some(data));
             }
         }
-        if self.socket(fd)?.shut_read {
-            return Ok(Some(Vec::new()));
-        }
         let mut data = vec![0; len.min(MAX_READ)];
         match self.endpoint.read(self.now, id, &mut data) {
             Ok(count) => {
@@ -96,6 +93,8 @@ impl Machine {
                 self.socket_mut(fd)?.taken += count as u64;
                 Ok(Some(data))
             }
+            // What is there can still be read; after that it is the end.
+            Err(ReadError::WouldBlock) if self.socket(fd)?.shut_read => Ok(Some(Vec::new())),
             Err(ReadError::WouldBlock) => Ok(None),
             Err(ReadError::NotFound | ReadError::Closed(_)) => self.end_of_stream(id),
         }
