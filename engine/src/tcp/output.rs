@@ -177,7 +177,7 @@ impl Socket {
         let max_rto = self.params.config.max_rto;
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => {
-                self.handshake.on_sent(now, max_rto);
+                self.handshake.on_sent(now, &self.params.config);
                 if plan.kind == PlanKind::Syn {
                     self.on_syn_data_sent(plan);
                 }
