@@ -14,6 +14,7 @@ mod connect;
 mod demo;
 mod doctor;
 mod error;
+mod follow;
 mod lab;
 mod listen;
 mod operator;

@@ -166,6 +166,8 @@ pub enum SubflowError {
     NotFound,
     /// The connection is not (or not yet, or no longer) able to carry more than one subflow.
     NotJoinable,
+    /// The connection is plain TCP: its one subflow ends with it.
+    PlainTcp,
     /// The connection has as many subflows as its limits allow.
     LimitReached,
     /// The address is not one of this endpoint's.
@@ -268,6 +270,7 @@ messages!(ListenError {
 messages!(SubflowError {
     Self::NotFound => "no such connection or subflow",
     Self::NotJoinable => "the connection cannot take another subflow",
+    Self::PlainTcp => "the connection is plain TCP and ends with its one subflow",
     Self::LimitReached => "the connection's subflow limit is reached",
     Self::NoLocalAddress => "not a local address of this endpoint",
     Self::MixedFamilies => "a subflow has two addresses of one family",

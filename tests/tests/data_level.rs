@@ -168,7 +168,7 @@ fn zero_window_from_the_beginning_is_probed() {
     assert_eq!(octets, b"waiting");
 }
 
-/// [DACK-9] [DACK-11] (K31): a silent subflow's data goes over another one, and its own retransmissions go on.
+/// [DACK-9] [DACK-10] [DACK-11] (K31): a silent subflow's data goes over another one, and its own retransmissions go on.
 #[test]
 fn a_stalled_subflow_is_reinjected() {
     let config = ConnectionConfig { scheduler: SchedulerKind::RoundRobin, ..config() };

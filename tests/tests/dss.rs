@@ -250,6 +250,35 @@ fn a_data_fin_in_a_damaged_mapping_counts_for_nothing() {
     assert!(script.at_end());
 }
 
+/// [DSS-10] [DSS-11]: urgent data is mapped like any other and stands in the stream where it was sent; nothing of ours
+/// is ever urgent.
+#[test]
+fn urgent_data_stands_in_the_stream() {
+    let (mut script, mut flow) = server();
+    let dss = script.map(&flow, 0, b"plain URGENT plain", 0);
+    script.send(&mut flow, seg().urgent(12).data(b"plain URGENT plain").dss(dss));
+    assert_eq!(script.read(), b"plain URGENT plain");
+    script.write(b"answer");
+    let packets = script.all(&mut flow);
+    assert!(packets.iter().all(|p| !p.header.flags.urg && p.header.urgent == 0));
+}
+
+/// [DSS-21]: what is sent maps at least the segment it stands on, also when the path takes less than was planned.
+#[test]
+fn every_mapping_covers_its_segment() {
+    let (mut script, mut flow) = server();
+    script.write(&[7; 5_000]);
+    let packets: Vec<_> = script.all(&mut flow);
+    for packet in packets.iter().filter(|p| !p.payload.is_empty()) {
+        let mapping = packet.mapping().expect("a mapping");
+        let start = mapping.subflow_seq.to_offset(flow.offset(packet)).expect("data");
+        let at = flow.offset(packet);
+        assert!(
+            start <= at && at + packet.payload.len() as u64 <= start + u64::from(mapping.data_len)
+        );
+    }
+}
+
 /// [DSS-9]: what is sent carries a right checksum, over the long DSN.
 #[test]
 fn sent_checksums_are_right() {

@@ -6,6 +6,7 @@ use crate::addr::{FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr};
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
+use crate::wire::MpTcpRst;
 use crate::wire::ip::protocol;
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
@@ -80,9 +81,8 @@ impl Endpoint {
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
-            let refusal = self.accept_join(now, local, tuple, segment, &join).err();
-            if refusal.is_some() {
-                return self.reply_reset(now, local, tuple, segment, refusal);
+            if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
+                self.reply_reset(now, local, tuple, segment, reason);
             }
             return;
         }
@@ -95,7 +95,13 @@ impl Endpoint {
             return;
         }
         self.counters.no_socket += 1;
-        self.reply_reset(now, local, tuple, segment, None);
+        // A port announced for joins takes nothing else (K42).
+        let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+        let for_joins = is_syn && announced.is_some();
+        self.counters.mp_capable_endp_attempt += u64::from(for_joins);
+        let prohibited = MpTcpRst::lasting(ResetReason::AdministrativelyProhibited);
+        let reason = for_joins.then_some(prohibited);
+        self.reply_reset(now, local, tuple, segment, reason);
     }
 
     pub(super) fn reply_reset(
@@ -104,7 +110,7 @@ impl Endpoint {
         local: &LocalAddress,
         tuple: FourTuple,
         segment: &Segment,
-        reason: Option<ResetReason>,
+        reason: Option<MpTcpRst>,
     ) {
         if !self.stateless.reset(now, &mut self.rng, local, tuple, segment, reason) {
             self.counters.stateless_drop += 1;
@@ -142,6 +148,7 @@ fn is_no_host(address: IpAddr) -> bool {
     address.is_unspecified() || address.is_multicast() || broadcast
 }
 
+/// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
     Segment {
         seq: header.seq,

@@ -270,7 +270,9 @@ impl Endpoint {
             .chain(low..=high)
             .map(|port| FourTuple { local: SocketAddr::new(local, port), remote })
             .find(|tuple| {
-                !self.demux.contains_key(tuple) && self.listeners.find(tuple.local).is_none()
+                let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+                let free = announced.is_none() && !self.demux.contains_key(tuple);
+                free && self.listeners.find(tuple.local).is_none()
             })
     }
 

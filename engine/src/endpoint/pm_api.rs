@@ -53,9 +53,10 @@ impl Endpoint {
         let before = self.pm_endpoints.of_address(endpoint.address).copied();
         let (id, replaced) = self.pm_endpoints.add(&endpoint, presence)?;
         self.each_connection(now, |connection| {
-            if replaced.is_some()
-                && let Some(before) = before
-            {
+            // The address of the first subflow is 0 under any number.
+            let renamed =
+                replaced.is_some() && connection.first_local_address() != endpoint.address;
+            if let Some(before) = before.filter(|_| renamed) {
                 connection.on_endpoints_deleted(now, &[before]);
             }
             connection.paths.on_local_added(endpoint.address);
@@ -85,12 +86,9 @@ impl Endpoint {
         });
     }
 
-    /// Deletes all endpoints (`ip mptcp endpoint flush`), in one REMOVE_ADDR.
+    /// Deletes all endpoints that were added (`ip mptcp endpoint flush`), in one REMOVE_ADDR.
     pub fn flush_endpoints(&mut self, now: Instant) {
-        let ids: Vec<AddressId> =
-            self.pm_endpoints.configured().iter().filter_map(|e| e.id).collect();
-        let removed: Vec<LocalEndpoint> =
-            ids.into_iter().filter_map(|id| self.pm_endpoints.remove(id).ok()).collect();
+        let removed = self.pm_endpoints.flush();
         removed.iter().for_each(|endpoint| self.retire(endpoint));
         self.each_connection(now, |connection| connection.on_endpoints_deleted(now, &removed));
     }
@@ -161,7 +159,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`SubflowError::NotFound`].
+    /// [`SubflowError::NotFound`], [`SubflowError::PlainTcp`].
     pub fn close_subflow(
         &mut self,
         now: Instant,

@@ -48,7 +48,7 @@ pub(crate) struct MetaView {
 }
 
 impl MetaView {
-    /// The flags of MP_CAPABLE: HMAC-SHA256 alone [INI-21] (K2), A where checksums are wanted [INI-29] [INI-30], C
+    /// The flags of MP_CAPABLE: HMAC-SHA256 alone [INI-21] [INI-22] (K2), A where checksums are wanted [INI-29] [INI-30], C
     /// where nobody may join the first subflow's address and port [INI-20] (K16).
     const fn flags(&self) -> CapableFlags {
         CapableFlags::new(self.checksum, self.deny_join_initial)
@@ -304,6 +304,7 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
         options.push_mptcp(&MptcpOption::Capable(option));
         return;
     }
+    // It is the mapping of the segment's first octet [DSS-21].
     // Every segment repeats its mapping: stronger than [FB-3] asks, and robust against split and loss [OPT-17].
     options.push_dss(&Dss {
         // None before the third packet brought the peer's key (RFC 8684 B.3).

@@ -7,7 +7,7 @@ use crate::error::FallbackReason;
 use crate::wire::SignalList;
 use crate::wire::mptcp::{CapableFlags, MpCapable, MpJoin, MptcpOption};
 
-/// The MPTCP version spoken (RFC 8684).
+/// The one MPTCP version spoken, so the highest (RFC 8684 3.1 [INI-1]).
 pub(crate) const VERSION: u8 = 1;
 
 /// What both ends agreed on.

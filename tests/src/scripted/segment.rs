@@ -11,6 +11,7 @@ pub struct Seg {
     pub(super) offset: Option<u64>,
     pub(super) ack: Option<u64>,
     pub(super) window: Option<u16>,
+    pub(super) urgent: u16,
     pub(super) tcp: SegmentOptions,
     pub(super) fast_open: Option<FastOpenCookie>,
     pub(super) options: Vec<MptcpOption>,
@@ -57,6 +58,14 @@ impl Seg {
     #[must_use]
     pub fn data(mut self, data: &[u8]) -> Self {
         self.payload = data.to_vec();
+        self
+    }
+
+    /// URG, with this urgent pointer.
+    #[must_use]
+    pub fn urgent(mut self, pointer: u16) -> Self {
+        self.flags.urg = true;
+        self.urgent = pointer;
         self
     }
 

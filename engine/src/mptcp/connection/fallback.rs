@@ -66,7 +66,8 @@ impl Connection {
         verdict
     }
 
-    /// Goes on as plain TCP (RFC 8684 3.7): the one place where MPTCP ends, for good [FB-21].
+    /// Goes on as plain TCP (RFC 8684 3.7): the one place where MPTCP ends, for good [FB-21]. From here on no segment
+    /// has an option [INI-15], Data ACKs among them [FB-19], the infinite mapping apart.
     pub(super) fn fall_back(&mut self, reason: FallbackReason) {
         if matches!(self.mode, Mode::Tcp(_)) {
             return;

@@ -203,6 +203,8 @@ impl Connection {
         match handshake::on_join_syn_ack(signals, self.own_key, peer_key, join.own_nonce) {
             Ok((nonce, remote_id, backup)) => {
                 counters.mp_join_syn_ack_rx += 1;
+                let usual = self.paths.first_remote().port() == subflow.tuple.remote.port();
+                counters.mp_join_port_syn_ack_rx += u64::from(!usual);
                 join.peer_nonce = Some(nonce);
                 subflow.remote_id = remote_id;
                 subflow.backup_remote = backup;
@@ -231,6 +233,8 @@ impl Connection {
             }
             Ok(()) => {
                 counters.mp_join_ack_rx += 1;
+                let usual = self.paths.first_local().port() == subflow.tuple.local.port();
+                counters.mp_join_port_ack_rx += u64::from(!usual);
                 subflow.tcp.request_ack();
                 self.on_joined(index);
             }
@@ -252,7 +256,7 @@ impl Connection {
         self.timers.resume = None;
         self.timers.resume_interval = Duration::ZERO;
         let (id, tuple, ids) = (subflow.id, subflow.tuple, (subflow.local_id, subflow.remote_id));
-        let backup = subflow.backup_local || subflow.backup_remote;
+        let backup = subflow.is_backup();
         self.emit(Event::SubflowEstablished { subflow: id, tuple, ids, backup });
     }
 

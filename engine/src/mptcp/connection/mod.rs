@@ -31,7 +31,7 @@ use crate::addr::{ConnectionId, FourTuple, SubflowId};
 use crate::config::{ConnectionConfig, Limits};
 use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
-use crate::error::{ConnectionError, FallbackReason};
+use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
 use crate::seq::DataSeq;
 use crate::tcp::SocketEnd;
@@ -118,6 +118,8 @@ pub(crate) struct Connection {
     error: Option<ConnectionError>,
     /// How the subflow that ended last came to its end.
     last_end: Option<SocketEnd>,
+    /// What the peer's RST said, if that was its end.
+    last_reason: Option<ResetReason>,
     bytes_sent: u64,
     bytes_retrans: u64,
     fast_open: FastOpenState,
@@ -199,6 +201,7 @@ impl Connection {
             released: false,
             error: None,
             last_end: None,
+            last_reason: None,
             bytes_sent: 0,
             bytes_retrans: 0,
             fast_open: FastOpenState::default(),

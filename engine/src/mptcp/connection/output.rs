@@ -120,9 +120,12 @@ impl Connection {
         let Some(next) = self.send.next_reinjection() else { return false };
         let (range, origin) = (next.range.clone(), next.origin);
         let reserved = meta.reserved_options();
-        let other = |s: &&mut Subflow| s.is_usable() && s.id != origin;
+        // [PRIO-1]: not on a backup while there is another.
+        let is_other = |s: &Subflow| s.is_usable() && s.id != origin;
+        let backup = self.subflows.iter().filter(|s| is_other(s)).all(Subflow::is_backup);
+        let other = |s: &&mut Subflow| is_other(s) && s.is_backup() == backup;
         let rank = |s: &&mut Subflow| (s.tcp.srtt().unwrap_or(Duration::MAX), s.id);
-        let alone = !self.subflows.iter().any(|s| s.is_usable() && s.id != origin);
+        let alone = !self.subflows.iter().any(is_other);
         let target = if alone {
             // Lost at data level only: the one subflow there is has to carry it again (K30).
             self.subflows.iter_mut().find(|s| s.id == origin && s.is_usable())

@@ -1,6 +1,6 @@
 //! Subflows come and go by request: of the path manager, the application, a router or an interface.
 
-use super::Connection;
+use super::{Connection, Mode};
 use crate::addr::{AddressId, FourTuple, IpAddr, SubflowId};
 use crate::error::{ConnectionError, ResetReason, SubflowError};
 use crate::mptcp::path_manager::{JoinTarget, LocalEndpoint};
@@ -13,12 +13,21 @@ use alloc::vec::Vec;
 impl Connection {
     /// The path manager may have something to announce or subflows to open.
     pub(crate) fn wants_paths(&self, now: Instant) -> bool {
+        self.has_paths() && self.paths.is_due(now)
+    }
+
+    /// Subflows and addresses are still of interest.
+    fn has_paths(&self) -> bool {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
             && !self.exchange.is_active()
-            && self.paths.is_due(now)
+    }
+
+    /// When the path manager wants to be asked.
+    pub(super) fn paths_timeout(&self) -> Option<Instant> {
+        self.paths.poll_timeout().filter(|_| self.has_paths())
     }
 
     /// The next subflow to open [INI-16].
@@ -99,6 +108,10 @@ impl Connection {
     /// Closes one subflow by the application's wish.
     pub(crate) fn remove_subflow(&mut self, id: SubflowId) -> Result<(), SubflowError> {
         let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
+        if matches!(self.mode, Mode::Tcp(_)) {
+            // Its FIN would be the end of the data, which is the application's to say.
+            return Err(SubflowError::PlainTcp);
+        }
         if let Some(subflow) = self.subflows.get_mut(index) {
             subflow.close_or_give_up();
         }

@@ -19,7 +19,7 @@ impl Connection {
         let own = [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume];
         own.into_iter()
             .chain([timers.fail, timers.fast_close])
-            .chain([self.paths.poll_timeout(), self.retries.poll_timeout()])
+            .chain([self.paths_timeout(), self.retries.poll_timeout()])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
             .flatten()
             .min()

@@ -57,12 +57,10 @@ impl Subflow {
         }
         // With a signal there is no room for a DATA_FIN; it follows.
         let fin = sent.is_some() && meta.data_fin.is_some();
-        if self.signals.is_empty() && !fin {
-            return;
-        }
-        if self.may_signal() || fin {
+        if fin || (self.may_signal() && !self.signals.is_empty()) {
             self.tcp.request_ack();
-        } else {
+        }
+        if !self.may_signal() && self.signals_at.is_none() {
             let pause = self.tcp.srtt().unwrap_or(PAUSE.1).clamp(PAUSE.0, PAUSE.1);
             self.signals_at = Some(now + pause);
         }
