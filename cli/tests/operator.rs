@@ -59,7 +59,9 @@ impl Scene {
         for _ in 0..200 {
             self.trickle();
             std::thread::sleep(Duration::from_millis(50));
-            last = self.ask_json(&["ss"]);
+            let run = self.ask(&["ss", "--json"]);
+            // it does not answer before its stack is there
+            last = serde_json::from_str(&run.stdout).unwrap_or(Value::String(run.stderr));
             if alive(&last) == wanted {
                 return last["sockets"][0].clone();
             }

@@ -35,6 +35,9 @@ pub struct EndpointConfig {
     /// further failure up to 64 times (RFC 8684 3.9.3 [HEU-8] [HEU-10]). Zero never does. Default 1 h, as Linux, which
     /// however stops MPTCP to all destinations.
     pub blackhole_timeout: Duration,
+    /// An address of this end without an endpoint of its own gets one with the flag `subflow`. Default true; in Linux
+    /// only what `ip mptcp endpoint` named is used.
+    pub implicit_endpoints: bool,
     /// Most destinations about which something is remembered; the one used longest ago is forgotten. Default 1 024.
     pub max_destinations: usize,
 }
@@ -51,8 +54,17 @@ impl Default for EndpointConfig {
             max_fast_open: 128,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
+            implicit_endpoints: true,
             max_destinations: 1_024,
         }
+    }
+}
+
+impl EndpointConfig {
+    /// The defaults with the choices of this profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
 }
 
@@ -158,6 +170,10 @@ pub struct TcpConfig {
     pub congestion: CongestionAlgorithm,
     /// Longest delay of an acknowledgement. Default 40 ms; RFC 9293 allows up to 500.
     pub delayed_ack: Duration,
+    /// Segments at the beginning of a connection that are acknowledged at once, while this end only receives: the
+    /// peer's slow start lives on acknowledgements (RFC 5681 4.2 asks for no delay, it allows one). Default 0; Linux
+    /// has 16.
+    pub quick_acks: u32,
     /// Smallest retransmission timeout. Default 200 ms, as Linux; RFC 6298 would have 1 s.
     pub min_rto: Duration,
     /// Largest retransmission timeout. Default 120 s (RFC 6298 asks for at least 60).
@@ -182,6 +198,7 @@ impl Default for TcpConfig {
             sack: true,
             congestion: CongestionAlgorithm::default(),
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 0,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             max_syn_retransmits: 6,
@@ -294,6 +311,14 @@ impl ConnectionConfig {
     /// The defaults with the choices of this profile.
     #[must_use]
     pub fn of(profile: Profile) -> Self {
-        Self { behaviour: profile.behaviour(), ..Self::default() }
+        let rfc = profile == Profile::Rfc;
+        let quick_acks = if rfc { 0 } else { 16 };
+        Self {
+            tcp: TcpConfig { quick_acks, ..TcpConfig::default() },
+            behaviour: profile.behaviour(),
+            retry_refused_as_tcp: rfc,
+            join_from_local: rfc,
+            ..Self::default()
+        }
     }
 }

@@ -81,6 +81,7 @@ impl Endpoint {
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
+            self.counters.mp_join_syn_backup_rx += u64::from(join.backup);
             if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
                 self.reply_reset(now, local, tuple, segment, reason);
             }

@@ -85,6 +85,8 @@ struct Entry {
     has_events: bool,
     /// Nothing is left of it but TIME-WAIT.
     lingers: bool,
+    /// It is among those counted as established.
+    counted: bool,
 }
 
 /// All connections over a set of local addresses.
@@ -241,6 +243,12 @@ impl Endpoint {
             let ready = connection.is_open().then_some(id);
             self.listeners.on_settled(listener, ready);
             connection.released |= ready.is_none();
+        }
+        let counts = connection.is_open() && connection.is_mptcp() && !connection.finished;
+        if counts != entry.counted {
+            entry.counted = counts;
+            let gauge = &mut self.counters.mp_curr_estab;
+            *gauge = if counts { *gauge + 1 } else { gauge.saturating_sub(1) };
         }
         if connection.has_events() && !entry.has_events {
             entry.has_events = true;

@@ -150,8 +150,10 @@ impl Endpoint {
         if connection.has_token() {
             self.tokens.insert(connection.own.token, id);
         }
-        self.connections
-            .insert(id, Entry { connection, listener, has_events: false, lingers: false });
+        self.connections.insert(
+            id,
+            Entry { connection, listener, has_events: false, lingers: false, counted: false },
+        );
     }
 
     /// Lets a connection announce addresses, and opens the subflows its path manager asks for.
@@ -186,8 +188,12 @@ impl Endpoint {
         remote: SocketAddr,
         route: Option<SourceRoute>,
     ) -> Result<SubflowId, SubflowError> {
-        let local = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        let Some(local) = self.addresses.get(local) else {
+            self.counters.mp_join_syn_tx_bind_err += 1;
+            return Err(SubflowError::NoLocalAddress);
+        };
         if local.address.is_ipv4() != remote.is_ipv4() {
+            self.counters.mp_join_syn_tx_connect_err += 1;
             return Err(SubflowError::MixedFamilies);
         }
         let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;

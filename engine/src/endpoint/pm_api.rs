@@ -11,9 +11,14 @@ use alloc::vec::Vec;
 
 impl Endpoint {
     /// Adds an address (or changes its settings); connections may open subflows from it. Returns the identifier of
-    /// its endpoint: one with the flags `subflow` and `implicit` is made unless there is an explicit one.
+    /// its endpoint: one with the flags `subflow` and `implicit` is made unless there is an explicit one, or 0 where
+    /// none is wanted ([`EndpointConfig::implicit_endpoints`](crate::config::EndpointConfig::implicit_endpoints)).
     pub fn add_address(&mut self, now: Instant, address: LocalAddress) -> AddressId {
         self.addresses.add(address);
+        let known = self.pm_endpoints.of_address(address.address).is_some();
+        if !known && !self.config.implicit_endpoints {
+            return AddressId(0);
+        }
         let appeared = self.pm_endpoints.on_address(address.address, address.backup, true);
         self.each_connection(now, |connection| {
             if appeared {

@@ -367,8 +367,9 @@ impl Subflow {
             return;
         }
         if self.join.is_none() && meta.client && !meta.confirmed {
-            self.keys_sent = !(self.keys_sent && meta.data_fin.is_some());
-            if self.keys_sent && meta.data_fin.is_some() {
+            let fin = meta.keys_first && meta.data_fin.is_some();
+            self.keys_sent = !(self.keys_sent && fin);
+            if self.keys_sent && fin {
                 self.tcp.request_ack();
             }
             return;

@@ -6,9 +6,10 @@ use crate::socket::{Socket, Sockets};
 use crate::wait::Waiting;
 use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr};
-use mpuser_engine::config::{EndpointConfig, Profile};
+use mpuser_engine::config::{EndpointConfig, Limits, Profile};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::{Duration, Instant};
+use mpuser_engine::wire::pretty;
 use mpuser_engine::{Endpoint, Event, LocalAddress};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,6 +17,9 @@ use std::collections::{BTreeMap, VecDeque};
 const INTERFACE: InterfaceId = InterfaceId(0);
 /// Most packets that wait to be fetched; a script that fetches none must not eat the memory.
 const MAX_OUTBOUND: usize = 65_536;
+
+/// The limits a kernel starts with.
+const KERNEL_LIMITS: Limits = Limits { subflows: 2, add_addr_accepted: 0 };
 
 /// What the machine is made with.
 #[derive(Clone, Debug)]
@@ -26,19 +30,21 @@ pub struct Options {
     pub local: Option<IpAddr>,
     /// Largest IP packet of the device, bytes.
     pub mtu: u16,
+    /// Tell every packet on standard error.
+    pub trace: bool,
     /// Everything random comes from here.
     pub seed: [u8; 32],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { profile: Profile::Linux, local: None, mtu: 1500, seed: [0x5d; 32] }
+        Self { profile: Profile::Linux, local: None, mtu: 1500, trace: false, seed: [0x5d; 32] }
     }
 }
 
 impl Options {
     /// What packetdrill's own settings say: it exports them as `OPT_LOCAL_IP` and `OPT_MTU`. `flags` are words
-    /// separated by commas: `rfc` or `linux` for the profile, `seed=N`.
+    /// separated by commas: `rfc` or `linux` for the profile, `seed=N`, `trace`.
     #[must_use]
     pub fn from_environment(flags: &str) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
@@ -57,8 +63,12 @@ impl Options {
                 self.profile = profile;
             } else if let Some(seed) = seed {
                 self.seed[..8].copy_from_slice(&seed.to_le_bytes());
+            } else if word == "trace" {
+                self.trace = true;
             } else {
-                eprintln!("mpuser-packetdrill: unknown flag {word:?}: use rfc, linux or seed=N");
+                eprintln!(
+                    "mpuser-packetdrill: unknown flag {word:?}: use rfc, linux, trace, seed=N"
+                );
             }
         }
         self
@@ -99,6 +109,7 @@ pub struct Machine {
     pub(crate) progress: BTreeMap<ConnectionId, Progress>,
     pub(crate) waiting: Waiting,
     mtu: u16,
+    trace: bool,
     outbound: VecDeque<Packet>,
 }
 
@@ -106,7 +117,7 @@ impl Machine {
     /// A machine at time zero.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        let config = EndpointConfig::default();
+        let config = EndpointConfig::of(options.profile);
         let mut machine = Self {
             endpoint: Endpoint::new(config, options.seed),
             now: Instant::ZERO,
@@ -115,8 +126,12 @@ impl Machine {
             progress: BTreeMap::new(),
             waiting: Waiting::default(),
             mtu: options.mtu,
+            trace: options.trace,
             outbound: VecDeque::new(),
         };
+        if options.profile == Profile::Linux {
+            machine.endpoint.set_limits(machine.now, KERNEL_LIMITS);
+        }
         if let Some(local) = options.local {
             machine.own(local);
         }
@@ -149,6 +164,7 @@ impl Machine {
         if let Some(address) = destination(packet) {
             self.own(address);
         }
+        self.tell('<', packet);
         let bytes = Bytes::copy_from_slice(packet);
         self.endpoint.handle_packet(self.now, INTERFACE, bytes);
         self.settle();
@@ -200,12 +216,19 @@ impl Machine {
         while let Some(transmit) = self.endpoint.poll_transmit(self.now, &mut headers) {
             let mut bytes = headers.clone();
             bytes.extend_from_slice(&transmit.payload);
+            self.tell('>', &bytes);
             if self.outbound.len() < MAX_OUTBOUND {
                 self.outbound.push_back(Packet { at: self.now, bytes });
             }
         }
         while let Some((connection, event)) = self.endpoint.poll_event() {
             self.on_event(connection, &event);
+        }
+    }
+
+    fn tell(&self, direction: char, packet: &[u8]) {
+        if self.trace {
+            eprintln!("{} {direction} {}", self.now, pretty(packet));
         }
     }
 

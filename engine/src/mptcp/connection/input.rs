@@ -172,7 +172,9 @@ impl Connection {
                 let window = self.subflows.first().map_or(0, |s| s.scale_window(segment.window));
                 self.adopt(agreement, now, window);
                 // A kernel client adds subflows only after a DSS from the server (K11).
-                if let Some(first) = self.subflows.first_mut() {
+                if let Some(first) = self.subflows.first_mut()
+                    && self.config.behaviour.answer_third_packet
+                {
                     first.tcp.request_ack();
                 }
             }
@@ -203,6 +205,7 @@ impl Connection {
         match handshake::on_join_syn_ack(signals, self.own_key, peer_key, join.own_nonce) {
             Ok((nonce, remote_id, backup)) => {
                 counters.mp_join_syn_ack_rx += 1;
+                counters.mp_join_syn_ack_backup_rx += u64::from(backup);
                 let usual = self.paths.first_remote().port() == subflow.tuple.remote.port();
                 counters.mp_join_port_syn_ack_rx += u64::from(!usual);
                 join.peer_nonce = Some(nonce);
@@ -366,13 +369,17 @@ impl Connection {
             return;
         }
         let received = self.recv.insert(offset, data);
-        if self.released && matches!(received, Received::InOrder | Received::OutOfOrder) {
+        if self.released && matches!(received, Received::InOrder | Received::OutOfOrder { .. }) {
             // RFC 1122 4.2.2.13: a RST says that data was lost.
             return self.abort(now);
         }
         match received {
             Received::InOrder => self.emit(Event::Readable),
-            Received::OutOfOrder => counters.ofo_queue += 1,
+            Received::OutOfOrder { tail, merges } => {
+                counters.ofo_queue += 1;
+                counters.ofo_queue_tail += u64::from(tail);
+                counters.ofo_merge += u64::from(merges);
+            }
             Received::Duplicate => counters.duplicate_data += 1,
             Received::OutOfWindow => counters.no_dss_in_window += 1,
         }

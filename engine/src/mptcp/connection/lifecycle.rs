@@ -61,7 +61,11 @@ impl Connection {
         if !self.is_mptcp() || !self.close.is_complete() || !self.send.is_drained() {
             return;
         }
+        let fin_first = !self.config.behaviour.ack_before_fin;
         for subflow in self.subflows.iter_mut().filter(|s| s.phase != Phase::Closing) {
+            if fin_first {
+                subflow.tcp.send_fin_first();
+            }
             if subflow.stale && subflow.tcp.una() < subflow.tcp.next_write_offset() {
                 subflow.reset(ResetReason::TooMuchOutstandingData);
             } else {
@@ -151,6 +155,8 @@ impl Connection {
             return;
         }
         self.error = Some(error);
+        // RSTs leave in the order in which the subflows were opened.
+        self.cursor = 0;
         for subflow in self.subflows.iter_mut().filter(|s| s.is_alive()) {
             subflow.fast_close = fast_close && subflow.phase != Phase::Handshake;
             subflow.reset(reason);

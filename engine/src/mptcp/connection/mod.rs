@@ -275,6 +275,8 @@ impl Connection {
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
             short_ack: !self.config.behaviour.long_data_ack,
+            keys_first: self.config.behaviour.keys_before_data_fin,
+            dss_first: self.config.behaviour.answer_third_packet,
             long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }
@@ -312,7 +314,7 @@ impl Connection {
             // Data that came before had to be acknowledged with the keys; now there is a Data ACK for it.
             first.tcp.request_ack();
         }
-        self.paths.start(now, srtt);
+        self.paths.start(now, srtt, self.config.behaviour.wait_for_addresses);
         self.emit(Event::FullyEstablished);
     }
 

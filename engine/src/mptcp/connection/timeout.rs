@@ -111,7 +111,7 @@ impl Connection {
             return self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
         }
         self.timers.fin_backoff += 1;
-        self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
+        self.timers.fin = Some(now + self.fin_interval());
         if self.client && !self.confirmed {
             if self.timers.fin_backoff > UNCONFIRMED_FINS {
                 let verdict = self.question(now, 0, Trigger::DataFinUnanswered, counters);

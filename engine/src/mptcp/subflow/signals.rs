@@ -33,7 +33,7 @@ impl Subflow {
 
     /// The option of the next pure ACK. The server's DSS goes first: a client may wait for it [INI-16].
     pub(crate) fn next_signal(&self, meta: &MetaView) -> Option<&MptcpOption> {
-        let ready = self.may_signal() && (self.introduced || meta.client);
+        let ready = self.may_signal() && (self.introduced || meta.client || !meta.dss_first);
         self.signals.front().filter(|_| ready)
     }
 
