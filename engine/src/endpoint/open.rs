@@ -150,8 +150,10 @@ impl Endpoint {
         if connection.has_token() {
             self.tokens.insert(connection.own.token, id);
         }
-        self.connections
-            .insert(id, Entry { connection, listener, has_events: false, counted: false });
+        self.connections.insert(
+            id,
+            Entry { connection, listener, has_events: false, lingers: false, counted: false },
+        );
     }
 
     /// Lets a connection announce addresses, and opens the subflows its path manager asks for.
@@ -308,3 +310,7 @@ pub(super) const fn egress(local: &LocalAddress) -> Egress {
     let (interface, checksum_offload) = (local.interface, local.checksum_offload);
     Egress { interface, checksum_offload, route: None }
 }
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;
