@@ -198,7 +198,8 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-12] [JOIN-15] [JOIN-16]: a wrong or missing answer resets the subflow.
+    /// RFC 8684 3.2 [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [HEU-9]: a wrong or missing answer resets the subflow, and
+    /// nothing but the subflow [JOIN-19].
     fn on_join_syn_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let peer_key = self.peer.map(|p| p.key);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
@@ -223,7 +224,7 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
+    /// RFC 8684 3.2 [JOIN-8] [JOIN-13] [JOIN-14] [HEU-9].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
