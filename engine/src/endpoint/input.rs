@@ -2,7 +2,7 @@
 
 use super::joins::join_syn;
 use super::{Endpoint, LocalAddress};
-use crate::addr::{FourTuple, InterfaceId, SocketAddr};
+use crate::addr::{FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr};
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
@@ -25,6 +25,11 @@ impl Endpoint {
         };
         // Answers leave the way the question came, whichever device the address was added for.
         let local = LocalAddress { interface, ..local };
+        if is_no_host(ip.src) || ip.src == ip.dst {
+            // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
+            self.counters.ip_in_errors += 1;
+            return;
+        }
         match ip.protocol {
             protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
@@ -138,6 +143,12 @@ impl Endpoint {
     }
 }
 
+/// No single host has this address.
+fn is_no_host(address: IpAddr) -> bool {
+    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    address.is_unspecified() || address.is_multicast() || broadcast
+}
+
 /// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
     Segment {
@@ -154,7 +165,7 @@ fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment 
             fast_open: options.fast_open,
         },
         payload,
-        // [OPT-4]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
+        // [OPT-4] [ADDR-18]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
         carries_signal: !options.signals.is_empty()
             || options.dss.is_some_and(|dss| dss.mapping.is_some()),
     }

@@ -34,8 +34,11 @@ pub(super) struct JoinSyn {
     pub(super) backup: bool,
 }
 
-/// The MP_JOIN of a SYN.
+/// The MP_JOIN of a SYN. With MP_CAPABLE beside it the SYN means nothing (H20): a plain one.
 pub(super) fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
+    if options.signals.iter().any(|option| matches!(option, MptcpOption::Capable(_))) {
+        return None;
+    }
     options.signals.iter().find_map(|option| match option {
         MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => {
             Some(JoinSyn { token, nonce, address_id, backup })
@@ -242,7 +245,8 @@ impl Endpoint {
         true
     }
 
-    /// The third ACK's proof, and whether there is still room.
+    /// The third ACK's proof, and whether there is still room; a bad one is answered by a RST with reason 1 [JOIN-13]
+    /// [HEU-9].
     fn check_waiting(
         &mut self,
         now: Instant,
