@@ -13,12 +13,16 @@ use alloc::vec::Vec;
 impl Connection {
     /// The path manager may have something to announce or subflows to open.
     pub(crate) fn wants_paths(&self, now: Instant) -> bool {
+        self.may_manage_paths() && self.paths.is_due(now)
+    }
+
+    /// Addresses and subflows mean something now. Where they do not, the path manager's time does not count either.
+    pub(super) fn may_manage_paths(&self) -> bool {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
             && !self.exchange.is_active()
-            && self.paths.is_due(now)
     }
 
     /// The next subflow to open [INI-16].

@@ -16,10 +16,11 @@ impl Connection {
     /// The earliest moment something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let timers = &self.timers;
+        let paths = self.paths.poll_timeout().filter(|_| self.may_manage_paths());
         let own = [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume];
         own.into_iter()
             .chain([timers.fail, timers.fast_close])
-            .chain([self.paths.poll_timeout(), self.retries.poll_timeout()])
+            .chain([paths, self.retries.poll_timeout()])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
             .flatten()
             .min()
@@ -132,6 +133,14 @@ impl Connection {
     fn on_retransmit(&mut self, now: Instant, counters: &mut Counters) {
         if self.exchange.received && self.end_with_old_data(counters) {
             return;
+        }
+        if self.subflows.first().is_some_and(|s| s.bare_acks > 0) {
+            // To a peer that has fallen back a data-level retransmission would be new data.
+            self.restart_retransmit(now);
+            let verdict = self.question(now, 0, Trigger::BareAck, counters);
+            if verdict != Verdict::Ignore {
+                return self.drain(now, 0, counters);
+            }
         }
         if self.exchange.is_active() {
             // Nothing may go out twice now: a plain receiver would take it for new data.
