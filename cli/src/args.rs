@@ -75,6 +75,9 @@ pub(crate) enum Command {
     /// Namespace labs: two routers' worth of paths and a kernel peer on one machine
     #[command(subcommand)]
     Lab(Lab),
+    /// Links with delay, loss and middleboxes between TUN devices
+    #[command(subcommand)]
+    Link(crate::link::args::Link),
     /// Say what this machine lacks, and how to repair it
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,

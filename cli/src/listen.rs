@@ -4,6 +4,7 @@ use crate::address;
 use crate::args::Listen;
 use crate::connect::{converse, finish, interrupted, narrate, part, refuse_plain, wishes};
 use crate::error::{Code, Failure, plain_words};
+use crate::follow::Search;
 use crate::output::{Printer, connected_line};
 use crate::relay::{End, Limits, reflect};
 use crate::session::{Session, Setup, connection_config};
@@ -28,16 +29,13 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let ways = net::ways_in(address, &args.transport.path)?;
-        let mut session = Session::over(
-            &ways,
-            Setup::from_flags(&args.transport, format!("listen {}", args.address))?,
-            None,
-            &printer,
-        )?;
+        let mut setup = Setup::from_flags(&args.transport, format!("listen {}", args.address))?;
+        setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
+        let session = Session::over(&ways, setup, None, &printer)?;
         let bind = bind_address(&session, address, port)?;
         let args = Arc::new(args);
         let listener = listener(&session, &args, bind).await?;
-        announce(&mut session, bind, &printer)?;
+        announce(&session, bind, &printer)?;
         let outcome = serve(listener, &args, bind, printer, &mut stop).await;
         let closed = tokio::select! {
             closed = session.close() => closed,
@@ -49,11 +47,9 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
 }
 
 /// Says where clients can reach the listener, and lets them in where addresses are translated.
-fn announce(session: &mut Session, bind: SocketAddr, printer: &Printer) -> Result<(), Failure> {
+fn announce(session: &Session, bind: SocketAddr, printer: &Printer) -> Result<(), Failure> {
     let port = bind.port();
-    if session.plans().iter().any(|plan| plan.return_path == ReturnPath::Masquerade) {
-        session.let_in(port)?;
-    }
+    session.let_in(port)?;
     let wanted = |plan: &&PathPlan| bind.ip().is_unspecified() || bind.ip() == plan.engine;
     let plans: Vec<_> = session.plans().iter().filter(wanted).collect();
     let shown: Vec<String> = plans

@@ -14,7 +14,9 @@ mod connect;
 mod demo;
 mod doctor;
 mod error;
+mod follow;
 mod lab;
+mod link;
 mod listen;
 mod operator;
 mod output;
@@ -54,6 +56,7 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| listen::run(*args, printer)),
         Command::Config(command) => operator::config(&command, &cli.global, printer),
         Command::Lab(command) => lab::run(&command, printer),
+        Command::Link(command) => link::run(&command, printer),
         Command::Doctor => Ok(doctor::run(printer)),
         Command::Ss(args) => operator::ss(&args, printer),
         Command::Stats(args) => operator::stats(&args, printer),

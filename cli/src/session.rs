@@ -2,14 +2,15 @@
 
 use crate::args::{Nat, Switch, Transport};
 use crate::error::{Code, Failure, plain_words};
+use crate::follow::{Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, PathManagerKind};
 use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
 use mpuser_tun::net::doctor::{Level, preflight};
-use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet};
-use mpuser_tun::{CaptureWriter, Error, MptcpStream, PathConfig, Stack};
+use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, Reach};
+use mpuser_tun::{CaptureWriter, Error, MptcpStream, Multipath, PathConfig, Stack};
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -26,9 +27,11 @@ pub(crate) struct Session {
     /// The stack.
     pub(crate) stack: Stack,
     // first of all: who asks while things are taken down would get half an answer
-    _control: Option<ControlServer>,
+    control: Option<ControlServer>,
+    follower: Option<Follower>,
     // declared after the stack: devices close first, then routes and addresses go
-    paths: PathSet,
+    paths: PathSets,
+    plans: Vec<PathPlan>,
 }
 
 /// What a stack is made with.
@@ -46,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) seed: Option<[u8; 32]>,
     /// What the process does, for whoever asks over its control socket; it has none without.
     pub(crate) title: Option<String>,
+    /// How to find the ways again when interfaces come and go; without, they are as they were.
+    pub(crate) follow: Option<Wishes>,
 }
 
 impl Setup {
@@ -64,7 +69,16 @@ impl Setup {
             nat,
             seed: None,
             title: Some(title),
+            follow: None,
         })
+    }
+}
+
+impl Setup {
+    /// What paths are made of, for whoever makes more of them later.
+    pub(crate) fn wishes(&self, search: Search, transport: &Transport) -> Wishes {
+        let (specs, gateways) = (transport.path.clone(), transport.gateway.clone());
+        Wishes { search, specs, gateways, nat: self.nat }
     }
 }
 
@@ -74,7 +88,8 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
     config.tcp.congestion = transport.cc.unwrap_or(config.tcp.congestion);
     config.checksum = transport.checksum.map_or(config.checksum, |wish| wish == Switch::On);
     config.scheduler = transport.sched.unwrap_or(config.scheduler);
-    config.path_manager = transport.pm.unwrap_or(config.path_manager);
+    let binder = (!transport.gateway.is_empty()).then_some(PathManagerKind::Binder);
+    config.path_manager = transport.pm.or(binder).unwrap_or(config.path_manager);
     if transport.no_join {
         config.join_from_local = false;
         config.join_announced = false;
@@ -95,7 +110,11 @@ impl Session {
         let (remote, ways) = reachable(transport, remotes)?;
         check(remote.ip(), &ways, printer)?;
         // before anything is changed: a file that cannot be written is the cheaper mistake
-        let setup = Setup::from_flags(transport, title)?;
+        let mut setup = Setup::from_flags(transport, title)?;
+        // a peer on this machine is reached by no interface
+        if !ways.iter().any(|way| way.reach == Reach::Local) {
+            setup.follow = Some(setup.wishes(Search::To(remote.ip()), transport));
+        }
         Ok((Self::over(&ways, setup, Some(remote.ip()), printer)?, remote))
     }
 
@@ -131,29 +150,34 @@ impl Session {
             builder = builder.seed(seed);
         }
         let stack = builder.build().map_err(|error| stack_failure(&error))?;
+        multipath(&stack, ways, printer)?;
+        let plans = paths.paths().to_vec();
+        let paths = PathSets::new(paths);
+        let follow = |wishes| Follower::start(&stack, &paths, ways, wishes, *printer);
+        let follower = setup.follow.map(follow).transpose()?;
         let control = setup.title.map(|title| ControlServer::start(&stack, title)).transpose();
         // it runs without being asked anything, too
         let control = control.unwrap_or_else(|error| {
             printer.line(&format!("note: {}: {}", error.message, error.because));
             None
         });
-        Ok(Self { stack, _control: control, paths })
+        Ok(Self { stack, control, follower, paths, plans })
     }
 
     /// The paths, in order.
     pub(crate) fn plans(&self) -> &[PathPlan] {
-        self.paths.paths()
+        &self.plans
     }
 
     /// Lets clients in to `port` of the interfaces' own addresses where those are translated.
-    pub(crate) fn let_in(&mut self, port: u16) -> Result<(), Failure> {
+    pub(crate) fn let_in(&self, port: u16) -> Result<(), Failure> {
         Ok(self.paths.let_in(port)?)
     }
 
     /// Lets connections close, completes the capture, and takes paths back.
     pub(crate) async fn close(self) -> Result<(), Failure> {
-        let Self { stack, _control, mut paths } = self;
-        drop(_control);
+        let Self { stack, control, follower, paths, .. } = self;
+        drop((control, follower));
         let capture_error = stack.capture_error();
         // connections that would not close were aborted: the user has his data or his error already
         let _ = stack.shutdown(CLOSE_LIMIT).await;
@@ -181,7 +205,7 @@ fn reachable(
         let outcome = if remote.ip().is_loopback() {
             Err(loopback(*remote))
         } else {
-            net::resolve(remote.ip(), &transport.path).map_err(Failure::from)
+            ways(remote.ip(), transport).map_err(Failure::from)
         };
         match outcome {
             Ok(ways) => return Ok((*remote, ways)),
@@ -189,6 +213,34 @@ fn reachable(
         }
     }
     Err(first.unwrap_or_else(|| Failure::internal("there is no address", "the name gave none")))
+}
+
+/// The ways the user named or there are, and one through each gateway.
+fn ways(peer: IpAddr, transport: &Transport) -> Result<Vec<Egress>, NetError> {
+    let mut ways = net::resolve(peer, &transport.path)?;
+    ways.extend(net::through_gateways(peer, &transport.gateway)?);
+    Ok(ways)
+}
+
+/// Obeys what `mpuser multipath` set before. At least one interface has to be left.
+fn multipath(stack: &Stack, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
+    let said = net::multipath::remembered()?;
+    let is_off = |way: &&Egress| said.get(&way.dev) == Some(&Multipath::Off);
+    if let Some(way) = ways.first().filter(|_| ways.iter().all(|way| is_off(&way))) {
+        return Err(Failure::new(
+            Code::Unreachable,
+            "no interface may be used",
+            format!("`mpuser multipath` turned {} off", way.dev),
+            format!("mpuser multipath dev {} on", way.dev),
+        ));
+    }
+    for (dev, state) in said {
+        if stack.set_multipath(&dev, state) > 0 {
+            printer
+                .line(&format!("note: {dev} is {}, as `mpuser multipath` set it", state.as_str()));
+        }
+    }
+    Ok(())
 }
 
 fn loopback(remote: SocketAddr) -> Failure {
@@ -247,7 +299,7 @@ fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure
     Ok(())
 }
 
-fn describe(plan: &PathPlan) -> String {
+pub(crate) fn describe(plan: &PathPlan) -> String {
     let PathPlan { egress, tun, engine, return_path, mtu, .. } = plan;
     let back = match return_path {
         net::ReturnPath::Local => "this machine",
@@ -257,7 +309,7 @@ fn describe(plan: &PathPlan) -> String {
     format!("path {}: {engine} on {tun}, out by {} ({back}, MTU {mtu})", egress.name, egress.dev)
 }
 
-fn open_device(plan: &PathPlan) -> Result<PlainTun, NetError> {
+pub(crate) fn open_device(plan: &PathPlan) -> Result<PlainTun, NetError> {
     PlainTun::open(&plan.tun).map_err(|error| {
         let (kind, help) = match error.kind() {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound => {

@@ -4,52 +4,10 @@
 
 mod common;
 
-use common::{Run, finish, lab_allowed, pipes};
-use mpuser_tun::lab::peer::{KernelClient, Mode, PeerServer, Protocol};
-use mpuser_tun::lab::{self, Lab, LabOptions};
+use common::lab::{SERVER, TestLab};
+use mpuser_tun::lab::peer::{KernelClient, Mode, Protocol};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
 use std::process::{Child, Command};
-
-const SERVER: &str = "192.168.56.101";
-
-/// A lab that is gone at the end.
-struct TestLab(Lab);
-
-impl TestLab {
-    /// `None` where this machine does not allow one.
-    fn up(name: &str) -> Option<Self> {
-        if !lab_allowed(name) {
-            return None;
-        }
-        let name = format!("cli-{name}-{}", std::process::id());
-        let options = LabOptions { name, server_signal: false, ..LabOptions::default() };
-        Some(Self(lab::up(&options).expect("doctor said that a lab can be made")))
-    }
-
-    fn start(&self, node: &str, args: &[&str]) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mpuser"));
-        command.args(args);
-        pipes(&mut command);
-        self.0.spawn(node, command).expect("the binary runs in the lab")
-    }
-
-    fn run(&self, args: &[&str], input: &[u8]) -> Run {
-        finish(self.start("client", args), input)
-    }
-
-    fn serve(&self, port: u16, protocol: Protocol, mode: Mode) -> PeerServer {
-        let address = SocketAddr::new(SERVER.parse().expect("an address"), port);
-        let ns = self.0.netns("server").expect("the server's namespace");
-        PeerServer::start(&ns, address, protocol, mode).expect("a kernel server")
-    }
-}
-
-impl Drop for TestLab {
-    fn drop(&mut self) {
-        let _ = lab::down(&self.0.state().name);
-    }
-}
 
 /// U2: stdout holds the peer's bytes and nothing else, whatever the bytes are.
 #[test]

@@ -24,6 +24,8 @@ pub struct EndpointConfig {
     /// Connections let in by a Fast Open cookie whose third packet has not come; with more, SYN data is left to
     /// retransmission (RFC 7413 5.1). Default 128.
     pub max_fast_open: usize,
+    /// Connections of which nothing is left but TIME-WAIT; beyond that the oldest is forgotten early. Default 4 096.
+    pub max_time_wait: usize,
     /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
     /// answered and kept in a small table that forgets at random. Default 256.
     pub max_half_open_joins: usize,
@@ -33,6 +35,9 @@ pub struct EndpointConfig {
     /// further failure up to 64 times (RFC 8684 3.9.3 [HEU-8] [HEU-10]). Zero never does. Default 1 h, as Linux, which
     /// however stops MPTCP to all destinations.
     pub blackhole_timeout: Duration,
+    /// An address of this end without an endpoint of its own gets one with the flag `subflow`. Default true; in Linux
+    /// only what `ip mptcp endpoint` named is used.
+    pub implicit_endpoints: bool,
     /// Most destinations about which something is remembered; the one used longest ago is forgotten. Default 1 024.
     pub max_destinations: usize,
 }
@@ -45,11 +50,21 @@ impl Default for EndpointConfig {
             max_resets_per_second: 1_000,
             max_half_open: 1_024,
             max_half_open_joins: 256,
+            max_time_wait: 4_096,
             max_fast_open: 128,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
+            implicit_endpoints: true,
             max_destinations: 1_024,
         }
+    }
+}
+
+impl EndpointConfig {
+    /// The defaults with the choices of this profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
 }
 
@@ -155,12 +170,19 @@ pub struct TcpConfig {
     pub congestion: CongestionAlgorithm,
     /// Longest delay of an acknowledgement. Default 40 ms; RFC 9293 allows up to 500.
     pub delayed_ack: Duration,
+    /// Segments at the beginning of a connection that are acknowledged at once, while this end only receives: the
+    /// peer's slow start lives on acknowledgements (RFC 5681 4.2 asks for no delay, it allows one). Default 0; Linux
+    /// has 16.
+    pub quick_acks: u32,
     /// Smallest retransmission timeout. Default 200 ms, as Linux; RFC 6298 would have 1 s.
     pub min_rto: Duration,
     /// Largest retransmission timeout. Default 120 s (RFC 6298 asks for at least 60).
     pub max_rto: Duration,
-    /// SYN retransmissions before the attempt is given up. Default 6, as Linux.
+    /// SYN retransmissions before the attempt is given up, those of `syn_linear_timeouts` not counted. Default 6, as Linux.
     pub max_syn_retransmits: u32,
+    /// SYN retransmissions after the same time each, before the time doubles from one to the next. Default 4, as Linux:
+    /// a SYN without MP_CAPABLE should not have to wait for long (RFC 6298 5.5 would always double).
+    pub syn_linear_timeouts: u32,
     /// Retransmissions of one segment before the subflow is given up. Default 15, as Linux.
     pub max_retransmits: u32,
     /// How long TIME-WAIT lasts. Default 60 s, as Linux; RFC 9293 has 2 MSL.
@@ -176,9 +198,11 @@ impl Default for TcpConfig {
             sack: true,
             congestion: CongestionAlgorithm::default(),
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 0,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             max_syn_retransmits: 6,
+            syn_linear_timeouts: 4,
             max_retransmits: 15,
             time_wait: Duration::from_secs(60),
             keepalive: None,
@@ -287,6 +311,14 @@ impl ConnectionConfig {
     /// The defaults with the choices of this profile.
     #[must_use]
     pub fn of(profile: Profile) -> Self {
-        Self { behaviour: profile.behaviour(), ..Self::default() }
+        let rfc = profile == Profile::Rfc;
+        let quick_acks = if rfc { 0 } else { 16 };
+        Self {
+            tcp: TcpConfig { quick_acks, ..TcpConfig::default() },
+            behaviour: profile.behaviour(),
+            retry_refused_as_tcp: rfc,
+            join_from_local: rfc,
+            ..Self::default()
+        }
     }
 }

@@ -197,6 +197,12 @@ impl Script {
 
     /// Sends a segment of the peer.
     pub fn send(&mut self, flow: &mut Flow, seg: Seg) {
+        self.send_only(flow, seg);
+        self.pump();
+    }
+
+    /// As [`Self::send`], and leaves the answers where they are.
+    pub fn send_only(&mut self, flow: &mut Flow, seg: Seg) {
         let start = match (seg.offset, flow.synced) {
             (Some(offset), _) => flow.iss.wrapping_add(1).wrapping_add(offset as u32),
             (None, true) => flow.iss.wrapping_add(1).wrapping_add(flow.nxt as u32),
@@ -245,7 +251,6 @@ impl Script {
         packet.extend_from_slice(&seg.payload);
         let now = self.now;
         self.endpoint.handle_packet(now, InterfaceId(0), Bytes::from(packet));
-        self.pump();
     }
 
     /// Takes over what the endpoint emits and says.

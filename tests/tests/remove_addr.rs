@@ -136,3 +136,114 @@ fn a_local_address_goes() {
     script.advance(Duration::from_secs(5));
     assert!(script.next_syn().is_none());
 }
+
+/// A server that probes, its first subflow and one joined with identifier 1 that has data in flight.
+fn doubted() -> (Script, Flow, Flow) {
+    let (mut script, mut first) = server_with(ConnectionConfig::default());
+    let mut second = script.joined(1);
+    script.all(&mut second);
+    script.send(&mut first, seg().option(remove(&[1])));
+    script.all(&mut first);
+    (script, first, second)
+}
+
+/// [ADDR-23] [ADDR-24] [ADDR-25]: a probe that is answered keeps the subflow, which carries data again.
+#[test]
+fn a_path_that_answers_is_kept() {
+    let (mut script, mut first, mut second) = doubted();
+    let probe = script.all(&mut second).pop().expect("a probe");
+    assert!(probe.payload.is_empty() && !probe.header.flags.fin && !probe.header.flags.rst);
+    let expected = second.irs.wrapping_add(1).wrapping_add(second.seen as u32).wrapping_sub(1);
+    assert_eq!(probe.header.seq.0, expected, "below the window, so that it is answered");
+    assert!(script.events.contains(&Event::AddressRemoved { id: AddressId(1) }));
+    // Meanwhile it gets no data.
+    script.write(b"elsewhere");
+    assert_eq!(script.next(&mut first).payload.as_ref(), b"elsewhere");
+    let dss = script.ack(9);
+    script.send(&mut first, seg().dss(dss));
+    script.send(&mut second, seg());
+    script.advance(Duration::from_secs(30));
+    assert!(script.all(&mut second).iter().all(|p| !p.header.flags.rst && !p.header.flags.fin));
+    assert_eq!(script.established().len(), 2);
+    assert_eq!(script.endpoint.counters().rm_subflow, 0);
+    script.send(&mut first, seg().rst());
+    script.write(b"here again");
+    let told = script.all(&mut second);
+    assert!(told.iter().any(|p| p.payload.as_ref() == b"here again"), "{told:?}");
+}
+
+/// [ADDR-23] [ADDR-27]: after three probes without an answer the subflow ends with a RST.
+#[test]
+fn a_path_that_does_not_answer_is_reset() {
+    let (mut script, _, mut second) = doubted();
+    script.advance(Duration::from_secs(30));
+    let packets = script.all(&mut second);
+    let (last, probes) = packets.split_last().expect("probes and a RST");
+    assert!(last.header.flags.rst);
+    assert_eq!(probes.len(), 3, "{probes:?}");
+    assert_eq!(script.endpoint.counters().rm_subflow, 1);
+    assert_eq!(script.established().len(), 1);
+    assert!(
+        script
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::SubflowClosed { cause: SubflowEnd::AddressRemoved, .. }))
+    );
+}
+
+/// [ADDR-28]: who withdraws a living address closes its subflow itself; that is the end without further ado.
+#[test]
+fn a_fin_after_the_withdrawal_ends_it() {
+    let (mut script, _, mut second) = doubted();
+    script.all(&mut second);
+    script.send(&mut second, seg().fin());
+    let packets = script.all(&mut second);
+    assert!(packets.iter().any(|p| p.header.flags.fin), "{packets:?}");
+    assert!(packets.iter().all(|p| !p.header.flags.rst));
+    assert_eq!(script.established().len(), 1);
+}
+
+/// A20 [ADDR-29]: repetitions, 0 and 255 in one list; each is handled once.
+#[test]
+fn a_list_with_repetitions() {
+    for config in [ConnectionConfig::default(), unprobed()] {
+        let probing = config.behaviour.probe_before_remove;
+        let (mut script, mut first) = server_with(config);
+        let mut second = script.joined(1);
+        script.all(&mut second);
+        script.send(&mut first, seg().option(remove(&[1, 1, 255, 1, 0, 0])));
+        let told =
+            script.events.iter().filter(|e| matches!(e, Event::AddressRemoved { .. })).count();
+        assert_eq!(told, 2);
+        assert_eq!(script.endpoint.counters().rm_addr, 6);
+        // Both ways are answered: they stay where they are probed, and close where they are not.
+        script.all(&mut first);
+        script.all(&mut second);
+        script.send(&mut first, seg());
+        script.send(&mut second, seg());
+        script.advance(Duration::from_secs(1));
+        assert_eq!(script.established().len(), if probing { 2 } else { 0 });
+    }
+}
+
+/// A21: the peer removes an address, announces it again under the same identifier, and it is joined again.
+#[test]
+fn removed_and_announced_again() {
+    let mut script = Script::client(unprobed(), 1);
+    let mut first = script.connect();
+    let id = AddressId(1);
+    let address = peer_address(1);
+    let hmac = Some(mpuser_engine::crypto::add_addr_hmac(PEER_KEY, script.key, id, address, None));
+    let add = mpuser_engine::wire::AddAddr { echo: false, id, address, port: None, hmac };
+    for round in 0..3 {
+        script.send(&mut first, seg().option(MptcpOption::AddAddr(add)));
+        script.advance(Duration::from_millis(300));
+        let mut joined = script.take_join();
+        assert_eq!(joined.tuple.remote.ip(), address, "round {round}");
+        script.send(&mut first, seg().option(remove(&[1])));
+        script.all(&mut joined);
+        script.send(&mut joined, seg().fin());
+        script.all(&mut joined);
+        assert_eq!(script.established().len(), 1);
+    }
+}

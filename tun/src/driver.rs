@@ -25,11 +25,14 @@ const READABLE: Interest = Interest::READABLE.add(Interest::ERROR);
 /// Pause after a failed read: a device that is down may be up again soon, and must not keep a core busy.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Registers a device for reading with the current runtime.
+/// Registers a device's descriptor for reading with the current runtime.
 ///
 /// The descriptor is a duplicate of the device's: it belongs to the registration, so it stays open and the same for
 /// as long, whatever becomes of the device. Readiness is a property of the description both share.
-pub(crate) fn register(fd: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
+///
+/// # Errors
+/// The process may have no more descriptors.
+pub fn register(fd: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
     let fd = fd.try_clone_to_owned()?;
     // SAFETY: an `OwnedFd` is open, always gives the same descriptor, and closes it only on drop; the `AsyncFd`
     // owns it and lends it out by shared reference only.

@@ -35,6 +35,9 @@ impl KernelTarget {
 fn sysctls(setup: &Setup) -> Vec<(&'static str, String)> {
     let flag = |on: bool| u8::from(on).to_string();
     vec![
+        // Nobody else is there to have the same address.
+        ("net/ipv6/conf/all/accept_dad", flag(false)),
+        ("net/ipv6/conf/default/accept_dad", flag(false)),
         ("net/mptcp/enabled", flag(true)),
         ("net/mptcp/checksum_enabled", flag(setup.checksum)),
         ("net/mptcp/allow_join_initial_addr_port", flag(!setup.deny_join_initial)),

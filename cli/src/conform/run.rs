@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Namespaces at once: most of the time a case only waits.
-pub(super) const MANY: usize = 24;
+pub(super) const MANY: usize = 64;
 /// The same for cases that run again.
-pub(super) const FEW: usize = 6;
+pub(super) const FEW: usize = 16;
 
 /// What the engine does; `None` for a case that is skipped.
 pub(super) fn engine(case: &Case) -> Option<String> {

@@ -121,6 +121,7 @@ async fn engine(
 ) -> Result<Measured, Failure> {
     let setup = Setup {
         title: Some("demo".to_owned()),
+        follow: None,
         endpoint: EndpointConfig::default(),
         config: ConnectionConfig { join_announced: false, ..ConnectionConfig::default() },
         capture: Some(capture(&args.pcap, SNAPLEN)?),

@@ -8,7 +8,7 @@ use crate::output::{Printer, stdout};
 use mpuser_engine::addr::AddressId;
 use mpuser_engine::grammar::{self, ShownEndpoint};
 use mpuser_tun::control::{EndpointReport, Reply, Request, SubflowOrder};
-use mpuser_tun::net::multipath as memory;
+use mpuser_tun::net::{NetnsId, multipath as memory};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -152,7 +152,12 @@ pub(crate) fn multipath(args: &MultipathArgs, printer: Printer) -> Result<ExitCo
     }
     let request = Request::Multipath { dev: dev.to_owned(), state };
     let mut obeyed = Vec::new();
+    let here = NetnsId::current()?.inode;
     for mut process in processes(&super::args::Which { pid: args.pid })? {
+        // interfaces of another namespace may have the same names
+        if process.netns != here && args.pid.is_none() {
+            continue;
+        }
         match ask(&mut process, &request) {
             Ok(_) => obeyed.push(process.pid),
             // one that does not use the interface has nothing to do
@@ -160,7 +165,11 @@ pub(crate) fn multipath(args: &MultipathArgs, printer: Printer) -> Result<ExitCo
             Err(failure) => printer.detail(&format!("{}: {}", describe(&process), failure.because)),
         }
     }
-    printer.line(&format!("{dev} is {}; {} running processes obey", state.as_str(), obeyed.len()));
+    let who = match obeyed.len() {
+        1 => "1 running process obeys".to_owned(),
+        number => format!("{number} running processes obey"),
+    };
+    printer.line(&format!("{dev} is {}; {who}", state.as_str()));
     if printer.json {
         let object =
             json!({ "schema": "mpuser.multipath/1", "dev": dev, "state": state, "obeyed": obeyed });

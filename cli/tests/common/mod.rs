@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "a helper of tests: a panic is the verdict")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod lab;
+
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 

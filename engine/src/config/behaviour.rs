@@ -94,12 +94,31 @@ pub struct Behaviour {
     /// Retransmission timeouts in a row after which a stale subflow is reset with reason 0x05 while others work
     /// [DACK-12] [DACK-13]. Default none, as Linux: TCP's own limit decides.
     pub reset_stale_after: Option<u32>,
-    /// Data ACKs have 64 bits from the start [DACK-1]. Default true; Linux sends 32 bits until the peer has sent a
-    /// DSN of 64 bits, or data under MP_CAPABLE.
+    /// Data ACKs have 64 bits from the start and stay that long [DACK-1]. Default true; Linux gives them the length of
+    /// the DSN in the last mapping of data (64 bits for data under MP_CAPABLE), 32 bits before the first.
     pub long_data_ack: bool,
     /// SACK blocks stand before MPTCP options and go first where room is short. Default false: the MPTCP options of a
     /// segment have no other place to go. Linux has the blocks first.
     pub sack_first: bool,
+    /// A server answers the third packet with a DSS at once, and sends one before its first ADD_ADDR: a Linux client
+    /// adds subflows only after one (K11). Default true; a Linux server waits until it has something to say.
+    pub answer_third_packet: bool,
+    /// Before the server has confirmed MPTCP, a client's DATA_FIN waits for an answer and never goes without the keys
+    /// before it: were the third packet lost, the server would take the connection for plain TCP (K5). Default true;
+    /// Linux sends the DATA_FIN in place of the keys.
+    pub keys_before_data_fin: bool,
+    /// A DATA_FIN is repeated after the longest RTO of the subflows, doubled each time. Default true; Linux waits
+    /// 200 ms twice, and doubles from there.
+    pub data_fin_by_rto: bool,
+    /// The DATA_FIN that completes a connection is acknowledged before the subflows' FINs go out. Default true; Linux
+    /// sends the FIN first, which acknowledges it, too, and a separate ACK after it.
+    pub ack_before_fin: bool,
+    /// When joins become possible, addresses of the peer get a moment to arrive before one of this end's is used twice
+    /// (RFC 8684 3.9.2 [HEU-7]). Default true; Linux goes ahead.
+    pub wait_for_addresses: bool,
+    /// ACKs in TIME-WAIT carry MPTCP options. Default true; in Linux that state is left to a small socket that knows
+    /// nothing of MPTCP.
+    pub options_in_time_wait: bool,
     /// On REMOVE_ADDR the path is probed before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; Linux
     /// closes at once (K29).
     pub probe_before_remove: bool,
@@ -128,6 +147,12 @@ impl Behaviour {
             reset_stale_after: None,
             long_data_ack: true,
             sack_first: false,
+            answer_third_packet: true,
+            keys_before_data_fin: true,
+            data_fin_by_rto: true,
+            ack_before_fin: true,
+            wait_for_addresses: true,
+            options_in_time_wait: true,
             probe_before_remove: true,
             unique_join_ids: true,
             join_any_port: true,
@@ -147,6 +172,12 @@ impl Behaviour {
             early_suspicion: false,
             long_data_ack: false,
             sack_first: true,
+            answer_third_packet: false,
+            keys_before_data_fin: false,
+            data_fin_by_rto: false,
+            ack_before_fin: false,
+            wait_for_addresses: false,
+            options_in_time_wait: false,
             probe_before_remove: false,
             unique_join_ids: false,
             join_any_port: false,

@@ -4,7 +4,7 @@ use super::{ConnectionInfo, Endpoint};
 use crate::addr::{ConnectionId, ListenerId, SocketAddr};
 use crate::config::ConnectionConfig;
 use crate::error::{ListenError, ReadError, WriteError};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use bytes::Bytes;
 
 impl Endpoint {
@@ -38,6 +38,13 @@ impl Endpoint {
     /// The next established connection of a listener.
     pub fn accept(&mut self, listener: ListenerId) -> Option<ConnectionId> {
         self.listeners.accept(listener)
+    }
+
+    /// Changes [`EndpointConfig::blackhole_timeout`](crate::config::EndpointConfig::blackhole_timeout) for failures
+    /// to come.
+    pub const fn set_blackhole_timeout(&mut self, timeout: Duration) {
+        self.config.blackhole_timeout = timeout;
+        self.destinations.set_blackhole_timeout(timeout);
     }
 
     /// How many established connections wait to be accepted.

@@ -43,9 +43,15 @@ impl Destinations {
         Self { table: BTreeMap::new(), limit, blackhole_timeout, uses: 0 }
     }
 
+    /// For failures from now on; zero remembers none.
+    pub(super) const fn set_blackhole_timeout(&mut self, timeout: Duration) {
+        self.blackhole_timeout = timeout;
+    }
+
     /// MPTCP is not worth an attempt now.
     pub(super) fn is_blackholed(&self, now: Instant, address: IpAddr) -> bool {
-        self.table.get(&address).and_then(|d| d.blackhole).is_some_and(|b| now < b.until)
+        let known = self.table.get(&address).and_then(|d| d.blackhole);
+        !self.blackhole_timeout.is_zero() && known.is_some_and(|b| now < b.until)
     }
 
     /// SYNs with data got no answer from there a while ago.

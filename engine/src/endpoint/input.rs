@@ -2,10 +2,11 @@
 
 use super::joins::join_syn;
 use super::{Endpoint, LocalAddress};
-use crate::addr::{FourTuple, InterfaceId, SocketAddr};
+use crate::addr::{FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr};
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
+use crate::wire::MpTcpRst;
 use crate::wire::ip::protocol;
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
@@ -24,6 +25,11 @@ impl Endpoint {
         };
         // Answers leave the way the question came, whichever device the address was added for.
         let local = LocalAddress { interface, ..local };
+        if is_no_host(ip.src) || ip.src == ip.dst {
+            // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
+            self.counters.ip_in_errors += 1;
+            return;
+        }
         match ip.protocol {
             protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
@@ -75,9 +81,9 @@ impl Endpoint {
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
-            let refusal = self.accept_join(now, local, tuple, segment, &join).err();
-            if refusal.is_some() {
-                return self.reply_reset(now, local, tuple, segment, refusal);
+            self.counters.mp_join_syn_backup_rx += u64::from(join.backup);
+            if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
+                self.reply_reset(now, local, tuple, segment, reason);
             }
             return;
         }
@@ -90,7 +96,13 @@ impl Endpoint {
             return;
         }
         self.counters.no_socket += 1;
-        self.reply_reset(now, local, tuple, segment, None);
+        // A port announced for joins takes nothing else (K42).
+        let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+        let for_joins = is_syn && announced.is_some();
+        self.counters.mp_capable_endp_attempt += u64::from(for_joins);
+        let prohibited = MpTcpRst::lasting(ResetReason::AdministrativelyProhibited);
+        let reason = for_joins.then_some(prohibited);
+        self.reply_reset(now, local, tuple, segment, reason);
     }
 
     pub(super) fn reply_reset(
@@ -99,7 +111,7 @@ impl Endpoint {
         local: &LocalAddress,
         tuple: FourTuple,
         segment: &Segment,
-        reason: Option<ResetReason>,
+        reason: Option<MpTcpRst>,
     ) {
         if !self.stateless.reset(now, &mut self.rng, local, tuple, segment, reason) {
             self.counters.stateless_drop += 1;
@@ -131,6 +143,12 @@ impl Endpoint {
     }
 }
 
+/// No single host has this address.
+fn is_no_host(address: IpAddr) -> bool {
+    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    address.is_unspecified() || address.is_multicast() || broadcast
+}
+
 /// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
     Segment {
@@ -147,7 +165,7 @@ fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment 
             fast_open: options.fast_open,
         },
         payload,
-        // [OPT-4]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
+        // [OPT-4] [ADDR-18]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
         carries_signal: !options.signals.is_empty()
             || options.dss.is_some_and(|dss| dss.mapping.is_some()),
     }

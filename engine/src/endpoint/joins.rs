@@ -5,8 +5,8 @@
 //! whose slots are chosen by a secret, so that nobody can aim at the slot of somebody else.
 
 use super::open::egress;
-use super::{Endpoint, LocalAddress};
-use crate::addr::{AddressId, ConnectionId, FourTuple, SubflowId};
+use super::{Endpoint, Entry, LocalAddress};
+use crate::addr::{AddressId, ConnectionId, FourTuple, SocketAddr, SubflowId};
 use crate::crypto::{Nonce, Token, join_hmac};
 use crate::error::ResetReason;
 use crate::mptcp::decorate::tcp_options;
@@ -16,7 +16,7 @@ use crate::seq::SeqNum;
 use crate::tcp::{OpenParams, Segment, SendLimits, Socket};
 use crate::time::Instant;
 use crate::wire::TcpOptions;
-use crate::wire::mptcp::{MpJoin, MptcpOption};
+use crate::wire::mptcp::{MpJoin, MpTcpRst, MptcpOption};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -34,8 +34,11 @@ pub(super) struct JoinSyn {
     pub(super) backup: bool,
 }
 
-/// The MP_JOIN of a SYN.
+/// The MP_JOIN of a SYN. With MP_CAPABLE beside it the SYN means nothing (H20): a plain one.
 pub(super) fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
+    if options.signals.iter().any(|option| matches!(option, MptcpOption::Capable(_))) {
+        return None;
+    }
     options.signals.iter().find_map(|option| match option {
         MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => {
             Some(JoinSyn { token, nonce, address_id, backup })
@@ -65,7 +68,7 @@ pub(super) struct Joins {
 }
 
 impl Endpoint {
-    /// An MP_JOIN SYN [JOIN-5] [JOIN-6]; the error is the reason of the RST that answers it.
+    /// An MP_JOIN SYN [JOIN-5] [JOIN-6] [JOIN-7]; the error is the reason of the RST that answers it, if it has one.
     pub(super) fn accept_join(
         &mut self,
         now: Instant,
@@ -73,29 +76,56 @@ impl Endpoint {
         tuple: FourTuple,
         segment: &Segment,
         join: &JoinSyn,
-    ) -> Result<(), ResetReason> {
+    ) -> Result<(), Option<MpTcpRst>> {
         let id = self.tokens.get(&join.token).copied();
         let entry = id.and_then(|id| self.connections.get(&id)).filter(|e| e.connection.is_mptcp());
         let (Some(id), Some(entry)) = (id, entry) else {
             self.counters.mp_join_no_token_found += 1;
-            return Err(ResetReason::MptcpError);
+            return Err(Some(MpTcpRst::lasting(ResetReason::MptcpError)));
         };
-        if !entry.connection.is_joinable() || entry.connection.denies_join_to(tuple.local) {
+        let connection = &entry.connection;
+        let held = connection.denies_join_id(now, join.address_id, tuple.remote.ip());
+        if held || !connection.is_joinable() || connection.denies_join_to(tuple.local) {
             self.counters.mp_join_rejected += 1;
-            return Err(ResetReason::AdministrativelyProhibited);
+            // An identifier may be free soon: its subflow is perhaps dead.
+            let reason = ResetReason::AdministrativelyProhibited;
+            return Err(Some(MpTcpRst { transient: held, reason }));
         }
-        let crowded = entry.connection.half_open_joins() >= PER_CONNECTION;
+        let crowded = connection.half_open_joins() >= PER_CONNECTION;
+        let port_ok = self.admits_join_port(id, tuple.local);
+        self.counters.mismatch_port_syn_rx += u64::from(!port_ok);
+        if !port_ok {
+            // A listener for others says why; where nobody listens at all there is nothing to say (K18).
+            let known = self.listeners.find(tuple.local).is_some()
+                || self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port()).is_some();
+            return Err(known.then_some(MpTcpRst::lasting(ResetReason::AdministrativelyProhibited)));
+        }
         if crowded || self.half_open_joins() >= self.config.max_half_open_joins {
             self.answer_join(now, local, tuple, segment, join, id);
             return Ok(());
         }
-        let params = self.join_params(now, id, local, &tuple).ok_or(ResetReason::MptcpError)?;
+        let params = self
+            .join_params(now, id, local, &tuple)
+            .ok_or(Some(MpTcpRst::lasting(ResetReason::MptcpError)))?;
         let socket = Socket::accept(now, params, segment);
         let own_nonce = Nonce::random(&mut self.rng);
         let subflow = self.add_peer_join(id, (local, tuple), join, own_nonce, socket);
         self.joins.half_open.extend(subflow.map(|subflow| (id, subflow)));
         self.serve(now, id);
         Ok(())
+    }
+
+    /// Joins of this connection are taken on this port: on any [JOIN-17] [JOIN-18], or on that of the first subflow and
+    /// on ports the peer was told (K17, K42).
+    fn admits_join_port(&mut self, id: ConnectionId, local: SocketAddr) -> bool {
+        let Some(Entry { connection, .. }) = self.connections.get(&id) else { return false };
+        if local.port() == connection.first_local_port() {
+            return true;
+        }
+        self.counters.mp_join_port_syn_rx += 1;
+        let announced = self.pm_endpoints.of_port(local.ip(), local.port());
+        connection.config.behaviour.join_any_port
+            || announced.is_some_and(|endpoint| connection.paths.has_told(endpoint.id))
     }
 
     /// Joins with a socket whose third ACK has not come.
@@ -200,18 +230,26 @@ impl Endpoint {
             return false;
         }
         let Some(waiting) = self.joins.waiting.remove(&slot) else { return false };
-        match self.check_waiting(&waiting, options) {
+        match self.check_waiting(now, &waiting, options) {
             Ok(()) => self.admit(now, *waiting, segment, options),
             Err(reason) => {
-                self.reply_reset(now, &waiting.local, tuple, segment, Some(reason));
+                self.reply_reset(
+                    now,
+                    &waiting.local,
+                    tuple,
+                    segment,
+                    Some(MpTcpRst::lasting(reason)),
+                );
             }
         }
         true
     }
 
-    /// The third ACK's proof, and whether there is still room.
+    /// The third ACK's proof, and whether there is still room; a bad one is answered by a RST with reason 1 [JOIN-13]
+    /// [HEU-9].
     fn check_waiting(
         &mut self,
+        now: Instant,
         waiting: &Waiting,
         options: &TcpOptions,
     ) -> Result<(), ResetReason> {
@@ -228,7 +266,10 @@ impl Endpoint {
             self.counters.mp_join_ack_hmac_failure += u64::from(bad_hmac);
             return Err(ResetReason::MptcpError);
         }
-        if !connection.is_joinable() {
+        let source = waiting.tuple.remote.ip();
+        if !connection.is_joinable()
+            || connection.denies_join_id(now, waiting.join.address_id, source)
+        {
             self.counters.mp_join_rejected += 1;
             return Err(ResetReason::AdministrativelyProhibited);
         }

@@ -11,9 +11,14 @@ use alloc::vec::Vec;
 
 impl Endpoint {
     /// Adds an address (or changes its settings); connections may open subflows from it. Returns the identifier of
-    /// its endpoint: one with the flags `subflow` and `implicit` is made unless there is an explicit one.
+    /// its endpoint: one with the flags `subflow` and `implicit` is made unless there is an explicit one, or 0 where
+    /// none is wanted ([`EndpointConfig::implicit_endpoints`](crate::config::EndpointConfig::implicit_endpoints)).
     pub fn add_address(&mut self, now: Instant, address: LocalAddress) -> AddressId {
         self.addresses.add(address);
+        let known = self.pm_endpoints.of_address(address.address).is_some();
+        if !known && !self.config.implicit_endpoints {
+            return AddressId(0);
+        }
         let appeared = self.pm_endpoints.on_address(address.address, address.backup, true);
         self.each_connection(now, |connection| {
             if appeared {
@@ -53,9 +58,10 @@ impl Endpoint {
         let before = self.pm_endpoints.of_address(endpoint.address).copied();
         let (id, replaced) = self.pm_endpoints.add(&endpoint, presence)?;
         self.each_connection(now, |connection| {
-            if replaced.is_some()
-                && let Some(before) = before
-            {
+            // The address of the first subflow is 0 under any number.
+            let renamed =
+                replaced.is_some() && connection.first_local_address() != endpoint.address;
+            if let Some(before) = before.filter(|_| renamed) {
                 connection.on_endpoints_deleted(now, &[before]);
             }
             connection.paths.on_local_added(endpoint.address);
@@ -85,12 +91,9 @@ impl Endpoint {
         });
     }
 
-    /// Deletes all endpoints (`ip mptcp endpoint flush`), in one REMOVE_ADDR.
+    /// Deletes all endpoints that were added (`ip mptcp endpoint flush`), in one REMOVE_ADDR.
     pub fn flush_endpoints(&mut self, now: Instant) {
-        let ids: Vec<AddressId> =
-            self.pm_endpoints.configured().iter().filter_map(|e| e.id).collect();
-        let removed: Vec<LocalEndpoint> =
-            ids.into_iter().filter_map(|id| self.pm_endpoints.remove(id).ok()).collect();
+        let removed = self.pm_endpoints.flush();
         removed.iter().for_each(|endpoint| self.retire(endpoint));
         self.each_connection(now, |connection| connection.on_endpoints_deleted(now, &removed));
     }

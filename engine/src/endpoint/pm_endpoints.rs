@@ -139,6 +139,13 @@ impl PmEndpoints {
         Ok(self.list.remove(index))
     }
 
+    /// Takes out all that somebody asked for.
+    pub(super) fn flush(&mut self) -> Vec<LocalEndpoint> {
+        let (gone, kept) = self.list.iter().partition(|e| !e.implicit);
+        self.list = kept;
+        gone
+    }
+
     /// Changes what an endpoint is used for; returns it as it was.
     pub(super) fn change(
         &mut self,

@@ -3,7 +3,6 @@
 
 use super::LocalAddress;
 use crate::addr::{FourTuple, InterfaceId};
-use crate::error::ResetReason;
 use crate::rng::Rng;
 use crate::seq::SeqNum;
 use crate::tcp::{Flags, Segment};
@@ -68,7 +67,7 @@ impl StatelessReplies {
         from: &LocalAddress,
         tuple: FourTuple,
         segment: &Segment,
-        reason: Option<ResetReason>,
+        reason: Option<MpTcpRst>,
     ) -> bool {
         if segment.flags.rst {
             return true;
@@ -82,7 +81,7 @@ impl StatelessReplies {
         };
         let mut options = OptionBuffer::new();
         if let Some(reason) = reason {
-            options.push_mptcp(&MptcpOption::TcpRst(MpTcpRst { transient: false, reason }));
+            options.push_mptcp(&MptcpOption::TcpRst(reason));
         }
         let flags = Flags { rst: true, ..Flags::default() };
         self.push(from, tuple, Header { seq, ack, flags, window: 0 }, options)

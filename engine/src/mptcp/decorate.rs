@@ -9,7 +9,7 @@ use super::subflow::{Phase, ROOM_BESIDE_TIMESTAMPS, Subflow};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, join_hmac};
 use crate::seq::{DataSeq, SubflowSeq};
-use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan};
+use crate::tcp::{PlanKind, SegmentOptions, SegmentPlan, State};
 use crate::wire::OptionBuffer;
 use crate::wire::checksum::{Checksum, dss_checksum};
 use crate::wire::mptcp::{
@@ -43,6 +43,10 @@ pub(crate) struct MetaView {
     pub(crate) long_ack: bool,
     /// Otherwise Data ACKs have 32 bits, whatever DSNs have.
     pub(crate) short_ack: bool,
+    /// Before the server has confirmed, the keys go before a DATA_FIN.
+    pub(crate) keys_first: bool,
+    /// A server sends a DSS before its first ADD_ADDR.
+    pub(crate) dss_first: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }
@@ -119,7 +123,8 @@ pub(crate) fn decorate(
     if sack_first {
         options.push_sack(&plan.options.sack);
     }
-    if meta.mptcp {
+    let late = subflow.tcp.state() == State::TimeWait && !config.behaviour.options_in_time_wait;
+    if meta.mptcp && !late {
         push_mptcp(&mut options, subflow, plan, meta, config);
     } else if let Some(infinite) = subflow.infinite.filter(|i| i.at == plan.offset)
         && !plan.payload.is_empty()
@@ -246,7 +251,7 @@ fn acknowledgement(
     }
     // A DATA_FIN cannot wait for the server to confirm: it may be all there is to say. The keys go before it.
     if subflow.join.is_none()
-        && (meta.data_fin.is_none() || !subflow.keys_sent)
+        && (meta.data_fin.is_none() || (meta.keys_first && !subflow.keys_sent))
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
         let (version, flags) = (handshake::VERSION, meta.flags());

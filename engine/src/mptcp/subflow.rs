@@ -188,6 +188,18 @@ impl Subflow {
         self.join.is_some() && self.phase == Phase::Handshake && !self.tcp.is_active_open()
     }
 
+    /// Either side asked for it to be used only while no regular subflow is [PRIO-1] [PRIO-2] (K33).
+    pub(crate) const fn is_backup(&self) -> bool {
+        self.backup_local || self.backup_remote
+    }
+
+    /// The peer's identifier belongs to this subflow's address: the peer has proved itself there, nobody withdrew it,
+    /// and the subflow is not at its end.
+    pub(crate) fn holds(&self, id: AddressId) -> bool {
+        let proved = matches!(self.phase, Phase::PreEstablished | Phase::Active);
+        self.remote_id == id && proved && self.is_alive() && !self.address_removed
+    }
+
     /// It still takes part in the connection.
     pub(crate) fn is_alive(&self) -> bool {
         !self.tcp.is_closed() && self.tcp.state() != State::TimeWait
@@ -201,7 +213,7 @@ impl Subflow {
             in_flight: self.tcp.in_flight(),
             available: self.tcp.available(),
             mss: self.tcp.effective_mss(reserved_options),
-            backup: self.backup_local || self.backup_remote,
+            backup: self.is_backup(),
         }
     }
 
@@ -358,8 +370,9 @@ impl Subflow {
             return;
         }
         if self.join.is_none() && meta.client && !meta.confirmed {
-            self.keys_sent = !(self.keys_sent && meta.data_fin.is_some());
-            if self.keys_sent && meta.data_fin.is_some() {
+            let fin = meta.keys_first && meta.data_fin.is_some();
+            self.keys_sent = !(self.keys_sent && fin);
+            if self.keys_sent && fin {
                 self.tcp.request_ack();
             }
             return;
@@ -445,7 +458,7 @@ impl Subflow {
             ids: (self.local_id, self.remote_id),
             state: self.tcp.state().as_str(),
             join: self.join.is_some(),
-            backup: self.backup_local || self.backup_remote,
+            backup: self.is_backup(),
             stale: self.stale,
             bytes_sent: self.tcp.bytes_sent(),
             bytes_received: self.tcp.bytes_received(),

@@ -21,6 +21,10 @@ pub(super) struct AckPolicy {
     delay: Duration,
     urgency: Urgency,
     deadline: Option<Instant>,
+    /// Acknowledgements still to be sent without delay.
+    quick: u32,
+    /// When data arrived last.
+    arrived: Option<Instant>,
     /// A challenge ACK is due (RFC 5961).
     challenge: bool,
     /// Octets received since the last acknowledgement went out.
@@ -32,10 +36,13 @@ pub(super) struct AckPolicy {
 }
 
 impl AckPolicy {
-    pub(super) fn new(delay: Duration, mss: u16) -> Self {
+    /// The first `quick` acknowledgements are not delayed.
+    pub(super) fn new(delay: Duration, quick: u32, mss: u16) -> Self {
         let mss = u64::from(mss);
         Self {
             delay,
+            quick,
+            arrived: None,
             urgency: Urgency::None,
             deadline: None,
             challenge: false,
@@ -52,9 +59,14 @@ impl AckPolicy {
             self.segment = len;
         }
         self.unacked = self.unacked.saturating_add(len);
+        self.arrived = Some(now);
         if arrival.out_of_order || arrival.overlap || arrival.duplicate || arrival.refused {
             self.demand(Urgency::Pure);
-        } else if arrival.fin || arrival.filled_hole || self.unacked >= 2 * self.segment {
+        } else if arrival.fin
+            || arrival.filled_hole
+            || self.quick > 0
+            || self.unacked >= 2 * self.segment
+        {
             self.demand(Urgency::Now);
         } else {
             self.deadline = self.deadline.or(Some(now + self.delay));
@@ -81,9 +93,18 @@ impl AckPolicy {
         if due { self.urgency.max(Urgency::Now) } else { self.urgency }
     }
 
+    /// Data went out. Sent in answer to data that arrived just now, it shows an application that asks and answers:
+    /// acknowledgements can wait for the next answer.
+    pub(super) fn on_data_sent(&mut self, now: Instant) {
+        if self.arrived.is_some_and(|at| now < at + self.delay) {
+            self.quick = 0;
+        }
+    }
+
     /// A segment with an ACK field went out; a demand for a pure ACK is met by a pure one only.
     pub(super) fn on_ack_sent(&mut self, pure: bool) {
         self.deadline = None;
+        self.quick = self.quick.saturating_sub(u32::from(self.unacked > 0));
         self.unacked = 0;
         if pure || self.urgency < Urgency::Pure {
             self.urgency = Urgency::None;

@@ -23,6 +23,11 @@ impl Socket {
         self.send.queue_fin();
     }
 
+    /// A FIN that is next goes before an ACK that is due.
+    pub fn send_fin_first(&mut self) {
+        self.fin_first = true;
+    }
+
     /// Gives up: a RST is planned next where the peer knows of the connection, then the socket is CLOSED.
     pub fn abort(&mut self) {
         match self.state {

@@ -37,7 +37,9 @@ impl Socket {
     }
 
     fn plan_synchronized(&mut self, now: Instant, limits: &SendLimits) -> Option<SegmentPlan> {
-        if let Some(plan) = self.plan_pure_ack(now) {
+        if !(self.fin_first && self.send.is_fin_next())
+            && let Some(plan) = self.plan_pure_ack(now)
+        {
             return Some(plan);
         }
         self.send.restart_after_idle(now);
@@ -177,7 +179,7 @@ impl Socket {
         let max_rto = self.params.config.max_rto;
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => {
-                self.handshake.on_sent(now, max_rto);
+                self.handshake.on_sent(now, &self.params.config);
                 if plan.kind == PlanKind::Syn {
                     self.on_syn_data_sent(plan);
                 }
@@ -185,6 +187,7 @@ impl Socket {
             PlanKind::Data | PlanKind::Fin | PlanKind::Retransmission => {
                 let len = plan.payload.len() as u64;
                 self.send.on_sent(now, plan.offset, len, plan.flags.fin);
+                self.ack.on_data_sent(now);
                 self.probe.stop_persist();
             }
             PlanKind::WindowProbe => {

@@ -144,6 +144,11 @@ impl Send {
         self.fin_queued = true;
     }
 
+    /// The FIN is all that is left to send.
+    pub(super) fn is_fin_next(&self) -> bool {
+        self.fin_queued && self.nxt == self.chunks.end()
+    }
+
     pub(super) fn fin_acked(&self) -> bool {
         self.fin_queued && self.una == self.end()
     }
@@ -325,7 +330,8 @@ impl Send {
         let end = start + payload.len() as u64;
         let last = end == self.chunks.end();
         let fin = last && self.fin_queued && self.nxt > end && start + len > end;
-        Piece { offset: start, payload, fin, push: last, retransmission: true, mss }
+        let push = last && !payload.is_empty();
+        Piece { offset: start, payload, fin, push, retransmission: true, mss }
     }
 
     /// New data, with the FIN if that is next.
@@ -348,7 +354,8 @@ impl Send {
         if payload.is_empty() && !fin {
             return None;
         }
-        Some(Piece { offset: self.nxt, payload, fin, push: last, retransmission: false, mss })
+        let push = last && !payload.is_empty();
+        Some(Piece { offset: self.nxt, payload, fin, push, retransmission: false, mss })
     }
 
     /// A long pause says that the window's size is no longer known to fit the path (RFC 5681 4.1).

@@ -56,6 +56,8 @@ pub struct Socket {
     pub(super) last_ack_sent: u64,
     pub(super) last_received_at: Instant,
     /// The socket was aborted; a RST is to be sent.
+    /// A pure ACK that is due waits until the FIN has gone.
+    pub(super) fin_first: bool,
     pub(super) reset_pending: bool,
     /// An unacceptable ACK is to be answered with a RST of its number.
     pub(super) reset_reply: Option<SeqNum>,
@@ -73,7 +75,7 @@ impl Socket {
             end: None,
             send: Send::new(now, params.iss, params.mss, &params.config),
             recv: Recv::new(params.receive_window),
-            ack: AckPolicy::new(params.config.delayed_ack, params.mss),
+            ack: AckPolicy::new(params.config.delayed_ack, params.config.quick_acks, params.mss),
             handshake: Handshake::new(state == State::SynSent),
             timestamps: TimestampClock::new(params.timestamp_offset),
             probe: Probe::default(),
@@ -82,11 +84,12 @@ impl Socket {
             offer: params.receive_window,
             last_ack_sent: 0,
             last_received_at: now,
+            fin_first: false,
             reset_pending: false,
             reset_reply: None,
             time_wait: None,
-            challenge_limit: RateLimit::new(),
-            stray_limit: RateLimit::new(),
+            challenge_limit: RateLimit::challenges(),
+            stray_limit: RateLimit::strays(),
             params,
         }
     }

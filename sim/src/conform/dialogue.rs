@@ -7,7 +7,6 @@ use super::target::{PORT, probe_address};
 use mpuser_engine::addr::{AddressId, IpAddr, SocketAddr};
 use mpuser_engine::crypto::{Nonce, add_addr_hmac, join_hmac};
 use mpuser_engine::wire::{AddAddr, CapableFlags, FastClose, MpCapable, MpJoin, MptcpOption};
-use std::time::Duration;
 
 impl Probe<'_> {
     /// MP_CAPABLE with both keys, for the third packet of the probe as client.
@@ -221,61 +220,5 @@ impl Probe<'_> {
     #[must_use]
     pub const fn fastclose(&self) -> MptcpOption {
         MptcpOption::FastClose(FastClose { receiver_key: self.own_key })
-    }
-
-    /// Notes whether the connection still carries data both ways with MPTCP: the next three bytes of the probe's at
-    /// data offset `at`, and `ping` of the application's at `from`.
-    pub fn note_alive(&mut self, flow: &mut Flow, at: u64) {
-        let _earlier = self.answers(flow);
-        self.send_data(flow, at, b"xyz");
-        let packets = self.answers(flow);
-        let heard = self.read_all(3, ANSWER);
-        let mode = match self.data_acked(&packets) {
-            Some(acked) if acked >= at as i64 + 3 => "data-acked",
-            Some(_) => "not data-acked",
-            None => "no DSS",
-        };
-        self.note(format!("alive: {} {mode}", heard.words()));
-    }
-
-    /// Takes `wanted` bytes of the application's from these subflows, acknowledging everything; gives them in order of
-    /// their DSN. Stops when nothing comes for `quiet`.
-    pub fn collect(&mut self, flows: &mut [&mut Flow], wanted: usize, quiet: Duration) -> Vec<u8> {
-        let mut data: Vec<Option<u8>> = vec![None; wanted];
-        let mut last = self.target.now();
-        while data.iter().any(Option::is_none) && self.target.now() < last + quiet {
-            let mut idle = true;
-            for flow in flows.iter_mut() {
-                while let Some(packet) = self.wait(flow, Duration::from_millis(2)) {
-                    idle &= !self.store(&packet, flow, &mut data);
-                    let contiguous = data.iter().take_while(|b| b.is_some()).count();
-                    let dss = self.ack(contiguous as u64);
-                    if !packet.payload.is_empty() {
-                        self.send(flow, seg().dss(dss));
-                    }
-                }
-            }
-            if !idle {
-                last = self.target.now();
-            }
-        }
-        data.into_iter().map_while(|byte| byte).collect()
-    }
-
-    /// Puts a packet's bytes where its mapping says; true if some were new.
-    fn store(&self, packet: &Packet, flow: &Flow, data: &mut [Option<u8>]) -> bool {
-        let mapping = packet.dss().and_then(|dss| dss.mapping);
-        let Some(mapping) = mapping.filter(|m| m.data_len > 0) else { return false };
-        let start = self.own_offset(mapping.data_seq.expand(self.own_dsn(0)));
-        let skipped = flow.offset(packet) as i64 + 1 - i64::from(mapping.subflow_seq.0);
-        let mut fresh = false;
-        for (index, byte) in packet.payload.iter().enumerate() {
-            let at = usize::try_from(start + skipped + index as i64);
-            if let Some(slot) = at.ok().and_then(|at| data.get_mut(at)) {
-                fresh |= slot.is_none();
-                *slot = Some(*byte);
-            }
-        }
-        fresh
     }
 }

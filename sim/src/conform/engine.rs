@@ -3,16 +3,18 @@
 use super::target::{AppError, Command, PORT, Setup, Target, stack_address};
 use bytes::Bytes;
 use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, ListenerId, SocketAddr};
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags, Limits};
 use mpuser_engine::error::{ConnectError, ConnectionError, ReadError, WriteError};
 use mpuser_engine::time::Instant;
-use mpuser_engine::{Endpoint, LocalAddress};
+use mpuser_engine::{Endpoint, LocalAddress, PmEndpoint};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 /// When the engine's clock starts: not at zero, where a forgotten addition would not show.
 const START: Instant = Instant::from_millis(1_000);
+/// The identifier of the endpoint with the second address.
+const SECOND: AddressId = AddressId(1);
 /// Connections a listener holds ready.
 const BACKLOG: usize = 128;
 const ANY_V4: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
@@ -35,7 +37,12 @@ impl EngineTarget {
     /// An endpoint configured as `setup` says, from a fixed seed.
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
-        let mut endpoint = Endpoint::new(EndpointConfig::default(), [42; 32]);
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let blackhole_timeout = seconds(setup.blackhole_timeout);
+        let whole = EndpointConfig { blackhole_timeout, ..EndpointConfig::default() };
+        let mut endpoint = Endpoint::new(whole, [42; 32]);
+        // Before its address, which would get an identifier of its own.
+        configure_paths(&mut endpoint, setup);
         for index in 0..setup.addresses {
             let families = if setup.ipv6 { &[false, true][..] } else { &[false] };
             for ipv6 in families {
@@ -48,10 +55,11 @@ impl EngineTarget {
         }
         let config = ConnectionConfig {
             checksum: setup.checksum,
-            max_extra_subflows: usize::from(setup.subflows),
-            join_from_local: setup.subflow,
-            join_announced: setup.add_addr_accepted > 0,
-            close_timeout: Duration::from_secs(setup.close_timeout.into()),
+            join_from_local: false,
+            server_joins: true,
+            close_timeout: seconds(setup.close_timeout),
+            add_addr_timeout: seconds(setup.add_addr_timeout),
+            allow_join_initial_addr_port: !setup.deny_join_initial,
             receive_buffer: setup.receive_buffer as usize,
             ..ConnectionConfig::default()
         };
@@ -90,6 +98,19 @@ impl EngineTarget {
         let outcome = self.connection.map(|id| call(&mut self.endpoint, self.now, id));
         self.pump();
         outcome
+    }
+}
+
+/// Limits, and the endpoint with the second address.
+fn configure_paths(endpoint: &mut Endpoint, setup: &Setup) {
+    let (subflows, add_addr_accepted) = (setup.subflows.into(), setup.add_addr_accepted.into());
+    endpoint.set_limits(Instant::ZERO, Limits { subflows, add_addr_accepted });
+    if setup.signal || setup.subflow {
+        let (signal, subflow) = (setup.signal, setup.subflow);
+        let flags = EndpointFlags { signal, subflow, ..EndpointFlags::default() };
+        let (address, id, port) = (stack_address(1, false), Some(SECOND), setup.signal_port);
+        // The address and its identifier are free: nothing else has been configured.
+        let _id = endpoint.add_endpoint(Instant::ZERO, PmEndpoint { address, id, port, flags });
     }
 }
 
@@ -183,18 +204,26 @@ impl Target for EngineTarget {
     }
 
     fn command(&mut self, command: Command) -> Result<(), String> {
-        match command {
-            Command::DeleteEndpoint => {
-                self.endpoint.remove_address(self.now, stack_address(1, false));
+        let done = match command {
+            Command::DeleteEndpoint => self.endpoint.delete_endpoint(self.now, SECOND),
+            Command::SetBackup(backup) => {
+                let flags = self
+                    .endpoint
+                    .endpoints()
+                    .iter()
+                    .find(|e| e.id == Some(SECOND))
+                    .map(|e| e.flags);
+                let flags = EndpointFlags { backup, ..flags.unwrap_or_default() };
+                self.endpoint.change_endpoint(self.now, SECOND, flags)
             }
-            Command::SetBackup(_) => return Err("the engine cannot change a priority".to_owned()),
-        }
+        };
+        done.map_err(|error| error.to_string())?;
         self.pump();
         Ok(())
     }
 
     fn second_id(&self) -> AddressId {
-        AddressId(1)
+        SECOND
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod case;
 pub mod cases;
+mod checks;
 pub mod compare;
 mod dialogue;
 pub mod digest;

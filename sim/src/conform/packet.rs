@@ -1,7 +1,7 @@
 //! Packets between the probe and the stack: taken apart, and put together byte by byte, wrong ones too.
 
 use bytes::Bytes;
-use mpuser_engine::addr::{FourTuple, IpAddr, SocketAddr};
+use mpuser_engine::addr::{FourTuple, IpAddr, Ipv4Addr, SocketAddr};
 use mpuser_engine::wire::ip::protocol;
 use mpuser_engine::wire::tcp::{HEADER_LEN, verify_checksum};
 use mpuser_engine::wire::{Checksum, Dss, IpHeader, MptcpOption, TcpHeader, TcpOptions};
@@ -20,6 +20,8 @@ pub struct Packet {
     pub options: TcpOptions,
     /// The MPTCP options in the order of the wire, DSS among them.
     pub mptcp: Vec<MptcpOption>,
+    /// The bytes of all options.
+    pub option_bytes: Vec<u8>,
     /// Its payload.
     pub payload: Bytes,
 }
@@ -42,7 +44,8 @@ impl Packet {
             remote: SocketAddr::new(ip.dst, header.dst_port),
         };
         let payload = Bytes::copy_from_slice(segment.get(len..)?);
-        Some(Self { tuple, at, header, options, mptcp: mptcp.collect(), payload })
+        let (mptcp, option_bytes) = (mptcp.collect(), bytes.to_vec());
+        Some(Self { tuple, at, header, options, mptcp, option_bytes, payload })
     }
 
     /// The DSS.
@@ -131,6 +134,28 @@ fn ip_header(from: IpAddr, to: IpAddr, payload: usize) -> Vec<u8> {
         _ => {}
     }
     header
+}
+
+/// An ICMP error of this type, code and second word (the MTU) from `router` about a packet of the stack's.
+#[must_use]
+pub fn icmp_error(router: Ipv4Addr, kind: u8, code: u8, word: u32, about: &Packet) -> Vec<u8> {
+    let header = TcpHeader { window: 0, ..about.header };
+    let quoted = build(about.tuple.local, about.tuple.remote, &header, &[], &[]);
+    let mut message = vec![kind, code, 0, 0];
+    message.extend_from_slice(&word.to_be_bytes());
+    message.extend_from_slice(&quoted);
+    let mut sum = Checksum::new();
+    sum.add_bytes(&message);
+    message[2..4].copy_from_slice(&sum.finish().to_be_bytes());
+    let mut packet = ip_header(router.into(), about.tuple.local.ip(), message.len());
+    if let [_, _, _, _, _, _, _, _, _, number, ..] = packet.as_mut_slice() {
+        *number = protocol::ICMP;
+    }
+    let mut sum = Checksum::new();
+    sum.add_bytes(&packet);
+    packet[10..12].copy_from_slice(&sum.finish().to_be_bytes());
+    packet.extend_from_slice(&message);
+    packet
 }
 
 /// Puts right what a change of bytes made wrong: the IPv4 header's checksum and TCP's. Leaves alone what it cannot

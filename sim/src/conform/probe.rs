@@ -88,6 +88,14 @@ impl<'t> Probe<'t> {
         self.notes.push(what.into());
     }
 
+    /// Replaces everything noted since the notes read `before` by this one note.
+    pub fn replace_notes(&mut self, before: &str, note: String) {
+        while !self.notes.is_empty() && self.observed() != before {
+            self.notes.pop();
+        }
+        self.notes.push(note);
+    }
+
     /// All notes as one text.
     #[must_use]
     pub fn observed(&self) -> String {
@@ -191,11 +199,19 @@ impl<'t> Probe<'t> {
             window: seg.window.unwrap_or(u16::MAX),
             urgent: seg.urgent,
         };
+        let mut options = Vec::new();
+        if let Some((value, echo)) = &mut flow.timestamps {
+            *value += 1;
+            options.extend_from_slice(&[1, 1, 8, 10]);
+            options.extend_from_slice(&value.to_be_bytes());
+            options.extend_from_slice(&echo.to_be_bytes());
+        }
+        options.extend_from_slice(&seg.options);
         flow.synced |= seg.flags.syn;
         if seg.offset.is_none() {
             flow.nxt += seg.payload.len() as u64 + u64::from(seg.flags.fin);
         }
-        build(flow.tuple.remote, flow.tuple.local, &header, &seg.options, &seg.payload)
+        build(flow.tuple.remote, flow.tuple.local, &header, &options, &seg.payload)
     }
 
     /// Sends a segment.

@@ -23,6 +23,8 @@ pub struct Flow {
     pub synced: bool,
     /// The stack's nonce, if this is a join.
     pub nonce: Option<Nonce>,
+    /// The probe's timestamp, on every segment, if it sends some; and the stack's last one.
+    pub timestamps: Option<(u32, u32)>,
 }
 
 impl Flow {
@@ -31,7 +33,7 @@ impl Flow {
     pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
         let tuple = FourTuple { local, remote };
         let iss = 0x1000_0000 + u32::from(remote.port());
-        Self { tuple, iss, irs: 0, nxt: 0, seen: 0, synced: false, nonce: None }
+        Self { tuple, iss, irs: 0, nxt: 0, seen: 0, synced: false, nonce: None, timestamps: None }
     }
 
     /// Offset of a packet of the stack's in its stream.
@@ -42,6 +44,9 @@ impl Flow {
 
     /// Takes note of what a packet of the stack's says of the subflow.
     pub fn hear(&mut self, packet: &Packet) {
+        if let (Some((_, echo)), Some(found)) = (&mut self.timestamps, packet.options.timestamps) {
+            *echo = found.value;
+        }
         if packet.header.flags.syn {
             self.irs = packet.header.seq.0;
         } else if self.offset(packet) == self.seen {

@@ -16,6 +16,7 @@ mod info;
 mod machine;
 mod options;
 mod poll;
+pub mod serve;
 pub mod shared;
 mod socket;
 mod wait;

@@ -5,10 +5,11 @@ use crate::errno::{self, Errno};
 use crate::socket::{Socket, Sockets};
 use crate::wait::Waiting;
 use bytes::Bytes;
-use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr};
-use mpuser_engine::config::{EndpointConfig, Profile};
+use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, Ipv4Addr, Ipv6Addr};
+use mpuser_engine::config::{EndpointConfig, Limits, Profile};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::{Duration, Instant};
+use mpuser_engine::wire::pretty;
 use mpuser_engine::{Endpoint, Event, LocalAddress};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,6 +17,13 @@ use std::collections::{BTreeMap, VecDeque};
 const INTERFACE: InterfaceId = InterfaceId(0);
 /// Most packets that wait to be fetched; a script that fetches none must not eat the memory.
 const MAX_OUTBOUND: usize = 65_536;
+
+/// Where connections come from when nobody named an address.
+const SOME_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 2));
+/// As [`SOME_V4`].
+const SOME_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 2));
+/// The limits a kernel starts with.
+const KERNEL_LIMITS: Limits = Limits { subflows: 2, add_addr_accepted: 0 };
 
 /// What the machine is made with.
 #[derive(Clone, Debug)]
@@ -26,19 +34,21 @@ pub struct Options {
     pub local: Option<IpAddr>,
     /// Largest IP packet of the device, bytes.
     pub mtu: u16,
+    /// Tell every packet on standard error.
+    pub trace: bool,
     /// Everything random comes from here.
     pub seed: [u8; 32],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { profile: Profile::Linux, local: None, mtu: 1500, seed: [0x5d; 32] }
+        Self { profile: Profile::Linux, local: None, mtu: 1500, trace: false, seed: [0x5d; 32] }
     }
 }
 
 impl Options {
     /// What packetdrill's own settings say: it exports them as `OPT_LOCAL_IP` and `OPT_MTU`. `flags` are words
-    /// separated by commas: `rfc` or `linux` for the profile, `seed=N`.
+    /// separated by commas: `rfc` or `linux` for the profile, `seed=N`, `trace`.
     #[must_use]
     pub fn from_environment(flags: &str) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
@@ -57,8 +67,12 @@ impl Options {
                 self.profile = profile;
             } else if let Some(seed) = seed {
                 self.seed[..8].copy_from_slice(&seed.to_le_bytes());
+            } else if word == "trace" {
+                self.trace = true;
             } else {
-                eprintln!("mpuser-packetdrill: unknown flag {word:?}: use rfc, linux or seed=N");
+                eprintln!(
+                    "mpuser-packetdrill: unknown flag {word:?}: use rfc, linux, trace, seed=N"
+                );
             }
         }
         self
@@ -99,6 +113,7 @@ pub struct Machine {
     pub(crate) progress: BTreeMap<ConnectionId, Progress>,
     pub(crate) waiting: Waiting,
     mtu: u16,
+    trace: bool,
     outbound: VecDeque<Packet>,
 }
 
@@ -106,7 +121,7 @@ impl Machine {
     /// A machine at time zero.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        let config = EndpointConfig::default();
+        let config = EndpointConfig::of(options.profile);
         let mut machine = Self {
             endpoint: Endpoint::new(config, options.seed),
             now: Instant::ZERO,
@@ -115,8 +130,12 @@ impl Machine {
             progress: BTreeMap::new(),
             waiting: Waiting::default(),
             mtu: options.mtu,
+            trace: options.trace,
             outbound: VecDeque::new(),
         };
+        if options.profile == Profile::Linux {
+            machine.endpoint.set_limits(machine.now, KERNEL_LIMITS);
+        }
         if let Some(local) = options.local {
             machine.own(local);
         }
@@ -144,11 +163,19 @@ impl Machine {
         self.endpoint.add_address(self.now, local);
     }
 
+    /// Makes sure that there is an address of this family to connect from.
+    pub(crate) fn own_some(&mut self, v4: bool) {
+        if !self.endpoint.addresses().iter().any(|known| known.address.is_ipv4() == v4) {
+            self.own(if v4 { SOME_V4 } else { SOME_V6 });
+        }
+    }
+
     /// A packet arrives. Whatever address it is sent to is this machine's: there is nobody else on the link.
     pub fn receive(&mut self, packet: &[u8]) {
         if let Some(address) = destination(packet) {
             self.own(address);
         }
+        self.tell('<', packet);
         let bytes = Bytes::copy_from_slice(packet);
         self.endpoint.handle_packet(self.now, INTERFACE, bytes);
         self.settle();
@@ -200,12 +227,19 @@ impl Machine {
         while let Some(transmit) = self.endpoint.poll_transmit(self.now, &mut headers) {
             let mut bytes = headers.clone();
             bytes.extend_from_slice(&transmit.payload);
+            self.tell('>', &bytes);
             if self.outbound.len() < MAX_OUTBOUND {
                 self.outbound.push_back(Packet { at: self.now, bytes });
             }
         }
         while let Some((connection, event)) = self.endpoint.poll_event() {
             self.on_event(connection, &event);
+        }
+    }
+
+    fn tell(&self, direction: char, packet: &[u8]) {
+        if self.trace {
+            eprintln!("{} {direction} {}", self.now, pretty(packet));
         }
     }
 

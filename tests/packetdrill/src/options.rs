@@ -188,8 +188,9 @@ impl Machine {
             }
             libc::TCP_MAXSEG => self.max_segment(fd)?,
             TCP_IS_MPTCP => {
-                let mptcp = |id| self.endpoint.info(id).is_some_and(|info| info.mptcp);
-                i32::from(socket.connection().is_some_and(mptcp))
+                let plain = |id| self.endpoint.info(id).is_some_and(|info| info.fallback.is_some());
+                let asked = socket.kind.protocol == libc::IPPROTO_MPTCP;
+                i32::from(asked && !socket.connection().is_some_and(plain))
             }
             _ => options
                 .plain

@@ -30,6 +30,3 @@ pub(crate) use feed::Feed;
 pub const MAX_LINE: usize = 64 * 1024;
 /// Most clients at once; further ones are told so and closed.
 pub const MAX_CLIENTS: usize = 16;
-
-#[cfg(test)]
-mod tests;

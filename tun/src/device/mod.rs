@@ -5,6 +5,7 @@ mod memory;
 mod plain;
 mod split;
 
+pub use crate::driver::register;
 pub use faulty::{Faults, Faulty};
 pub use memory::{MemoryConfig, MemoryDevice, MemoryLink, memory_pair};
 pub use plain::PlainTun;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::error::{ErrorKind, NetError, Result};
-use super::inventory::{Interface, Route, interfaces, routes};
+use super::inventory::{Address, Interface, Route, interfaces, routes};
 use super::prefix::Prefix;
 use super::spec::PathSpec;
 use crate::lab;
@@ -105,6 +105,40 @@ pub fn ways_in(address: Option<IpAddr>, specs: &[PathSpec]) -> Result<Vec<Egress
     ))
 }
 
+/// One way through each of `gateways`: by the interface whose network the gateway is in.
+pub fn through_gateways(dest: IpAddr, gateways: &[IpAddr]) -> Result<Vec<Egress>> {
+    let interfaces = interfaces()?;
+    let routes = routes(dest.is_ipv6())?;
+    gateways.iter().map(|gateway| one_gateway(dest, *gateway, &interfaces, &routes)).collect()
+}
+
+fn one_gateway(
+    dest: IpAddr,
+    gateway: IpAddr,
+    interfaces: &[Interface],
+    routes: &[Route],
+) -> Result<Egress> {
+    let near = |a: &&Address| a.usable && Prefix::new(a.ip, a.prefix_len).contains(gateway);
+    let usable = interfaces.iter().filter(|i| i.up && !i.loopback);
+    let found = usable.filter_map(|i| Some((i, i.addresses.iter().find(near)?))).next();
+    let Some((dev, address)) = found else {
+        return Err(NetError::new(
+            ErrorKind::NoRoute,
+            format!("there is no way through the gateway {gateway}"),
+            "no interface that is up has an address in its network",
+            "check the gateway against `ip -br address`, or name a path: --path DEV,gw=GATEWAY",
+        ));
+    };
+    let spec = PathSpec {
+        name: format!("via-{gateway}"),
+        dev: dev.name.clone(),
+        local: Some(address.ip),
+        gateway: Some(gateway),
+        backup: false,
+    };
+    resolve_one(dest, &spec, interfaces, routes)
+}
+
 /// How many different interfaces the ways leave by: two subflows through one interface share its
 /// fate, and the output has to say so.
 pub fn physical_paths(ways: &[Egress]) -> usize {
@@ -161,7 +195,7 @@ fn through(dest: IpAddr, dev: &Interface, routes: &[Route]) -> Option<Egress> {
     let route = best_route(dest, &dev.name, routes);
     // Of several addresses the one in the network of the destination or of the gateway is right.
     let hop = route.and_then(|r| r.gateway).unwrap_or(dest);
-    let fits = |a: &&super::inventory::Address| Prefix::new(a.ip, a.prefix_len).contains(hop);
+    let fits = |a: &&Address| Prefix::new(a.ip, a.prefix_len).contains(hop);
     let local = std::iter::once(first).chain(usable).find(fits).unwrap_or(first);
     let gateway = route.and_then(|r| r.gateway);
     Some(Egress {

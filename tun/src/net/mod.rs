@@ -17,14 +17,18 @@ mod prefix;
 mod spec;
 mod state;
 mod sysctl;
+mod tun_end;
+mod watch;
 
-pub use egress::{Egress, Reach, discover, physical_paths, resolve, ways_in};
+pub use egress::{Egress, Reach, discover, physical_paths, resolve, through_gateways, ways_in};
 pub use error::{ErrorKind, NetError, Result};
 pub use netns::{Netns, NetnsId};
 pub use pathset::{NatMode, PathOptions, PathPlan, PathSet, ReturnPath, recover};
 pub use prefix::Prefix;
 pub use spec::PathSpec;
 pub use state::state_dir;
+pub use tun_end::TunEnd;
+pub use watch::Watch;
 
 pub(crate) use command::{ip, ip_batch, ip_json, run, tc_batch};
 pub(crate) use error::PRIVILEGE_HELP;

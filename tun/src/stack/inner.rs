@@ -2,6 +2,7 @@
 
 use super::conn::{Conn, Deferred, Holder, Phase, Waiters};
 use super::path::Path;
+use super::view::Multipath;
 use crate::capture::{CaptureInterface, CaptureWriter, Direction};
 use crate::clock;
 use crate::control::Feed;
@@ -81,6 +82,8 @@ pub(crate) struct Inner {
     /// Over: tasks are gone, devices no longer served.
     pub(crate) stopped: bool,
     pub(crate) tasks: Vec<AbortHandle>,
+    /// What an operator said of interfaces; the others are on.
+    pub(crate) multipath: BTreeMap<String, Multipath>,
     /// What happens, for whoever watches the stack as a whole.
     pub(crate) feed: Feed,
     unaccepted: usize,
@@ -103,6 +106,7 @@ impl Inner {
             ending: false,
             stopped: false,
             tasks: Vec::new(),
+            multipath: BTreeMap::new(),
             feed: Feed::default(),
             unaccepted: 0,
             headers: Vec::with_capacity(256),

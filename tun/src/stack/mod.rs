@@ -3,6 +3,7 @@
 mod conn;
 mod inner;
 mod path;
+mod pm;
 mod view;
 
 pub(crate) use conn::{Conn, Holder, Phase, SharedLog, Waiters};
@@ -301,12 +302,7 @@ impl Stack {
                 capture.interfaces.push(capture.writer.add_interface(&path.name));
             }
             inner.paths.push(Arc::clone(&path));
-            for address in config.addresses {
-                let checksum_offload = path.device.offload();
-                let backup = config.backup;
-                let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
-                inner.endpoint.add_address(now, local);
-            }
+            inner.settle_path(now, interface);
             let shared = Arc::clone(&self.handle.0);
             let task = runtime.spawn(driver::receive(shared, path, interface, descriptor));
             inner.tasks.push(task.abort_handle());

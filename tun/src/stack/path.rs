@@ -4,7 +4,7 @@ use crate::device::Device;
 use mpuser_engine::Transmit;
 use mpuser_engine::addr::IpAddr;
 use mpuser_engine::time::Instant;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// What went over one path.
@@ -36,6 +36,8 @@ pub(crate) struct Path {
     pub(crate) outlet: String,
     /// Its addresses, and whether they are for backup.
     pub(crate) addresses: Vec<(IpAddr, bool)>,
+    /// Whether the interface can be used now.
+    pub(crate) present: AtomicBool,
     pub(crate) device: Box<dyn Device>,
     /// Largest IP packet, bytes.
     pub(crate) mtu: u16,
@@ -66,6 +68,7 @@ impl Path {
             name,
             outlet,
             addresses,
+            present: AtomicBool::new(true),
             device,
             mtu,
             rearm: Notify::new(),

@@ -1,11 +1,13 @@
 //! What an operator sees of a stack and may change about its interfaces.
 
-use super::Stack;
+use super::{Inner, Stack};
 use crate::control::{EventReport, SubflowOrder};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, SocketAddr, SubflowId};
 use mpuser_engine::error::SubflowError;
-use mpuser_engine::{ConnectionInfo, LocalAddress};
-use std::sync::Weak;
+use mpuser_engine::time::Instant;
+use mpuser_engine::{ConnectionInfo, LocalAddress, SubflowInfo};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use tokio::sync::broadcast;
 
 /// Whether connections may use an interface: `ip link set dev DEV multipath ...` of the v0.9x kernels.
@@ -54,7 +56,7 @@ impl WeakStack {
 
 impl Stack {
     pub(crate) fn downgrade(&self) -> WeakStack {
-        WeakStack(std::sync::Arc::downgrade(&self.handle))
+        WeakStack(Arc::downgrade(&self.handle))
     }
 
     /// Every connection, the oldest first, those that are closing included.
@@ -115,30 +117,75 @@ impl Stack {
         self.handle.with(|inner, _| inner.feed.subscribe())
     }
 
-    /// Lets connections use the paths that leave by `interface`, keeps them from it, or makes it a backup. Returns
-    /// how many paths that were.
+    /// Lets connections use the paths that leave by `interface`, keeps them from it, or makes it a backup; also those
+    /// that are added later. Returns how many paths that are now.
     pub fn set_multipath(&self, interface: &str, state: Multipath) -> usize {
         self.handle.with(|inner, now| {
-            let mut found = 0;
-            for (number, path) in inner.paths.iter().enumerate() {
-                if path.outlet != interface && path.device.name() != interface {
-                    continue;
-                }
-                found += 1;
-                let Ok(number) = u16::try_from(number) else { continue };
-                for (address, backup) in path.addresses.iter().copied() {
-                    if state == Multipath::Off {
-                        inner.endpoint.remove_address(now, address);
-                        continue;
-                    }
-                    let (mtu, checksum_offload) = (path.mtu, path.device.offload());
-                    let backup = backup || state == Multipath::Backup;
-                    let interface = InterfaceId(number);
-                    let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
-                    inner.endpoint.add_address(now, local);
-                }
-            }
-            found
+            inner.multipath.insert(interface.to_owned(), state);
+            let numbers: Vec<InterfaceId> = inner.paths_by(interface);
+            numbers.iter().for_each(|number| inner.settle_path(now, *number));
+            numbers.len()
         })
+    }
+
+    /// The interface a path leaves by went away, or came back: its subflows end, or are opened anew.
+    pub fn set_present(&self, path: InterfaceId, present: bool) {
+        self.handle.with(|inner, now| {
+            if let Some(path) = inner.paths.get(usize::from(path.0)) {
+                path.present.store(present, Ordering::Relaxed);
+            }
+            inner.settle_path(now, path);
+        });
+    }
+}
+
+impl Inner {
+    fn paths_by(&self, interface: &str) -> Vec<InterfaceId> {
+        let all = self.paths.iter().zip(0_u16..);
+        all.filter(|(path, _)| path.outlet == interface || path.device.name() == interface)
+            .map(|(_, number)| InterfaceId(number))
+            .collect()
+    }
+
+    /// Gives the engine the addresses of a path that may be used, and takes those of one that may not.
+    pub(crate) fn settle_path(&mut self, now: Instant, number: InterfaceId) {
+        let Some(path) = self.paths.get(usize::from(number.0)).map(Arc::clone) else { return };
+        let said =
+            self.multipath.get(&path.outlet).or_else(|| self.multipath.get(path.device.name()));
+        let state = said.copied().unwrap_or(Multipath::On);
+        let usable = state != Multipath::Off && path.present.load(Ordering::Relaxed);
+        for (address, backup) in path.addresses.iter().copied() {
+            let known = self.endpoint.addresses().iter().find(|known| known.address == address);
+            let before = known.map(|known| known.backup);
+            if !usable {
+                if before.is_some() {
+                    self.endpoint.remove_address(now, address);
+                }
+                continue;
+            }
+            let backup = backup || state == Multipath::Backup;
+            let (mtu, checksum_offload) = (path.mtu, path.device.offload());
+            let interface = number;
+            let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+            self.endpoint.add_address(now, local);
+            if before.is_some_and(|before| before != backup) {
+                self.set_backup_from(now, address, backup);
+            }
+        }
+    }
+
+    /// Subflows from an address become backups, or are no longer (MP_PRIO, RFC 8684 3.3.8).
+    fn set_backup_from(&mut self, now: Instant, address: IpAddr, backup: bool) {
+        let connections: Vec<ConnectionId> = self.endpoint.connections().collect();
+        for id in connections {
+            let Some(info) = self.endpoint.info(id) else { continue };
+            let of_address = |subflow: &&SubflowInfo| {
+                subflow.tuple.local.ip() == address && subflow.state != "CLOSED"
+            };
+            for subflow in info.subflows.iter().filter(of_address) {
+                // one that ends meanwhile needs no priority
+                let _ = self.endpoint.set_backup(now, id, subflow.id, backup);
+            }
+        }
     }
 }

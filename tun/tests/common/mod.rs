@@ -38,7 +38,8 @@ pub(crate) fn net_with<D: Device + 'static>(
     let mut links = Vec::new();
     for path in 0..paths {
         let (a, b, link) = memory_pair(config.clone()).unwrap();
-        client = client.path(PathConfig::new(wrap(a, path), client_ip(path)));
+        let ours = PathConfig::new(wrap(a, path), client_ip(path));
+        client = client.path(ours.outlet(format!("mem{path}")));
         server = server.path(PathConfig::new(b, server_ip(path)));
         links.push(link);
     }
@@ -100,4 +101,19 @@ pub(crate) async fn exchange(stream: MptcpStream, data: &[u8]) -> std::io::Resul
     sent?;
     received?;
     Ok(answer)
+}
+
+/// A byte each way over a connection that goes on, so that both ends know it is there.
+pub(crate) async fn exchange_on(one: &MptcpStream, other: &MptcpStream) {
+    for (from, to) in [(one, other), (other, one)] {
+        from.writable().await.unwrap();
+        assert_eq!(from.try_write(b"x").unwrap(), 1);
+        loop {
+            to.readable().await.unwrap();
+            match to.try_read(&mut [0; 8]) {
+                Ok(length) => break assert_eq!(length, 1),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    }
 }

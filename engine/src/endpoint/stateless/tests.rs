@@ -1,5 +1,6 @@
 use super::*;
 use crate::addr::{IpAddr, SocketAddr};
+use crate::error::ResetReason;
 use crate::wire::{IpHeader, TcpOptions};
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ fn tuple() -> FourTuple {
 
 fn reset(replies: &mut StatelessReplies, segment: &Segment, reason: Option<ResetReason>) -> bool {
     let (now, mut rng) = (Instant::from_millis(5_000), Rng::from_seed([5; 32]));
+    let reason = reason.map(MpTcpRst::lasting);
     replies.reset(now, &mut rng, &local(), tuple(), segment, reason)
 }
 

@@ -13,6 +13,8 @@ use crate::time::{Duration, Instant};
 use crate::wire::mptcp::{AddAddr, MpPrio, MptcpOption, RemoveAddr};
 use alloc::vec::Vec;
 
+/// How long after its last segment a subflow keeps its address identifier from being used by another address.
+const ID_HELD_FOR: Duration = Duration::from_secs(10);
 /// Shortest wait for the echo of an ADD_ADDR.
 const MIN_ECHO_WAIT: Duration = Duration::from_millis(200);
 
@@ -33,6 +35,7 @@ impl Connection {
             return;
         }
         counters.add_addr += 1;
+        counters.port_add += u64::from(add.port.is_some());
         let (Some(peer), Some(hmac)) = (self.peer, add.hmac) else { return };
         let expected = add_addr_hmac(peer.key, self.own_key, add.id, add.address, add.port);
         if !verify(&hmac, &expected) {
@@ -68,8 +71,15 @@ impl Connection {
 
     /// A live subflow joined with this identifier from another address [ADDR-2] [ADDR-3] [JOIN-4].
     pub(crate) fn is_taken(&self, id: AddressId, address: IpAddr) -> bool {
-        let of_id = |s: &&Subflow| s.is_alive() && s.remote_id == id;
-        self.subflows.iter().filter(of_id).any(|s| s.tuple.remote.ip() != address)
+        self.subflows.iter().any(|s| s.holds(id) && s.tuple.remote.ip() != address)
+    }
+
+    /// A join with this identifier is refused: it belongs to another address whose subflow was heard of just now
+    /// [JOIN-4]. One that has been silent may have been moved by a translator.
+    pub(crate) fn denies_join_id(&self, now: Instant, id: AddressId, from: IpAddr) -> bool {
+        let fresh = |s: &Subflow| s.tcp.last_received_at() + ID_HELD_FOR > now;
+        let other = |s: &&Subflow| s.holds(id) && s.tuple.remote.ip() != from;
+        self.config.behaviour.unique_join_ids && self.subflows.iter().filter(other).any(fresh)
     }
 
     /// RFC 8684 3.4.2: the subflows to these addresses end, or are probed first; unknown identifiers are ignored

@@ -129,6 +129,8 @@ impl Connection {
         if self.mode == Mode::Offered {
             match handshake::on_syn_ack(&options.signals, self.config.checksum) {
                 Ok(agreement) => {
+                    // Also when SYNs without the option went out meanwhile: the answer says which one arrived first, and the
+                    // third packet agrees with it [INI-37].
                     counters.mp_capable_syn_ack_rx += 1;
                     self.lessons.push(Lesson::Reached);
                     return self.adopt(agreement, now, u32::from(segment.window));
@@ -172,7 +174,9 @@ impl Connection {
                 let window = self.subflows.first().map_or(0, |s| s.scale_window(segment.window));
                 self.adopt(agreement, now, window);
                 // A kernel client adds subflows only after a DSS from the server (K11).
-                if let Some(first) = self.subflows.first_mut() {
+                if let Some(first) = self.subflows.first_mut()
+                    && self.config.behaviour.answer_third_packet
+                {
                     first.tcp.request_ack();
                 }
             }
@@ -194,7 +198,8 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-12] [JOIN-15] [JOIN-16]: a wrong or missing answer resets the subflow.
+    /// RFC 8684 3.2 [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [HEU-9]: a wrong or missing answer resets the subflow, and
+    /// nothing but the subflow [JOIN-19].
     fn on_join_syn_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let peer_key = self.peer.map(|p| p.key);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
@@ -203,6 +208,9 @@ impl Connection {
         match handshake::on_join_syn_ack(signals, self.own_key, peer_key, join.own_nonce) {
             Ok((nonce, remote_id, backup)) => {
                 counters.mp_join_syn_ack_rx += 1;
+                counters.mp_join_syn_ack_backup_rx += u64::from(backup);
+                let usual = self.paths.first_remote().port() == subflow.tuple.remote.port();
+                counters.mp_join_port_syn_ack_rx += u64::from(!usual);
                 join.peer_nonce = Some(nonce);
                 subflow.remote_id = remote_id;
                 subflow.backup_remote = backup;
@@ -216,7 +224,7 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
+    /// RFC 8684 3.2 [JOIN-8] [JOIN-13] [JOIN-14] [HEU-9].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
@@ -231,6 +239,8 @@ impl Connection {
             }
             Ok(()) => {
                 counters.mp_join_ack_rx += 1;
+                let usual = self.paths.first_local().port() == subflow.tuple.local.port();
+                counters.mp_join_port_ack_rx += u64::from(!usual);
                 subflow.tcp.request_ack();
                 self.on_joined(index);
             }
@@ -252,7 +262,7 @@ impl Connection {
         self.timers.resume = None;
         self.timers.resume_interval = Duration::ZERO;
         let (id, tuple, ids) = (subflow.id, subflow.tuple, (subflow.local_id, subflow.remote_id));
-        let backup = subflow.backup_local || subflow.backup_remote;
+        let backup = subflow.is_backup();
         self.emit(Event::SubflowEstablished { subflow: id, tuple, ids, backup });
     }
 
@@ -362,13 +372,17 @@ impl Connection {
             return;
         }
         let received = self.recv.insert(offset, data);
-        if self.released && matches!(received, Received::InOrder | Received::OutOfOrder) {
+        if self.released && matches!(received, Received::InOrder | Received::OutOfOrder { .. }) {
             // RFC 1122 4.2.2.13: a RST says that data was lost.
             return self.abort(now);
         }
         match received {
             Received::InOrder => self.emit(Event::Readable),
-            Received::OutOfOrder => counters.ofo_queue += 1,
+            Received::OutOfOrder { tail, merges } => {
+                counters.ofo_queue += 1;
+                counters.ofo_queue_tail += u64::from(tail);
+                counters.ofo_merge += u64::from(merges);
+            }
             Received::Duplicate => counters.duplicate_data += 1,
             Received::OutOfWindow => counters.no_dss_in_window += 1,
         }

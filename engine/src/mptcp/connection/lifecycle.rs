@@ -33,6 +33,7 @@ impl Connection {
             }
             subflow.reported = true;
             self.last_end = subflow.tcp.end();
+            self.last_reason = subflow.peer_reset.map(|reset| reset.reason);
             let was_established = subflow.phase != Phase::Handshake || subflow.join.is_none();
             let (id, tuple, cause) = (subflow.id, subflow.tuple, subflow.ending());
             subflow.hand_over(&mut self.send);
@@ -60,7 +61,11 @@ impl Connection {
         if !self.is_mptcp() || !self.close.is_complete() || !self.send.is_drained() {
             return;
         }
+        let fin_first = !self.config.behaviour.ack_before_fin;
         for subflow in self.subflows.iter_mut().filter(|s| s.phase != Phase::Closing) {
+            if fin_first {
+                subflow.tcp.send_fin_first();
+            }
             if subflow.stale && subflow.tcp.una() < subflow.tcp.next_write_offset() {
                 subflow.reset(ResetReason::TooMuchOutstandingData);
             } else {
@@ -112,7 +117,9 @@ impl Connection {
         if alive {
             return;
         }
-        let refused = self.last_end == Some(SocketEnd::Refused);
+        // Prohibited now is not unknown for ever: the peer may not know yet that the old path is dead.
+        let prohibited = self.last_reason == Some(ResetReason::AdministrativelyProhibited);
+        let refused = self.last_end == Some(SocketEnd::Refused) && !prohibited;
         if !self.confirmed || (refused && self.timers.give_up.is_some()) {
             // Nobody could join, or nobody at the other end knows the connection any more.
             let timed_out = self.last_end == Some(SocketEnd::Timeout);
@@ -148,6 +155,8 @@ impl Connection {
             return;
         }
         self.error = Some(error);
+        // RSTs leave in the order in which the subflows were opened.
+        self.cursor = 0;
         for subflow in self.subflows.iter_mut().filter(|s| s.is_alive()) {
             subflow.fast_close = fast_close && subflow.phase != Phase::Handshake;
             subflow.reset(reason);
@@ -196,6 +205,11 @@ impl Connection {
     /// Nothing is left but sockets in TIME-WAIT.
     pub(crate) fn is_quiet(&self) -> bool {
         self.finished && self.subflows.iter().all(|s| s.tcp.state() == State::TimeWait)
+    }
+
+    /// Nothing but TIME-WAIT keeps it.
+    pub(crate) fn lingers(&self) -> bool {
+        self.is_quiet() && !self.subflows.is_empty()
     }
 
     /// It can be forgotten: nobody will ask for it, and its end has been told.

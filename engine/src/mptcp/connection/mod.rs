@@ -31,7 +31,7 @@ use crate::addr::{ConnectionId, FourTuple, SubflowId};
 use crate::config::{ConnectionConfig, Limits};
 use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
-use crate::error::{ConnectionError, FallbackReason};
+use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
 use crate::seq::DataSeq;
 use crate::tcp::SocketEnd;
@@ -118,6 +118,8 @@ pub(crate) struct Connection {
     error: Option<ConnectionError>,
     /// How the subflow that ended last came to its end.
     last_end: Option<SocketEnd>,
+    /// What the peer's RST said, if that was its end.
+    last_reason: Option<ResetReason>,
     bytes_sent: u64,
     bytes_retrans: u64,
     fast_open: FastOpenState,
@@ -199,6 +201,7 @@ impl Connection {
             released: false,
             error: None,
             last_end: None,
+            last_reason: None,
             bytes_sent: 0,
             bytes_retrans: 0,
             fast_open: FastOpenState::default(),
@@ -220,6 +223,7 @@ impl Connection {
                 self.offer = Some(offer);
             }
             Ok(_) => self.set_plain(FallbackReason::Requested),
+            // No MP_CAPABLE on the SYN/ACK then, nor ever after [INI-34].
             Err(reason) => self.set_plain(reason),
         }
     }
@@ -272,6 +276,8 @@ impl Connection {
             data_ack: self.recv_base() + self.recv.ack_offset(),
             short: self.config.short_data_seq,
             short_ack: !self.config.behaviour.long_data_ack,
+            keys_first: self.config.behaviour.keys_before_data_fin,
+            dss_first: self.config.behaviour.answer_third_packet,
             long_ack: self.long_ack,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }
@@ -309,7 +315,7 @@ impl Connection {
             // Data that came before had to be acknowledged with the keys; now there is a Data ACK for it.
             first.tcp.request_ack();
         }
-        self.paths.start(now, srtt);
+        self.paths.start(now, srtt, self.config.behaviour.wait_for_addresses);
         self.emit(Event::FullyEstablished);
     }
 

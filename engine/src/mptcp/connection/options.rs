@@ -99,7 +99,7 @@ impl Connection {
             }
             return;
         }
-        self.long_ack |= matches!(mapping.data_seq, WireDataSeq::Long(_));
+        self.on_seq_width(&mapping, segment);
         // A DATA_FIN alone has length 1; any other length would announce data that nobody knows (K34) [FIN-2].
         if !dss.data_fin || mapping.data_len == 1 || !segment.payload.is_empty() {
             self.on_mapping(now, index, &mapping, dss.data_fin, counters);
@@ -266,7 +266,18 @@ impl Connection {
             data_len,
             checksum,
         };
+        self.on_seq_width(&mapping, segment);
         self.on_mapping(now, index, &mapping, false, counters);
+    }
+
+    /// How long Data ACKs are from now on [DACK-1].
+    fn on_seq_width(&mut self, mapping: &DssMapping, segment: &Segment) {
+        let long = matches!(mapping.data_seq, WireDataSeq::Long(_));
+        if self.config.behaviour.long_data_ack {
+            self.long_ack |= long;
+        } else if !segment.payload.is_empty() {
+            self.long_ack = long;
+        }
     }
 
     pub(super) fn reset_subflow(&mut self, index: usize, reason: ResetReason) {

@@ -120,9 +120,12 @@ impl Connection {
         let Some(next) = self.send.next_reinjection() else { return false };
         let (range, origin) = (next.range.clone(), next.origin);
         let reserved = meta.reserved_options();
-        let other = |s: &&mut Subflow| s.is_usable() && s.id != origin;
+        // [PRIO-1]: not on a backup while there is another.
+        let is_other = |s: &Subflow| s.is_usable() && s.id != origin;
+        let backup = self.subflows.iter().filter(|s| is_other(s)).all(Subflow::is_backup);
+        let other = |s: &&mut Subflow| is_other(s) && s.is_backup() == backup;
         let rank = |s: &&mut Subflow| (s.tcp.srtt().unwrap_or(Duration::MAX), s.id);
-        let alone = !self.subflows.iter().any(|s| s.is_usable() && s.id != origin);
+        let alone = !self.subflows.iter().any(is_other);
         let target = if alone {
             // Lost at data level only: the one subflow there is has to carry it again (K30).
             self.subflows.iter_mut().find(|s| s.id == origin && s.is_usable())
@@ -224,7 +227,7 @@ impl Connection {
         if !self.close.is_requested() || self.close.is_sent() || self.send.unsent() > 0 {
             return false;
         }
-        if self.client && !self.confirmed {
+        if self.client && !self.confirmed && self.config.behaviour.keys_before_data_fin {
             // Were the third ACK lost, the DATA_FIN would be taken for a third packet without MP_CAPABLE (K5).
             let due = now + self.interval();
             self.timers.fin.get_or_insert(due);
@@ -234,7 +237,7 @@ impl Connection {
             return false;
         }
         self.close.on_sent();
-        self.timers.fin = Some(now + self.interval());
+        self.timers.fin = Some(now + self.fin_interval());
         true
     }
 
@@ -252,6 +255,16 @@ impl Connection {
     pub(super) fn interval(&self) -> Duration {
         let active = self.subflows.iter().filter(|s| s.phase == Phase::Active && !s.stale);
         active.map(|s| s.tcp.rto()).max().unwrap_or(MIN_INTERVAL).max(MIN_INTERVAL)
+    }
+
+    /// The wait before a DATA_FIN is sent again.
+    pub(super) fn fin_interval(&self) -> Duration {
+        let backoff = self.timers.fin_backoff.min(8);
+        if self.config.behaviour.data_fin_by_rto {
+            self.interval() * (1 << backoff)
+        } else {
+            MIN_INTERVAL * (1 << backoff.saturating_sub(1))
+        }
     }
 
     /// (Re)starts or stops the data-level retransmission timer [DACK-14].

@@ -13,16 +13,21 @@ use alloc::vec::Vec;
 impl Connection {
     /// The path manager may have something to announce or subflows to open.
     pub(crate) fn wants_paths(&self, now: Instant) -> bool {
-        self.may_manage_paths() && self.paths.is_due(now)
+        self.has_paths() && self.paths.is_due(now)
     }
 
-    /// Addresses and subflows mean something now. Where they do not, the path manager's time does not count either.
-    pub(super) fn may_manage_paths(&self) -> bool {
+    /// Subflows and addresses are still of interest.
+    fn has_paths(&self) -> bool {
         self.is_mptcp()
             && self.confirmed
             && !self.finished
             && !self.close.is_complete()
             && !self.exchange.is_active()
+    }
+
+    /// When the path manager wants to be asked.
+    pub(super) fn paths_timeout(&self) -> Option<Instant> {
+        self.paths.poll_timeout().filter(|_| self.has_paths())
     }
 
     /// The next subflow to open [INI-16].
@@ -157,6 +162,14 @@ impl Connection {
     /// Ends the TIME-WAIT of the subflow at `index`.
     pub(crate) fn end_time_wait(&mut self, now: Instant, index: usize) {
         if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.tcp.abort();
+        }
+        self.settle(now);
+    }
+
+    /// Ends every TIME-WAIT before its time.
+    pub(crate) fn end_all_time_waits(&mut self, now: Instant) {
+        for subflow in &mut self.subflows {
             subflow.tcp.abort();
         }
         self.settle(now);

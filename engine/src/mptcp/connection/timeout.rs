@@ -16,11 +16,10 @@ impl Connection {
     /// The earliest moment something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let timers = &self.timers;
-        let paths = self.paths.poll_timeout().filter(|_| self.may_manage_paths());
         let own = [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume];
         own.into_iter()
             .chain([timers.fail, timers.fast_close])
-            .chain([paths, self.retries.poll_timeout()])
+            .chain([self.paths_timeout(), self.retries.poll_timeout()])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
             .flatten()
             .min()
@@ -112,7 +111,7 @@ impl Connection {
             return self.fail(ConnectionError::Timeout, ResetReason::Unspecified, true);
         }
         self.timers.fin_backoff += 1;
-        self.timers.fin = Some(now + self.interval() * (1 << self.timers.fin_backoff.min(8)));
+        self.timers.fin = Some(now + self.fin_interval());
         if self.client && !self.confirmed {
             if self.timers.fin_backoff > UNCONFIRMED_FINS {
                 let verdict = self.question(now, 0, Trigger::DataFinUnanswered, counters);

@@ -29,6 +29,8 @@ fn meta() -> MetaView {
         short: false,
         long_ack: false,
         short_ack: false,
+        keys_first: true,
+        dss_first: true,
         data_fin: None,
     }
 }

@@ -118,10 +118,10 @@ impl PathManager {
         self.first.remote
     }
 
-    /// Joins are allowed from now on; announcements get a moment to arrive [HEU-7].
-    pub(crate) fn start(&mut self, now: Instant, srtt: Option<Duration>) {
+    /// Joins are allowed from now on; if `wait`, announcements get a moment to arrive [HEU-7].
+    pub(crate) fn start(&mut self, now: Instant, srtt: Option<Duration>, wait: bool) {
         let grace = (srtt.unwrap_or(MIN_GRACE) * 3).clamp(MIN_GRACE, MAX_GRACE);
-        self.grace_until = Some(now + grace);
+        self.grace_until = wait.then(|| now + grace);
         self.changed = true;
     }
 

@@ -59,8 +59,9 @@ impl View<'_> {
             let remote = announced.address;
             let unused = self.sources(remote).find(|l| self.is_source(l) && !self.is_used(l));
             // While more may be announced, a used address is not used twice.
-            let any = || if self.waiting { None } else { self.sources(remote).next() };
-            unused.or_else(any).map(|local| target(local.address, remote, announced.id))
+            let any = || if self.waiting { None } else { self.any_source(remote) };
+            let local = unused.map(|local| local.address).or_else(any)?;
+            Some(target(local, remote, announced.id))
         })
     }
 
@@ -126,6 +127,12 @@ impl View<'_> {
                 && local.port.is_none()
                 && local.address.is_ipv4() == remote.is_ipv4()
         })
+    }
+
+    /// An address that leads to `remote`; without endpoints, the one in use.
+    fn any_source(&self, remote: SocketAddr) -> Option<IpAddr> {
+        let first = Some(self.first.local.ip()).filter(|ip| ip.is_ipv4() == remote.is_ipv4());
+        self.sources(remote).next().map(|local| local.address).or(first)
     }
 
     /// The endpoint opens subflows of its own accord.

@@ -42,7 +42,7 @@ fn joins(pm: &mut PathManager, locals: &[IpAddr]) -> Vec<(IpAddr, SocketAddr)> {
 #[test]
 fn three_addresses_on_both_sides_make_three_subflows() {
     let mut pm = PathManager::new(first(), true);
-    pm.start(Instant::ZERO, None);
+    pm.start(Instant::ZERO, None, true);
     assert!(announce(&mut pm, 1, IpAddr::from([192, 0, 2, 2]), None));
     assert!(announce(&mut pm, 2, IpAddr::from([192, 0, 2, 3]), None));
     let made = joins(&mut pm, &[ip(1), ip(2), ip(3)]);
@@ -54,7 +54,7 @@ fn three_addresses_on_both_sides_make_three_subflows() {
 #[test]
 fn unpaired_local_addresses_join_the_first_remote_after_the_grace() {
     let mut pm = PathManager::new(first(), true);
-    pm.start(Instant::ZERO, None);
+    pm.start(Instant::ZERO, None, true);
     let locals = [ip(1), ip(2), ip(3)];
     assert!(joins(&mut pm, &locals).is_empty());
     pm.on_timeout(Instant::ZERO + MAX_GRACE);

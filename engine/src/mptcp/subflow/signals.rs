@@ -33,7 +33,7 @@ impl Subflow {
 
     /// The option of the next pure ACK. The server's DSS goes first: a client may wait for it [INI-16].
     pub(crate) fn next_signal(&self, meta: &MetaView) -> Option<&MptcpOption> {
-        let ready = self.may_signal() && (self.introduced || meta.client);
+        let ready = self.may_signal() && (self.introduced || meta.client || !meta.dss_first);
         self.signals.front().filter(|_| ready)
     }
 
@@ -57,12 +57,10 @@ impl Subflow {
         }
         // With a signal there is no room for a DATA_FIN; it follows.
         let fin = sent.is_some() && meta.data_fin.is_some();
-        if self.signals.is_empty() && !fin {
-            return;
-        }
-        if self.may_signal() || fin {
+        if fin || (self.may_signal() && !self.signals.is_empty()) {
             self.tcp.request_ack();
-        } else {
+        }
+        if !self.may_signal() && self.signals_at.is_none() {
             let pause = self.tcp.srtt().unwrap_or(PAUSE.1).clamp(PAUSE.0, PAUSE.1);
             self.signals_at = Some(now + pause);
         }

@@ -14,6 +14,12 @@ pub struct MpTcpRst {
 }
 
 impl MpTcpRst {
+    /// A reason that will not pass: T=0.
+    #[must_use]
+    pub const fn lasting(reason: ResetReason) -> Self {
+        Self { transient: false, reason }
+    }
+
     /// Reads the option; `None` for any length but 4. U, V and W are ignored [OPT-15].
     #[must_use]
     pub const fn parse(body: &[u8]) -> Option<Self> {

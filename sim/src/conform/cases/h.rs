@@ -6,7 +6,7 @@ use crate::conform::probe::{ANSWER, Probe, Run, Stop, stop};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{CLIENT, SERVER, Setup};
 use mpuser_engine::crypto::Key;
-use mpuser_engine::wire::{CapableFlags, Checksum, MpCapable, MptcpOption, dss_checksum};
+use mpuser_engine::wire::{CapableFlags, MpCapable, MptcpOption};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -154,20 +154,6 @@ fn h11(p: &mut Probe<'_>) -> Run {
     Ok(())
 }
 
-/// What the stack's DSS checksum is worth.
-fn checksum_words(p: &Probe<'_>, packet: &Packet) -> &'static str {
-    let Some(mapping) = packet.dss().and_then(|dss| dss.mapping) else { return "no mapping" };
-    let mut sum = Checksum::new();
-    sum.add_bytes(&packet.payload);
-    let data_seq = mapping.data_seq.expand(p.own_dsn(0));
-    let right = dss_checksum(data_seq, mapping.subflow_seq, mapping.data_len, sum);
-    match mapping.checksum {
-        Some(found) if found == right => "a right checksum",
-        Some(_) => "a wrong checksum",
-        None => "no checksum",
-    }
-}
-
 fn h12(p: &mut Probe<'_>) -> Run {
     let (mut flow, _) = p.dialled()?;
     let option = p.capable_syn_ack(CapableFlags::new(true, false));
@@ -180,7 +166,7 @@ fn h12(p: &mut Probe<'_>) -> Run {
     p.write(b"world");
     let data = p.wait_for(&mut flow, ANSWER, |packet| !packet.payload.is_empty());
     let data = data.ok_or_else(|| stop("no second data"))?;
-    let text = format!("then data with {}", checksum_words(p, &data));
+    let text = format!("then data with {}", p.checksum_words(&data));
     p.note(text);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The functions behind the table: each turns its pointers into values, asks the machine, and turns the answer back.
 
-use super::{address, give, message, nothing, number, octets, set_errno, shared, size};
+use super::{Door, address, give, message, nothing, number, octets, set_errno, shared, size};
 use crate::epoll::Ready;
 use crate::errno::{Answer, Errno};
 use crate::poll::PollFd;
@@ -24,7 +24,7 @@ const EPOCH: i64 = 1_000_000_000;
 pub(super) unsafe extern "C" fn free(user: User) {
     if !user.is_null() {
         // SAFETY: made by `Box::into_raw`, and freed once by contract.
-        drop(unsafe { Box::from_raw(user.cast::<Shared>()) });
+        drop(unsafe { Box::from_raw(user.cast::<Door>()) });
     }
 }
 

@@ -8,8 +8,38 @@ mod table;
 pub use table::{Interface, packetdrill_interface_init};
 
 use crate::errno::{Answer, Errno};
+use crate::machine::Options;
+use crate::serve::{CONTROL, Control};
 use crate::shared::Shared;
 use std::ffi::{c_int, c_void};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What `userdata` points to.
+#[derive(Debug)]
+pub struct Door {
+    shared: Arc<Shared>,
+    /// Ends with the door.
+    _control: Option<Control>,
+}
+
+impl Door {
+    /// A machine with these options, and its control socket if [`CONTROL`] names one.
+    #[must_use]
+    pub fn open(options: &Options) -> Self {
+        let shared = Arc::new(Shared::new(options));
+        let path = std::env::var_os(CONTROL).filter(|path| !path.is_empty());
+        let control = path.and_then(|path| {
+            let listening = Control::listen(Path::new(&path), &shared);
+            let complain = |why: &io::Error| {
+                eprintln!("mpuser-packetdrill: no control socket at {path:?}: {why}");
+            };
+            listening.inspect_err(complain).ok()
+        });
+        Self { shared, _control: control }
+    }
+}
 
 /// The machine behind the `userdata` pointer.
 ///
@@ -17,8 +47,8 @@ use std::ffi::{c_int, c_void};
 ///
 /// `userdata` is the pointer that [`packetdrill_interface_init`] put into the table, and `free` was not called yet.
 unsafe fn shared<'a>(userdata: *mut c_void) -> &'a Shared {
-    // SAFETY: by contract the pointer came from `Box::into_raw` of a `Shared`, which lives until `free`.
-    unsafe { &*userdata.cast::<Shared>() }
+    // SAFETY: by contract the pointer came from `Box::into_raw` of a `Door`, which lives until `free`.
+    &unsafe { &*userdata.cast::<Door>() }.shared
 }
 
 fn set_errno(error: Errno) {

@@ -1,8 +1,7 @@
 //! The table packetdrill reads its calls from. Names and order of the fields are packetdrill's.
 
-use super::calls;
+use super::{Door, calls};
 use crate::machine::Options;
-use crate::shared::Shared;
 use libc::{
     c_char, c_int, c_long, c_longlong, c_uint, c_ulong, c_void, epoll_event, iovec, loff_t, msghdr,
     nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t, timeval, useconds_t,
@@ -93,9 +92,9 @@ pub struct Interface {
 impl Interface {
     /// A table over this machine; `free` gives it up.
     #[must_use]
-    pub fn new(shared: Box<Shared>) -> Self {
+    pub fn new(door: Door) -> Self {
         Self {
-            userdata: Box::into_raw(shared).cast(),
+            userdata: Box::into_raw(Box::new(door)).cast(),
             free: Some(calls::free),
             socket: Some(calls::socket),
             bind: Some(calls::bind),
@@ -149,7 +148,7 @@ pub unsafe extern "C" fn packetdrill_interface_init(
         unsafe { CStr::from_ptr(flags) }.to_string_lossy().into_owned()
     };
     let options = Options::from_environment(&flags);
-    let table = Interface::new(Box::new(Shared::new(&options)));
+    let table = Interface::new(Door::open(&options));
     if !interface.is_null() {
         // SAFETY: not null, writable by contract.
         unsafe { interface.write(table) };

@@ -19,6 +19,11 @@ use crate::net::{ErrorKind, NetError, Netns, Result, ip, ip_batch, write_sysctl_
 const DEVICE: &str = "tun0";
 /// How long an accept waits for its connection.
 const ACCEPT: Duration = Duration::from_secs(2);
+/// How long addresses may take to become usable, and how often to look.
+const ADDRESSES: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(10);
+/// `IFA_F_TENTATIVE`.
+const TENTATIVE: u32 = 0x40;
 /// Memory for received packets.
 const ARENA: usize = 64 * 1024;
 
@@ -53,14 +58,15 @@ impl KernelHost {
                 crate::net::PRIVILEGE_HELP,
             ));
         }
-        let device = PlainTun::open(DEVICE)
-            .map_err(|e| NetError::io("cannot make a TUN device in the new namespace", &e))?;
         for (key, value) in sysctls {
             write_sysctl_if_there(key, value)?;
         }
+        let device = PlainTun::open(DEVICE)
+            .map_err(|e| NetError::io("cannot make a TUN device in the new namespace", &e))?;
         let mut lines = vec!["link set lo up".to_owned(), format!("link set {DEVICE} up")];
         lines.extend(commands.iter().map(|line| line.replace("DEV", DEVICE)));
         ip_batch(&[], &lines)?;
+        await_addresses();
         let arena = BytesMut::with_capacity(ARENA);
         Ok(Self { device, arena, listener: None, socket: None, started: now() })
     }
@@ -201,6 +207,23 @@ impl KernelHost {
     /// When they cannot be read.
     pub fn counters(&self) -> Result<BTreeMap<String, u64>> {
         kernel_counters(&Netns::current()?)
+    }
+}
+
+/// Waits until every IPv6 address of the namespace can be used: the kernel sees to that in the background, and late
+/// where many namespaces are made at once.
+fn await_addresses() {
+    let end = now() + ADDRESSES;
+    while now() < end {
+        let all = std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
+        // Address, index, prefix length, scope, flags, name.
+        let flags = all.lines().filter_map(|line| line.split_whitespace().nth(4));
+        let tentative =
+            |flags: &str| u32::from_str_radix(flags, 16).is_ok_and(|f| f & TENTATIVE != 0);
+        if !flags.into_iter().any(tentative) {
+            break;
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
