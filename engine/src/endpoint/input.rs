@@ -2,7 +2,7 @@
 
 use super::joins::join_syn;
 use super::{Endpoint, LocalAddress};
-use crate::addr::{FourTuple, InterfaceId, SocketAddr};
+use crate::addr::{FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr};
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
@@ -72,6 +72,10 @@ impl Endpoint {
         segment: &Segment,
         options: &TcpOptions,
     ) {
+        if !self.can_be_answered(tuple.remote.ip()) {
+            self.counters.ip_in_errors += 1;
+            return;
+        }
         let is_syn = segment.flags.syn && segment.ack.is_none() && !segment.flags.rst;
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
@@ -97,6 +101,14 @@ impl Endpoint {
         let prohibited = MpTcpRst::lasting(ResetReason::AdministrativelyProhibited);
         let reason = for_joins.then_some(prohibited);
         self.reply_reset(now, local, tuple, segment, reason);
+    }
+
+    /// A source that no host has is nobody to answer, and one of our own comes from a forger (RFC 9293 3.9.2.3
+    /// [MUST-63], RFC 1122 3.2.1.3).
+    fn can_be_answered(&self, source: IpAddr) -> bool {
+        let broadcast = source == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let nobody = source.is_unspecified() || source.is_multicast() || broadcast;
+        !nobody && self.addresses.get(source).is_none()
     }
 
     pub(super) fn reply_reset(

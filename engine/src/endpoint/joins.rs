@@ -34,8 +34,12 @@ pub(super) struct JoinSyn {
     pub(super) backup: bool,
 }
 
-/// The MP_JOIN of a SYN.
+/// The MP_JOIN of a SYN. One beside an MP_CAPABLE means nothing: no end can ask for both.
 pub(super) fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
+    let capable = |option: MptcpOption| matches!(option, MptcpOption::Capable(_));
+    if options.signals.iter().any(capable) {
+        return None;
+    }
     options.signals.iter().find_map(|option| match option {
         MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce }) => {
             Some(JoinSyn { token, nonce, address_id, backup })
