@@ -59,7 +59,9 @@ impl Scene {
         for _ in 0..200 {
             self.trickle();
             std::thread::sleep(Duration::from_millis(50));
-            last = self.ask_json(&["ss"]);
+            let run = self.ask(&["ss", "--json"]);
+            // it does not answer before its stack is there
+            last = serde_json::from_str(&run.stdout).unwrap_or(Value::String(run.stderr));
             if alive(&last) == wanted {
                 return last["sockets"][0].clone();
             }
@@ -268,6 +270,17 @@ fn paths_follow_interfaces() {
     scene.ip("address add 192.168.59.100/24 dev usb0");
     scene.ip("link set usb0 up");
     scene.until_paths(&["eth1", "eth3", "usb0"]);
+}
+
+/// Binder: a further subflow through a gateway that was named, by a policy route of its own.
+#[test]
+fn a_subflow_goes_through_each_gateway() {
+    let more = ["--path", "eth1", "--pm", "binder", "--gateway", "192.168.57.101"];
+    let Some(mut scene) = Scene::set_with("binder", &more) else { return };
+    let socket = scene.until_paths(&["eth1", "via-192.168.57.101"]);
+    for subflow in socket["subflow"].as_array().expect("a list") {
+        assert_eq!(subflow["remote"], "192.168.56.101:7000");
+    }
 }
 
 #[test]

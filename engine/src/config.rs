@@ -24,6 +24,8 @@ pub struct EndpointConfig {
     /// Connections let in by a Fast Open cookie whose third packet has not come; with more, SYN data is left to
     /// retransmission (RFC 7413 5.1). Default 128.
     pub max_fast_open: usize,
+    /// Connections of which nothing is left but TIME-WAIT; beyond that the oldest is forgotten early. Default 4 096.
+    pub max_time_wait: usize,
     /// Joins of peers under way at once, all connections together, 4 of them of one connection at most; further ones are
     /// answered and kept in a small table that forgets at random. Default 256.
     pub max_half_open_joins: usize,
@@ -48,6 +50,7 @@ impl Default for EndpointConfig {
             max_resets_per_second: 1_000,
             max_half_open: 1_024,
             max_half_open_joins: 256,
+            max_time_wait: 4_096,
             max_fast_open: 128,
             ephemeral_ports: (32_768, 60_999),
             blackhole_timeout: Duration::from_secs(3_600),
@@ -175,11 +178,11 @@ pub struct TcpConfig {
     pub min_rto: Duration,
     /// Largest retransmission timeout. Default 120 s (RFC 6298 asks for at least 60).
     pub max_rto: Duration,
-    /// Retransmissions of the SYN that are a second apart, before the wait doubles each time. Default 0 (RFC 6298);
-    /// Linux has 4 (`net.ipv4.tcp_syn_linear_timeouts`).
-    pub syn_linear_timeouts: u32,
-    /// SYN retransmissions before the attempt is given up. Default 6, as Linux.
+    /// SYN retransmissions before the attempt is given up, those of `syn_linear_timeouts` not counted. Default 6, as Linux.
     pub max_syn_retransmits: u32,
+    /// SYN retransmissions after the same time each, before the time doubles from one to the next. Default 4, as Linux:
+    /// a SYN without MP_CAPABLE should not have to wait for long (RFC 6298 5.5 would always double).
+    pub syn_linear_timeouts: u32,
     /// Retransmissions of one segment before the subflow is given up. Default 15, as Linux.
     pub max_retransmits: u32,
     /// How long TIME-WAIT lasts. Default 60 s, as Linux; RFC 9293 has 2 MSL.
@@ -198,8 +201,8 @@ impl Default for TcpConfig {
             quick_acks: 0,
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
-            syn_linear_timeouts: 0,
             max_syn_retransmits: 6,
+            syn_linear_timeouts: 4,
             max_retransmits: 15,
             time_wait: Duration::from_secs(60),
             keepalive: None,
@@ -309,9 +312,9 @@ impl ConnectionConfig {
     #[must_use]
     pub fn of(profile: Profile) -> Self {
         let rfc = profile == Profile::Rfc;
-        let (quick_acks, syn_linear_timeouts) = if rfc { (0, 0) } else { (16, 4) };
+        let quick_acks = if rfc { 0 } else { 16 };
         Self {
-            tcp: TcpConfig { quick_acks, syn_linear_timeouts, ..TcpConfig::default() },
+            tcp: TcpConfig { quick_acks, ..TcpConfig::default() },
             behaviour: profile.behaviour(),
             retry_refused_as_tcp: rfc,
             join_from_local: rfc,

@@ -207,6 +207,8 @@ counters! {
     syncookies_recv = "TcpExtSyncookiesRecv",
     /// Segments to a listener that acknowledge no such answer.
     syncookies_failed = "TcpExtSyncookiesFailed",
+    /// TIME-WAITs ended early for want of room.
+    tcp_time_wait_overflow = "TcpExtTCPTimeWaitOverflow",
     /// Connection attempts refused because the listener's backlog was full.
     listen_drops = "TcpExtListenDrops",
 }

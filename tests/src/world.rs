@@ -129,8 +129,8 @@ impl World {
         client: &[IpAddr],
         server: &[IpAddr],
     ) -> Self {
-        let mut world = Self::new(seed, Vec::new());
-        world.paths = paths;
+        let mut world = Self::new(seed, paths);
+        world.client = Endpoint::new(EndpointConfig::default(), seed_bytes(seed, 1));
         world.server = Endpoint::new(EndpointConfig::default(), seed_bytes(seed, 2));
         for (index, address) in client.iter().enumerate() {
             world.client.add_address(Instant::ZERO, local(*address, index));

@@ -1,6 +1,6 @@
 //! What went wrong, as one error type, and its place among `std::io` error kinds.
 
-use mpuser_engine::error::{ConnectError, ConnectionError, ListenError, SubflowError};
+use mpuser_engine::error::{ConnectError, ConnectionError, ListenError, PmError, SubflowError};
 use std::io::{self, ErrorKind};
 
 /// Why an operation on a stack, stream or listener failed. Reaches the caller as the source of an
@@ -17,6 +17,9 @@ pub enum Error {
     /// The subflow could not be opened or closed.
     #[error("cannot change subflows: {0}")]
     Subflow(#[source] SubflowError),
+    /// The endpoint could not be added, changed or deleted.
+    #[error("cannot change endpoints: {0}")]
+    Pm(#[source] PmError),
     /// The connection ended.
     #[error("{0}")]
     Connection(#[source] ConnectionError),
@@ -84,6 +87,12 @@ impl Error {
                 SubflowError::AlreadyOpen => ErrorKind::AlreadyExists,
                 _ => ErrorKind::Other,
             },
+            Self::Pm(error) => match error {
+                PmError::NotFound => ErrorKind::NotFound,
+                PmError::IdInUse | PmError::AddressInUse => ErrorKind::AlreadyExists,
+                PmError::TooMany => ErrorKind::QuotaExceeded,
+                _ => ErrorKind::InvalidInput,
+            },
             Self::Connection(error) => match error {
                 ConnectionError::Refused => ErrorKind::ConnectionRefused,
                 ConnectionError::Unreachable => ErrorKind::HostUnreachable,
@@ -125,6 +134,12 @@ impl From<ListenError> for Error {
 impl From<SubflowError> for Error {
     fn from(error: SubflowError) -> Self {
         Self::Subflow(error)
+    }
+}
+
+impl From<PmError> for Error {
+    fn from(error: PmError) -> Self {
+        Self::Pm(error)
     }
 }
 

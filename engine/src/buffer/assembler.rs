@@ -126,6 +126,13 @@ impl Assembler {
         self.nodes = merged;
     }
 
+    /// A piece ends right before octet `offset`.
+    #[must_use]
+    pub fn ends_at(&self, offset: u64) -> bool {
+        let behind = self.nodes.partition_point(|node| node.end() < offset);
+        self.nodes.get(behind).is_some_and(|node| node.end() == offset)
+    }
+
     /// Takes the piece that covers `next`, cut so that it begins there, and forgets everything before `next`.
     pub fn pop(&mut self, next: u64) -> Option<Bytes> {
         while let Some(node) = self.nodes.front_mut() {

@@ -25,6 +25,11 @@ impl Endpoint {
         };
         // Answers leave the way the question came, whichever device the address was added for.
         let local = LocalAddress { interface, ..local };
+        if is_no_host(ip.src) || ip.src == ip.dst {
+            // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
+            self.counters.ip_in_errors += 1;
+            return;
+        }
         match ip.protocol {
             protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
@@ -72,14 +77,11 @@ impl Endpoint {
         segment: &Segment,
         options: &TcpOptions,
     ) {
-        if !self.can_be_answered(tuple.remote.ip()) {
-            self.counters.ip_in_errors += 1;
-            return;
-        }
         let is_syn = segment.flags.syn && segment.ack.is_none() && !segment.flags.rst;
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
+            self.counters.mp_join_syn_backup_rx += u64::from(join.backup);
             if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
                 self.reply_reset(now, local, tuple, segment, reason);
             }
@@ -101,14 +103,6 @@ impl Endpoint {
         let prohibited = MpTcpRst::lasting(ResetReason::AdministrativelyProhibited);
         let reason = for_joins.then_some(prohibited);
         self.reply_reset(now, local, tuple, segment, reason);
-    }
-
-    /// A source that no host has is nobody to answer, and one of our own comes from a forger (RFC 9293 3.9.2.3
-    /// [MUST-63], RFC 1122 3.2.1.3).
-    fn can_be_answered(&self, source: IpAddr) -> bool {
-        let broadcast = source == IpAddr::V4(Ipv4Addr::BROADCAST);
-        let nobody = source.is_unspecified() || source.is_multicast() || broadcast;
-        !nobody && self.addresses.get(source).is_none()
     }
 
     pub(super) fn reply_reset(
@@ -149,6 +143,12 @@ impl Endpoint {
     }
 }
 
+/// No single host has this address.
+fn is_no_host(address: IpAddr) -> bool {
+    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    address.is_unspecified() || address.is_multicast() || broadcast
+}
+
 /// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].
 fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment {
     Segment {
@@ -165,7 +165,7 @@ fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment 
             fast_open: options.fast_open,
         },
         payload,
-        // [OPT-4]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
+        // [OPT-4] [ADDR-18]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
         carries_signal: !options.signals.is_empty()
             || options.dss.is_some_and(|dss| dss.mapping.is_some()),
     }

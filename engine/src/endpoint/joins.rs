@@ -34,10 +34,9 @@ pub(super) struct JoinSyn {
     pub(super) backup: bool,
 }
 
-/// The MP_JOIN of a SYN. One beside an MP_CAPABLE means nothing: no end can ask for both.
+/// The MP_JOIN of a SYN. With MP_CAPABLE beside it the SYN means nothing (H20): a plain one.
 pub(super) fn join_syn(options: &TcpOptions) -> Option<JoinSyn> {
-    let capable = |option: MptcpOption| matches!(option, MptcpOption::Capable(_));
-    if options.signals.iter().any(capable) {
+    if options.signals.iter().any(|option| matches!(option, MptcpOption::Capable(_))) {
         return None;
     }
     options.signals.iter().find_map(|option| match option {

@@ -83,6 +83,10 @@ struct Entry {
     listener: Option<ListenerId>,
     /// It waits in the queue of connections with events.
     has_events: bool,
+    /// Nothing is left of it but TIME-WAIT.
+    lingers: bool,
+    /// It is among those counted as established.
+    counted: bool,
 }
 
 /// All connections over a set of local addresses.
@@ -104,6 +108,8 @@ pub struct Endpoint {
     listeners: Listeners,
     schedule: Schedule,
     with_events: VecDeque<ConnectionId>,
+    /// Connections of which only TIME-WAIT is left, the oldest first; some are gone already.
+    lingering: VecDeque<ConnectionId>,
     stateless: StatelessReplies,
     cookies: SynCookies,
     fast_open: FastOpenCookies,
@@ -142,6 +148,7 @@ impl Endpoint {
             listeners: Listeners::default(),
             schedule: Schedule::default(),
             with_events: VecDeque::new(),
+            lingering: VecDeque::new(),
             counters: Counters::default(),
             next_connection: 0,
         }
@@ -237,11 +244,38 @@ impl Endpoint {
             self.listeners.on_settled(listener, ready);
             connection.released |= ready.is_none();
         }
+        let counts = connection.is_open() && connection.is_mptcp() && !connection.finished;
+        if counts != entry.counted {
+            entry.counted = counts;
+            let gauge = &mut self.counters.mp_curr_estab;
+            *gauge = if counts { *gauge + 1 } else { gauge.saturating_sub(1) };
+        }
         if connection.has_events() && !entry.has_events {
             entry.has_events = true;
             self.with_events.push_back(id);
         }
+        if connection.lingers() && !entry.lingers {
+            entry.lingers = true;
+            self.lingering.push_back(id);
+        }
         self.forget_if_gone(id);
+        self.limit_time_wait(now);
+    }
+
+    /// Forgets the oldest TIME-WAITs when there are too many (R14).
+    fn limit_time_wait(&mut self, now: Instant) {
+        while self.lingering.len() > self.config.max_time_wait
+            && let Some(oldest) = self.lingering.pop_front()
+        {
+            if let Some(entry) = self.connections.get_mut(&oldest) {
+                entry.connection.end_all_time_waits(now);
+                self.counters.tcp_time_wait_overflow += 1;
+                for tuple in entry.connection.removed.drain(..) {
+                    self.demux.remove(&tuple);
+                }
+                self.forget_if_gone(oldest);
+            }
+        }
     }
 
     /// Forgets a connection that is over, once its last words have been fetched.

@@ -150,7 +150,10 @@ impl Endpoint {
         if connection.has_token() {
             self.tokens.insert(connection.own.token, id);
         }
-        self.connections.insert(id, Entry { connection, listener, has_events: false });
+        self.connections.insert(
+            id,
+            Entry { connection, listener, has_events: false, lingers: false, counted: false },
+        );
     }
 
     /// Lets a connection announce addresses, and opens the subflows its path manager asks for.
@@ -185,8 +188,12 @@ impl Endpoint {
         remote: SocketAddr,
         route: Option<SourceRoute>,
     ) -> Result<SubflowId, SubflowError> {
-        let local = self.addresses.get(local).ok_or(SubflowError::NoLocalAddress)?;
+        let Some(local) = self.addresses.get(local) else {
+            self.counters.mp_join_syn_tx_bind_err += 1;
+            return Err(SubflowError::NoLocalAddress);
+        };
         if local.address.is_ipv4() != remote.is_ipv4() {
+            self.counters.mp_join_syn_tx_connect_err += 1;
             return Err(SubflowError::MixedFamilies);
         }
         let entry = self.connections.get(&id).ok_or(SubflowError::NotFound)?;
@@ -263,16 +270,21 @@ impl Endpoint {
         let span = u32::from(high.saturating_sub(low)) + 1;
         let random: Vec<u16> =
             (0..PORT_DRAWS).map(|_| low.saturating_add(self.rng.below(span) as u16)).collect();
-        preferred
-            .into_iter()
-            .chain(random)
-            .chain(low..=high)
-            .map(|port| FourTuple { local: SocketAddr::new(local, port), remote })
-            .find(|tuple| {
-                let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
-                let free = announced.is_none() && !self.demux.contains_key(tuple);
-                free && self.listeners.find(tuple.local).is_none()
-            })
+        let on = |address, port| FourTuple { local: SocketAddr::new(address, port), remote };
+        let free = |tuple: &FourTuple| {
+            let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+            let used = announced.is_some() || self.demux.contains_key(tuple);
+            !used && self.listeners.find(tuple.local).is_none()
+        };
+        // [HEU-4]: joins will want the first subflow's port on the other addresses.
+        let everywhere = |port| {
+            let mut all = self.addresses.as_slice().iter();
+            preferred.is_some() || all.all(|l| free(&on(l.address, port)))
+        };
+        let mut drawn = preferred.into_iter().chain(random);
+        let port = drawn.find(|port| free(&on(local, *port)) && everywhere(*port));
+        port.or_else(|| (low..=high).find(|port| free(&on(local, *port))))
+            .map(|port| on(local, port))
     }
 
     pub(super) fn open_params(
@@ -298,3 +310,7 @@ pub(super) const fn egress(local: &LocalAddress) -> Egress {
     let (interface, checksum_offload) = (local.interface, local.checksum_offload);
     Egress { interface, checksum_offload, route: None }
 }
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;

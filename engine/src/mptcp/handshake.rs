@@ -47,10 +47,12 @@ pub(crate) fn on_syn(signals: &SignalList) -> Result<Offer, FallbackReason> {
     let Some(MpCapable::Syn { version, flags }) = capable(signals) else {
         return Err(FallbackReason::SynWithoutCapable);
     };
+    if join(signals).is_some() {
+        return Err(FallbackReason::NotUnderstood);
+    }
     // [INI-2]: a higher version is answered with ours; v0 is not spoken. [INI-19] B, [INI-23] no algorithm,
-    // [INI-32] no common one. With an MP_JOIN beside it nobody knows what is meant.
-    let ambiguous = join(signals).is_some();
-    if version < VERSION || flags.extensibility() || !flags.hmac_sha256() || ambiguous {
+    // [INI-32] no common one.
+    if version < VERSION || flags.extensibility() || !flags.hmac_sha256() {
         return Err(FallbackReason::NotUnderstood);
     }
     Ok(Offer { checksum: flags.checksum_required(), deny_join_initial: flags.deny_join_initial() })

@@ -14,7 +14,12 @@ pub(crate) enum Received {
     /// New data became readable.
     InOrder,
     /// Kept until the hole before it is filled.
-    OutOfOrder,
+    OutOfOrder {
+        /// Behind everything else that waits.
+        tail: bool,
+        /// Right behind a piece that waits.
+        merges: bool,
+    },
     /// Had arrived before [DSS-6].
     Duplicate,
     /// Beyond the window: dropped and not acknowledged [DACK-15].
@@ -98,9 +103,11 @@ impl RecvQueue {
             data.truncate(usize::try_from(edge - offset).unwrap_or(0));
         }
         if offset > self.nxt {
+            let tail = self.out_of_order.end().is_some_and(|end| end <= offset);
+            let merges = self.out_of_order.ends_at(offset);
             return match self.out_of_order.insert(offset, data) {
                 0 => Received::Duplicate,
-                _ => Received::OutOfOrder,
+                _ => Received::OutOfOrder { tail, merges },
             };
         }
         let skip = usize::try_from(self.nxt - offset).unwrap_or(usize::MAX);

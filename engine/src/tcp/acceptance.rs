@@ -17,27 +17,34 @@ pub(super) enum Acceptance {
     Drop,
 }
 
-/// At most so many answers in so long a time (RFC 5961 7).
+/// At most so many answers in so long a time (RFC 5961 7). Each connection has its own: one for all would tell
+/// strangers about others (CVE-2016-5696).
 #[derive(Debug)]
 pub(super) struct RateLimit {
-    since: Instant,
+    most: u32,
+    period: Duration,
+    since: Option<Instant>,
     count: u32,
 }
 
 impl RateLimit {
-    const MOST: u32 = 10;
-    const PERIOD: Duration = Duration::from_secs(5);
+    /// For challenge ACKs: one each half second, as Linux.
+    pub(super) const fn challenges() -> Self {
+        Self { most: 1, period: Duration::from_millis(500), since: None, count: 0 }
+    }
 
-    pub(super) const fn new() -> Self {
-        Self { since: Instant::ZERO, count: 0 }
+    /// For answers to empty segments out of the window: probes may come in a row.
+    pub(super) const fn strays() -> Self {
+        Self { most: 10, period: Duration::from_secs(5), since: None, count: 0 }
     }
 
     pub(super) fn allow(&mut self, now: Instant) -> bool {
-        if now.saturating_since(self.since) >= Self::PERIOD {
-            *self = Self { since: now, count: 0 };
+        if self.since.is_none_or(|since| now.saturating_since(since) >= self.period) {
+            self.since = Some(now);
+            self.count = 0;
         }
         self.count = self.count.saturating_add(1);
-        self.count <= Self::MOST
+        self.count <= self.most
     }
 }
 

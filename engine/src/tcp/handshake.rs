@@ -7,6 +7,7 @@ use super::recv::Recv;
 use super::segment::{Segment, SegmentOptions};
 use super::socket::Socket;
 use super::state::{SocketEnd, State};
+use crate::config::TcpConfig;
 use crate::seq::SeqNum;
 use crate::time::{Duration, Instant};
 use crate::window::WindowScale;
@@ -39,15 +40,15 @@ impl Handshake {
         Self { active, pending: true, ..Self::default() }
     }
 
-    pub(super) fn on_sent(&mut self, now: Instant, max_rto: Duration, linear: u32) {
+    pub(super) fn on_sent(&mut self, now: Instant, config: &TcpConfig) {
         if self.transmissions == 0 {
             self.first_sent = now;
         }
         self.transmissions = self.transmissions.saturating_add(1);
         self.pending = false;
-        let linear = if self.active { linear } else { 0 };
+        let linear = if self.active { config.syn_linear_timeouts } else { 0 };
         let doublings = self.timeouts.saturating_sub(linear).min(16);
-        let timeout = INITIAL_TIMEOUT.saturating_mul(1 << doublings).min(max_rto);
+        let timeout = INITIAL_TIMEOUT.saturating_mul(1 << doublings).min(config.max_rto);
         self.deadline = Some(now + timeout);
     }
 
@@ -213,7 +214,9 @@ impl Socket {
             return;
         }
         self.handshake.deadline = None;
-        if self.handshake.timeouts >= self.params.config.max_syn_retransmits {
+        let config = &self.params.config;
+        let linear = if self.handshake.active { config.syn_linear_timeouts } else { 0 };
+        if self.handshake.timeouts >= config.max_syn_retransmits.saturating_add(linear) {
             self.finish(SocketEnd::Timeout);
             return;
         }

@@ -179,8 +179,7 @@ impl Socket {
         let max_rto = self.params.config.max_rto;
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => {
-                let linear = self.params.config.syn_linear_timeouts;
-                self.handshake.on_sent(now, max_rto, linear);
+                self.handshake.on_sent(now, &self.params.config);
                 if plan.kind == PlanKind::Syn {
                     self.on_syn_data_sent(plan);
                 }

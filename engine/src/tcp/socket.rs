@@ -88,8 +88,8 @@ impl Socket {
             reset_pending: false,
             reset_reply: None,
             time_wait: None,
-            challenge_limit: RateLimit::new(),
-            stray_limit: RateLimit::new(),
+            challenge_limit: RateLimit::challenges(),
+            stray_limit: RateLimit::strays(),
             params,
         }
     }

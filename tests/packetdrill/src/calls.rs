@@ -198,6 +198,7 @@ impl Machine {
             return Err(Errno(libc::EAFNOSUPPORT));
         }
         let local = socket.bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified());
+        self.own_some(remote.is_ipv4());
         let id = self.endpoint.connect(self.now, config, local, remote)?;
         self.progress.entry(id).or_default();
         let socket = self.socket_mut(fd)?;

@@ -5,7 +5,7 @@ use crate::errno::{self, Errno};
 use crate::socket::{Socket, Sockets};
 use crate::wait::Waiting;
 use bytes::Bytes;
-use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr};
+use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, Ipv4Addr, Ipv6Addr};
 use mpuser_engine::config::{EndpointConfig, Limits, Profile};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::{Duration, Instant};
@@ -18,6 +18,10 @@ const INTERFACE: InterfaceId = InterfaceId(0);
 /// Most packets that wait to be fetched; a script that fetches none must not eat the memory.
 const MAX_OUTBOUND: usize = 65_536;
 
+/// Where connections come from when nobody named an address.
+const SOME_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 2));
+/// As [`SOME_V4`].
+const SOME_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 2));
 /// The limits a kernel starts with.
 const KERNEL_LIMITS: Limits = Limits { subflows: 2, add_addr_accepted: 0 };
 
@@ -157,6 +161,13 @@ impl Machine {
             checksum_offload: false,
         };
         self.endpoint.add_address(self.now, local);
+    }
+
+    /// Makes sure that there is an address of this family to connect from.
+    pub(crate) fn own_some(&mut self, v4: bool) {
+        if !self.endpoint.addresses().iter().any(|known| known.address.is_ipv4() == v4) {
+            self.own(if v4 { SOME_V4 } else { SOME_V6 });
+        }
     }
 
     /// A packet arrives. Whatever address it is sent to is this machine's: there is nobody else on the link.

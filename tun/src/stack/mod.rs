@@ -3,6 +3,7 @@
 mod conn;
 mod inner;
 mod path;
+mod pm;
 mod view;
 
 pub(crate) use conn::{Conn, Holder, Phase, SharedLog, Waiters};

@@ -132,6 +132,17 @@ impl MptcpStream {
         })
     }
 
+    /// Makes a subflow a backup or a regular one, and tells the peer (MP_PRIO).
+    ///
+    /// # Errors
+    /// [`Error::Subflow`] as source says why not.
+    pub fn set_backup(&self, subflow: SubflowId, backup: bool) -> io::Result<()> {
+        self.io.handle.with(|inner, now| {
+            let id = self.io.id;
+            Ok(inner.endpoint.set_backup(now, id, subflow, backup).map_err(Error::from)?)
+        })
+    }
+
     /// What happens to the connection, from its beginning on as far as kept (the last 256 events). Every call gives
     /// a receiver of its own.
     #[must_use]

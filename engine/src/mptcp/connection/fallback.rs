@@ -303,6 +303,7 @@ impl Connection {
 fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
     let falls = u64::from(matches!(verdict, Verdict::FallBack(_)));
     let resets = u64::from(matches!(verdict, Verdict::Reset(_)));
+    counters.fallback_failed += resets + u64::from(verdict == Verdict::ResetWithFail);
     match trigger {
         Trigger::Handshake(_) | Trigger::PeerFailed | Trigger::FailUnanswered => {}
         Trigger::BareAck | Trigger::DataFinUnanswered => counters.mp_capable_data_fallback += falls,

@@ -196,7 +196,8 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-12] [JOIN-15] [JOIN-16]: a wrong or missing answer resets the subflow.
+    /// RFC 8684 3.2 [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [HEU-9]: a wrong or missing answer resets the subflow, and
+    /// nothing but the subflow [JOIN-19].
     fn on_join_syn_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let peer_key = self.peer.map(|p| p.key);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
@@ -205,6 +206,7 @@ impl Connection {
         match handshake::on_join_syn_ack(signals, self.own_key, peer_key, join.own_nonce) {
             Ok((nonce, remote_id, backup)) => {
                 counters.mp_join_syn_ack_rx += 1;
+                counters.mp_join_syn_ack_backup_rx += u64::from(backup);
                 let usual = self.paths.first_remote().port() == subflow.tuple.remote.port();
                 counters.mp_join_port_syn_ack_rx += u64::from(!usual);
                 join.peer_nonce = Some(nonce);
@@ -220,7 +222,7 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
+    /// RFC 8684 3.2 [JOIN-8] [JOIN-13] [JOIN-14] [HEU-9].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };
@@ -368,13 +370,17 @@ impl Connection {
             return;
         }
         let received = self.recv.insert(offset, data);
-        if self.released && matches!(received, Received::InOrder | Received::OutOfOrder) {
+        if self.released && matches!(received, Received::InOrder | Received::OutOfOrder { .. }) {
             // RFC 1122 4.2.2.13: a RST says that data was lost.
             return self.abort(now);
         }
         match received {
             Received::InOrder => self.emit(Event::Readable),
-            Received::OutOfOrder => counters.ofo_queue += 1,
+            Received::OutOfOrder { tail, merges } => {
+                counters.ofo_queue += 1;
+                counters.ofo_queue_tail += u64::from(tail);
+                counters.ofo_merge += u64::from(merges);
+            }
             Received::Duplicate => counters.duplicate_data += 1,
             Received::OutOfWindow => counters.no_dss_in_window += 1,
         }

@@ -207,6 +207,11 @@ impl Connection {
         self.finished && self.subflows.iter().all(|s| s.tcp.state() == State::TimeWait)
     }
 
+    /// Nothing but TIME-WAIT keeps it.
+    pub(crate) fn lingers(&self) -> bool {
+        self.is_quiet() && !self.subflows.is_empty()
+    }
+
     /// It can be forgotten: nobody will ask for it, and its end has been told.
     pub(crate) fn is_gone(&self) -> bool {
         self.finished && self.released && self.subflows.is_empty() && !self.has_events()

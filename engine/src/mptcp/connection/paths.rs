@@ -167,6 +167,14 @@ impl Connection {
         self.settle(now);
     }
 
+    /// Ends every TIME-WAIT before its time.
+    pub(crate) fn end_all_time_waits(&mut self, now: Instant) {
+        for subflow in &mut self.subflows {
+            subflow.tcp.abort();
+        }
+        self.settle(now);
+    }
+
     /// Events wait to be fetched.
     pub(crate) fn has_events(&self) -> bool {
         !self.events.is_empty()

@@ -70,6 +70,7 @@ impl Model {
         self.copies = self.copies.wrapping_add(1);
         let at = self.nxt as i64 + near;
         let before = self.nxt;
+        let (tail, behind) = (self.is_tail(at), self.is_behind(at));
         let verdict = queue.insert(at as u64, vec![self.copies; len].into());
         let limit = self.fin.unwrap_or(u64::MAX).min(self.edge);
         let mut fresh = 0;
@@ -89,9 +90,28 @@ impl Model {
             0 if end <= before as i64 => Received::Duplicate,
             0 if at.max(0) as u64 >= limit => Received::OutOfWindow,
             0 => Received::Duplicate,
-            _ => Received::OutOfOrder,
+            // what lies right behind a piece, but was there itself, may be said either way
+            _ => match verdict {
+                Received::OutOfOrder { merges, .. } if behind.is_none_or(|b| b == merges) => {
+                    Received::OutOfOrder { tail, merges }
+                }
+                _ => Received::OutOfOrder { tail, merges: behind == Some(true) },
+            },
         };
         assert_eq!(verdict, expected, "{at}+{len} {self:?}");
+    }
+
+    /// Everything that waits is before octet `at`, and something does.
+    fn is_tail(&self, at: i64) -> bool {
+        let last = self.octets.keys().next_back().copied().filter(|last| *last > self.nxt);
+        last.is_some_and(|last| (last as i64) < at)
+    }
+
+    /// Octet `at` is the first one missing behind something that waits; `None` if it is not missing.
+    fn is_behind(&self, at: i64) -> Option<bool> {
+        let there =
+            |octet: i64| octet > self.nxt as i64 && self.octets.contains_key(&(octet as u64));
+        (!there(at)).then(|| there(at - 1))
     }
 
     fn check(&self, queue: &RecvQueue) {

@@ -25,8 +25,8 @@ fn syn_backs_off_and_gives_up() {
     let mut socket = Socket::connect(ms(0), params());
     let sent = silence(&mut socket, 100);
     let times: Vec<u64> = sent.iter().map(|(at, _)| *at / 1000).collect();
-    assert_eq!(times, [0, 1, 3, 7, 15, 31, 63]);
-    assert_eq!((socket.end(), socket.syn_transmissions()), (Some(SocketEnd::Timeout), 7));
+    assert_eq!(times, [0, 1, 2, 3, 4, 5, 7, 11, 19, 35, 67]);
+    assert_eq!((socket.end(), socket.syn_transmissions()), (Some(SocketEnd::Timeout), 11));
 }
 
 #[test]
