@@ -129,6 +129,8 @@ impl Connection {
         if self.mode == Mode::Offered {
             match handshake::on_syn_ack(&options.signals, self.config.checksum) {
                 Ok(agreement) => {
+                    // Also when SYNs without the option went out meanwhile: the answer says which one arrived first, and the
+                    // third packet agrees with it [INI-37].
                     counters.mp_capable_syn_ack_rx += 1;
                     self.lessons.push(Lesson::Reached);
                     return self.adopt(agreement, now, u32::from(segment.window));
