@@ -66,7 +66,8 @@ impl Run {
                 let _ = endpoint.add_endpoint(now, wanted);
             }
             5 => {
-                let ids: Vec<AddressId> = endpoint.endpoints().iter().filter_map(|e| e.id).collect();
+                let ids: Vec<AddressId> =
+                    endpoint.endpoints().iter().filter_map(|e| e.id).collect();
                 if let Some(id) = ids.get(index) {
                     let _ = endpoint.delete_endpoint(now, *id);
                 }
