@@ -66,9 +66,12 @@ const BOTH: &[Case] = &[
 /// Cases of further subflows, and of changed data.
 const CLIENT: &[Case] = &[
     two(case("M05b", &[(1, "strip-mptcp:data,dss")], Some(true))),
+    case("M05c", &[(0, "strip-mptcp:back,data,dss")], Some(false)),
     two(case("M07", &[(1, "strip-mptcp:syn,join")], Some(true))),
     two(case("M07b", &[(1, "strip-mptcp:synack,join")], Some(true))),
     two(case("M15b", &[(1, "nat:rebind-after=64k")], Some(true))),
+    case("M31", &[(0, "strip-mptcp:fwd,from=256k")], Some(false)),
+    case("M31b", &[(0, "strip-mptcp:back,from=256k")], Some(false)),
     two(case("M31c", &[(1, "strip-mptcp:fwd,from=64k")], Some(true))),
     two(case("M32", &[(1, "splitter")], Some(true))),
     Case { checksum: true, ..case("M22", &[(0, "alg:shorter=3,at=100k")], None) },
