@@ -105,7 +105,7 @@ impl Endpoint {
             None if without => Verdict::Good,
             None => return false,
         };
-        if verdict != Verdict::Good && !(without && !config.behaviour.cookie_beside_data) {
+        if verdict != Verdict::Good && (!without || config.behaviour.cookie_beside_data) {
             socket.give_cookie(self.fast_open.make(now, client));
         }
         let counters = &mut self.counters;
