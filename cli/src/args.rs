@@ -3,7 +3,7 @@
 use crate::operator::args as operator;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerKind};
 use mpuser_engine::settings::Settings;
 use mpuser_tun::net::{NetError, PathSpec};
 use std::ffi::OsString;
@@ -348,6 +348,7 @@ pub(crate) enum DemoNet {
 Examples:
   mpuser conform                        every case against the engine; no privileges
   mpuser conform --target kernel        against the kernel, too, and both compared
+  mpuser conform --target kernel --profile linux
   mpuser conform --only H,J13 --json
   mpuser conform --list
 
@@ -359,6 +360,9 @@ pub(crate) struct Conform {
     /// Groups (H) and cases (J13), separated by commas
     #[arg(long, value_name = "GROUP|CASE", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// The engine's choices where RFC 8684 and Linux part: rfc, linux
+    #[arg(long, value_name = "PROFILE", default_value = "rfc", value_parser = profile)]
+    pub(crate) profile: Profile,
     /// List the cases
     #[arg(long)]
     pub(crate) list: bool,
@@ -388,6 +392,11 @@ fn path_manager(text: &str) -> Result<PathManagerKind, String> {
 fn scheduler(text: &str) -> Result<SchedulerKind, String> {
     let known = || format!("the schedulers are {}", SchedulerKind::NAMES.join(", "));
     SchedulerKind::from_name(text).ok_or_else(known)
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    let known = || format!("the profiles are {}", Profile::NAMES.join(", "));
+    Profile::from_name(text).ok_or_else(known)
 }
 
 fn congestion(text: &str) -> Result<CongestionAlgorithm, String> {

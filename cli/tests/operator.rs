@@ -272,6 +272,17 @@ fn paths_follow_interfaces() {
     scene.until_paths(&["eth1", "eth3", "usb0"]);
 }
 
+/// Binder: a further subflow through a gateway that was named, by a policy route of its own.
+#[test]
+fn a_subflow_goes_through_each_gateway() {
+    let more = ["--path", "eth1", "--pm", "binder", "--gateway", "192.168.57.101"];
+    let Some(mut scene) = Scene::set_with("binder", &more) else { return };
+    let socket = scene.until_paths(&["eth1", "via-192.168.57.101"]);
+    for subflow in socket["subflow"].as_array().expect("a list") {
+        assert_eq!(subflow["remote"], "192.168.56.101:7000");
+    }
+}
+
 #[test]
 fn settings_reach_the_connection() {
     let more = ["--set", "checksum_enabled=1", "--set", "mptcp_path_manager=default"];

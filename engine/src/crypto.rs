@@ -36,7 +36,7 @@ pub struct Nonce(pub u32);
 pub struct JoinHmac([u8; 32]);
 
 impl Key {
-    /// A fresh key, never 0: the kernel takes 0 for "no key".
+    /// A fresh key, not to be predicted [INI-7], never 0: the kernel takes 0 for "no key".
     pub fn random(rng: &mut Rng) -> Self {
         Self(rng.next_u64().max(1))
     }

@@ -5,6 +5,7 @@
     reason = "an oracle that finds something wrong ends its test"
 )]
 
+pub mod boxed;
 pub mod compliance;
 pub mod interop;
 pub mod repository;

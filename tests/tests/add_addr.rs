@@ -171,3 +171,31 @@ fn a_stray_echo_is_ignored() {
     script.assert_silent();
     assert_eq!(script.endpoint.counters().echo_add, 1);
 }
+
+/// [ADDR-1] [OPT-6]: TCP's acceptance comes first: out of the window, or acknowledging what was never sent, it is
+/// neither echoed nor joined.
+#[test]
+fn an_unacceptable_segment_announces_nothing() {
+    let mut script = Script::client(config(), 1);
+    let mut flow = script.connect();
+    let option = MptcpOption::AddAddr(add_addr(&script, 1, peer_address(1), None));
+    script.send(&mut flow, seg().at(1 << 30).option(option));
+    script.send(&mut flow, seg().acking(1 << 20).option(option));
+    script.advance(Duration::from_secs(2));
+    assert!(script.next_syn().is_none());
+    assert!(script.all(&mut flow).iter().all(|p| p.signals().is_empty()));
+    assert_eq!(script.endpoint.counters().add_addr, 0);
+}
+
+/// [ADDR-12]: a private address is joined as any other.
+#[test]
+fn private_addresses_are_joined() {
+    let mut script = Script::client(config(), 1);
+    let mut flow = script.connect();
+    let address = IpAddr::from([10, 99, 0, 1]);
+    let add = add_addr(&script, 1, address, None);
+    script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
+    script.advance(Duration::from_millis(300));
+    let (_, syn) = script.next_syn().expect("a join");
+    assert_eq!(syn.tuple.remote.ip(), address);
+}

@@ -2,11 +2,11 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::PmEndpoint;
-use mpuser_engine::addr::{AddressId, IpAddr};
+use mpuser_engine::addr::{AddressId, IpAddr, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointFlags};
 use mpuser_engine::crypto::add_addr_hmac;
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::wire::{AddAddr, MptcpOption};
+use mpuser_engine::wire::{AddAddr, MpCapable, MptcpOption};
 use mpuser_tests::scripted::*;
 
 const SIGNAL: EndpointFlags =
@@ -345,4 +345,45 @@ fn the_signal_flag_can_change() {
     script.endpoint.change_endpoint(script.now, AddressId(9), none).expect("known");
     script.pump();
     assert_eq!(removals(&script.all(&mut flow)), [[9]]);
+}
+
+/// (K28), A16: 30 octets do not fit beside timestamps, which are left out of this one ACK; or the address is not
+/// announced, and counted.
+#[test]
+fn an_ipv6_address_with_port_takes_all_the_room() {
+    let v6: IpAddr = "2001:db8::7".parse().expect("an address");
+    for drop in [true, false] {
+        let config = ConnectionConfig { add_addr_v6_port_drop_ts: drop, ..Default::default() };
+        let mut script = Script::server(config);
+        let local = SocketAddr::new(engine_address(0), PORT);
+        let mut flow = Flow::new(local, SocketAddr::new(peer_address(0), 40_000));
+        let flags = PLAIN_FLAGS;
+        let option = MptcpOption::Capable(MpCapable::Syn { version: 1, flags });
+        script.send(&mut flow, seg().syn().no_ack().stamp(1_000, 0).option(option));
+        let answer = script.next(&mut flow);
+        let stamp = answer.options.timestamps.expect("timestamps").value;
+        if let [MptcpOption::Capable(MpCapable::SynAck { sender_key, .. })] = answer.signals()[..] {
+            script.key = sender_key;
+        }
+        let option = script.capable_ack(flags);
+        script.send(&mut flow, seg().stamp(1_001, stamp).option(option));
+        script.all(&mut flow);
+        script.accept();
+        add(&mut script, endpoint(v6, 9, Some(443)));
+        let packets = script.all(&mut flow);
+        assert_eq!(announcements(&packets).len(), usize::from(drop), "{packets:?}");
+        let counters = script.endpoint.counters();
+        assert_eq!(counters.add_addr_tx_drop, u64::from(!drop));
+        if drop {
+            assert!(packets[0].options.timestamps.is_none());
+            // The next one has them again, and without a port there is room for both.
+            let (_, sent) = announcements(&packets)[0];
+            let echo = MptcpOption::AddAddr(sent.echo());
+            script.send(&mut flow, seg().stamp(1_002, stamp).option(echo));
+        }
+        add(&mut script, endpoint("2001:db8::8".parse().expect("an address"), 10, None));
+        let packets = script.all(&mut flow);
+        assert_eq!(announcements(&packets).len(), 1);
+        assert!(packets.iter().all(|p| p.options.timestamps.is_some()));
+    }
 }

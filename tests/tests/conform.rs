@@ -16,9 +16,6 @@ const GROUPS: [(char, usize); 10] = [
     ('L', 10),
 ];
 
-/// Cases the engine does not meet yet.
-const OPEN: [&str; 1] = ["A21"];
-
 #[test]
 fn no_difference_is_unexplained() {
     let known = Differences::reviewed().expect("the file of expected differences");
@@ -26,7 +23,7 @@ fn no_difference_is_unexplained() {
     for case in all() {
         let observed = case.observe(&mut EngineTarget::new(&case.setup));
         let row = compare::judge(case, observed, None, &known);
-        if row.verdict == Verdict::Differs && !OPEN.contains(&case.id) {
+        if row.verdict == Verdict::Differs {
             complaints.push(format!("{}: {}", case.id, row.engine.unwrap_or_default()));
         }
     }

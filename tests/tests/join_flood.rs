@@ -82,7 +82,7 @@ fn joins_are_limited_over_all_connections() {
     assert_eq!(script.established().len(), 1 + 5);
 }
 
-/// J05 J06 J07 [JOIN-14] [SEC-5]: without the proof nothing comes out of the table, and there is one guess.
+/// J05 J06 J07 [JOIN-13] [JOIN-14] [SEC-5] [HEU-9]: without the proof nothing comes out of the table, and there is one guess.
 #[test]
 fn a_join_in_the_table_has_one_guess() {
     let endpoint = EndpointConfig { max_half_open_joins: 0, ..EndpointConfig::default() };

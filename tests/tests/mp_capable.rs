@@ -16,7 +16,7 @@ fn capable(option: MpCapable) -> MptcpOption {
     MptcpOption::Capable(option)
 }
 
-/// [INI-6] [INI-12] [INI-18] [INI-21]: SYN 4 octets, SYN/ACK 12, third ACK 20 with both keys.
+/// [INI-1] [INI-6] [INI-12] [INI-17] [INI-18] [INI-21]: SYN 4 octets, SYN/ACK 12, third ACK 20 with both keys.
 #[test]
 fn client_sends_the_three_forms() {
     let mut script = Script::client(config(), 1);
@@ -254,7 +254,7 @@ fn a_late_checksum_request_counts() {
     assert!(script.info().csum_enabled);
 }
 
-/// [INI-8] [INI-9]: keys differ between connections, so tokens do.
+/// [INI-7] [INI-8] [INI-9]: keys differ between connections, so tokens do.
 #[test]
 fn every_connection_has_a_key_of_its_own() {
     let mut script = Script::server(config());

@@ -189,7 +189,7 @@ fn client_repeats_its_third_ack() {
     assert_eq!(script.established().len(), 1);
 }
 
-/// [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [HEU-9].
+/// [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [JOIN-19] [HEU-9].
 #[test]
 fn client_resets_a_wrong_or_missing_answer() {
     for wrong in [true, false] {

@@ -276,7 +276,7 @@ fn an_unreachable_address_is_tried_once_until_refreshed() {
     fail(&mut script);
 }
 
-/// [HEU-1] [HEU-3]: ports of the first subflow again, where they are free.
+/// [HEU-1] [HEU-3] [HEU-4]: ports of the first subflow again, where they are free.
 #[test]
 fn joins_use_the_first_subflows_ports() {
     let mut script = Script::client(ConnectionConfig::default(), 2);

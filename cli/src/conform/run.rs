@@ -3,6 +3,7 @@
 use super::kernel::KernelTarget;
 use crate::error::{Code, Failure};
 use crate::output::Printer;
+use mpuser_engine::config::Profile;
 use mpuser_sim::conform::case::Action;
 use mpuser_sim::conform::{Case, EngineTarget};
 use mpuser_tun::net::ErrorKind;
@@ -15,8 +16,8 @@ pub(super) const MANY: usize = 64;
 pub(super) const FEW: usize = 16;
 
 /// What the engine does; `None` for a case that is skipped.
-pub(super) fn engine(case: &Case) -> Option<String> {
-    let mut target = EngineTarget::new(&case.setup);
+pub(super) fn engine(case: &Case, profile: Profile) -> Option<String> {
+    let mut target = EngineTarget::with_profile(&case.setup, profile);
     let observed = case.observe(&mut target)?;
     Some(match target.check() {
         Ok(()) => observed,

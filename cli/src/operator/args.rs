@@ -42,7 +42,7 @@ pub(crate) struct Ss {
     /// Listeners only
     #[arg(short, long)]
     pub(crate) listening: bool,
-    /// Listeners and connections
+    /// Listeners and connections, and subflows that are closed
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Data level, windows, congestion: the keys of `ss -Mi` and `ss -ti`

@@ -165,7 +165,11 @@ pub(crate) fn multipath(args: &MultipathArgs, printer: Printer) -> Result<ExitCo
             Err(failure) => printer.detail(&format!("{}: {}", describe(&process), failure.because)),
         }
     }
-    printer.line(&format!("{dev} is {}; {} running processes obey", state.as_str(), obeyed.len()));
+    let who = match obeyed.len() {
+        1 => "1 running process obeys".to_owned(),
+        number => format!("{number} running processes obey"),
+    };
+    printer.line(&format!("{dev} is {}; {who}", state.as_str()));
     if printer.json {
         let object =
             json!({ "schema": "mpuser.multipath/1", "dev": dev, "state": state, "obeyed": obeyed });

@@ -98,7 +98,8 @@ fn table(rows: &[Row], args: &Ss) -> String {
         let cells = Cells::new(&socket.state, queues, (socket.local, socket.remote), process);
         let info = if args.info && socket.state != "LISTEN" { keys(socket) } else { String::new() };
         lines.push((cells, info));
-        for subflow in &socket.subflow {
+        // dead ones are history, and only of interest to who wants all
+        for subflow in socket.subflow.iter().filter(|s| args.all || s.state != "CLOSED") {
             let name = format!("  {} {}", subflow.id, subflow.state);
             let queues = (0, subflow.bytes_in_flight);
             let ends = (Some(subflow.local), Some(subflow.remote));

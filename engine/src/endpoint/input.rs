@@ -165,7 +165,7 @@ fn segment(header: &TcpHeader, options: &TcpOptions, payload: Bytes) -> Segment 
             fast_open: options.fast_open,
         },
         payload,
-        // [OPT-4]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
+        // [OPT-4] [ADDR-18]: any option but a bare DSS; a DSS that maps something without payload is a DATA_FIN.
         carries_signal: !options.signals.is_empty()
             || options.dss.is_some_and(|dss| dss.mapping.is_some()),
     }

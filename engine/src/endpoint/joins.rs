@@ -245,7 +245,8 @@ impl Endpoint {
         true
     }
 
-    /// The third ACK's proof, and whether there is still room.
+    /// The third ACK's proof, and whether there is still room; a bad one is answered by a RST with reason 1 [JOIN-13]
+    /// [HEU-9].
     fn check_waiting(
         &mut self,
         now: Instant,

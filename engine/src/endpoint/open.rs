@@ -270,16 +270,21 @@ impl Endpoint {
         let span = u32::from(high.saturating_sub(low)) + 1;
         let random: Vec<u16> =
             (0..PORT_DRAWS).map(|_| low.saturating_add(self.rng.below(span) as u16)).collect();
-        preferred
-            .into_iter()
-            .chain(random)
-            .chain(low..=high)
-            .map(|port| FourTuple { local: SocketAddr::new(local, port), remote })
-            .find(|tuple| {
-                let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
-                let free = announced.is_none() && !self.demux.contains_key(tuple);
-                free && self.listeners.find(tuple.local).is_none()
-            })
+        let on = |address, port| FourTuple { local: SocketAddr::new(address, port), remote };
+        let free = |tuple: &FourTuple| {
+            let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
+            let used = announced.is_some() || self.demux.contains_key(tuple);
+            !used && self.listeners.find(tuple.local).is_none()
+        };
+        // [HEU-4]: joins will want the first subflow's port on the other addresses.
+        let everywhere = |port| {
+            let mut all = self.addresses.as_slice().iter();
+            preferred.is_some() || all.all(|l| free(&on(l.address, port)))
+        };
+        let mut drawn = preferred.into_iter().chain(random);
+        let port = drawn.find(|port| free(&on(local, *port)) && everywhere(*port));
+        port.or_else(|| (low..=high).find(|port| free(&on(local, *port))))
+            .map(|port| on(local, port))
     }
 
     pub(super) fn open_params(

@@ -3,7 +3,7 @@
 use super::target::{AppError, Command, PORT, Setup, Target, stack_address};
 use bytes::Bytes;
 use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, ListenerId, SocketAddr};
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags, Limits};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags, Limits, Profile};
 use mpuser_engine::error::{ConnectError, ConnectionError, ReadError, WriteError};
 use mpuser_engine::time::Instant;
 use mpuser_engine::{Endpoint, LocalAddress, PmEndpoint};
@@ -37,6 +37,12 @@ impl EngineTarget {
     /// An endpoint configured as `setup` says, from a fixed seed.
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
+        Self::with_profile(setup, Profile::default())
+    }
+
+    /// The same with the choices of a profile where RFC 8684 and Linux part.
+    #[must_use]
+    pub fn with_profile(setup: &Setup, profile: Profile) -> Self {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let blackhole_timeout = seconds(setup.blackhole_timeout);
         let whole = EndpointConfig { blackhole_timeout, ..EndpointConfig::default() };
@@ -61,7 +67,7 @@ impl EngineTarget {
             add_addr_timeout: seconds(setup.add_addr_timeout),
             allow_join_initial_addr_port: !setup.deny_join_initial,
             receive_buffer: setup.receive_buffer as usize,
-            ..ConnectionConfig::default()
+            ..ConnectionConfig::of(profile)
         };
         let any: &[SocketAddr] = match (setup.client, setup.ipv6) {
             (true, _) => &[],

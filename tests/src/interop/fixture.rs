@@ -1,11 +1,13 @@
 //! A lab for the scenarios of one file, and stacks in its client.
 
 use super::peer::{Peer, ports};
+use crate::boxed::Boxed;
 use mpuser_engine::config::ConnectionConfig;
+use mpuser_sim::{Link, LinkConfig};
 use mpuser_tun::device::{Faults, Faulty, PlainTun};
 use mpuser_tun::lab::{self, Lab, LabOptions};
 use mpuser_tun::net::{self, Egress, ErrorKind, NetError, PathOptions, PathSet};
-use mpuser_tun::{CaptureWriter, PathConfig, Stack};
+use mpuser_tun::{CaptureWriter, PathConfig, Stack, clock};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,7 +29,9 @@ pub struct Setup {
     pub connection: ConnectionConfig,
     /// What happens to packets of each path, sending and receiving; the seed is made different for each.
     pub faults: Option<fn(seed: u64) -> Faults>,
-    /// Seed of the faults.
+    /// Middleboxes by path, the first nearest to us.
+    pub boxes: Vec<(usize, String)>,
+    /// Seed of the faults and boxes.
     pub seed: u64,
     /// How many of the three paths it has.
     pub paths: usize,
@@ -48,6 +52,7 @@ impl Default for Setup {
         Self {
             connection: ConnectionConfig::default(),
             faults: None,
+            boxes: Vec::new(),
             seed: 1,
             paths: 3,
             dest: SERVER,
@@ -222,6 +227,14 @@ fn ways(setup: &Setup) -> Vec<Egress> {
     setup.ways.iter().map(one).collect()
 }
 
+/// The device with the boxes of its path in front of it.
+fn boxed(setup: &Setup, path: usize, device: PlainTun) -> Boxed<PlainTun> {
+    let boxes = setup.boxes.iter().filter(|(at, _)| *at == path).map(|(_, text)| text.clone());
+    let config = LinkConfig { boxes: boxes.collect(), ..LinkConfig::default() };
+    let link = Link::new(config, setup.seed, clock::now()).unwrap_or_else(|e| panic!("{e}"));
+    Boxed::new(device, link)
+}
+
 fn on_paths<T>(
     setup: &Setup,
     capture: &std::path::Path,
@@ -245,6 +258,9 @@ fn on_paths<T>(
                     Faulty::new(device, faults(seed), faults(seed + 1)),
                     plan.engine,
                 ),
+                None if setup.boxes.iter().any(|(path, _)| *path == index) => {
+                    PathConfig::new(boxed(setup, index, device), plan.engine)
+                }
                 None => PathConfig::new(device, plan.engine),
             };
             builder = builder.path(path.name(plan.egress.dev.clone()));

@@ -103,7 +103,7 @@ impl Connection {
             bytes_acked: self.send.una() + self.fast_open.sent,
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
-            subflows_max: self.config.max_extra_subflows,
+            subflows_max: self.config.max_extra_subflows.min(self.limits.subflows),
             subflows,
         }
     }

@@ -129,6 +129,8 @@ impl Connection {
         if self.mode == Mode::Offered {
             match handshake::on_syn_ack(&options.signals, self.config.checksum) {
                 Ok(agreement) => {
+                    // Also when SYNs without the option went out meanwhile: the answer says which one arrived first, and the
+                    // third packet agrees with it [INI-37].
                     counters.mp_capable_syn_ack_rx += 1;
                     self.lessons.push(Lesson::Reached);
                     return self.adopt(agreement, now, u32::from(segment.window));
@@ -196,8 +198,8 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-12] [JOIN-15] [JOIN-16], 3.9.3 [HEU-9]: a wrong or missing answer resets the subflow, with
-    /// reason 0x01 [JOIN-13].
+    /// RFC 8684 3.2 [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [HEU-9]: a wrong or missing answer resets the subflow
+    /// with reason 0x01, and nothing but the subflow [JOIN-19].
     fn on_join_syn_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let peer_key = self.peer.map(|p| p.key);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
@@ -222,7 +224,7 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-8] [JOIN-14].
+    /// RFC 8684 3.2 [JOIN-8] [JOIN-13] [JOIN-14] [HEU-9].
     fn on_join_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let (peer_key, room) = (self.peer.map(|p| p.key), self.is_joinable());
         let Some(subflow) = self.subflows.get_mut(index) else { return };

@@ -223,6 +223,7 @@ impl Connection {
                 self.offer = Some(offer);
             }
             Ok(_) => self.set_plain(FallbackReason::Requested),
+            // No MP_CAPABLE on the SYN/ACK then, nor ever after [INI-34].
             Err(reason) => self.set_plain(reason),
         }
     }

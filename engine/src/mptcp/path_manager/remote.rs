@@ -1,4 +1,4 @@
-//! The peer's addresses: soft state that it may change at any time [ADDR-5].
+//! The peer's addresses: soft state that it may change at any time [ADDR-5]; what is useless now is kept [ADDR-7].
 
 use super::rate::Rate;
 use crate::addr::{AddressId, IpAddr, SocketAddr};

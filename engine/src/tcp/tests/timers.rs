@@ -311,7 +311,7 @@ fn three_duplicate_acks_retransmit_once() {
     for copy in 1..=6u32 {
         let mut duplicate = seg(1, 1, b"");
         duplicate.options.sack.push(ISS + 1461, ISS + 1461 + 1460 * copy);
-        // [OPT-2]: a signal of the layer above makes no duplicate, but its SACK counts.
+        // [OPT-2] [OPT-4]: a signal of the layer above makes no duplicate, but its SACK counts.
         duplicate.carries_signal = copy == 2;
         socket.on_segment(ms(40), &duplicate);
         let again = kinds(&drain(&mut socket, ms(40)));

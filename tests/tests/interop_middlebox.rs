@@ -1,0 +1,218 @@
+//! A handful of the middlebox cases with the kernel at the other end: its reaction is the second opinion. 1 MiB there
+//! and back, in both roles.
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
+
+use mpuser_engine::config::ConnectionConfig;
+use mpuser_tests::interop::{
+    Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, exchange, main as run,
+    receive, send_all, sha256,
+};
+use mpuser_tun::lab::LabOptions;
+use mpuser_tun::{MptcpListener, clock};
+use serde_json::json;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let scenarios = [
+        Scenario { name: "our_client_and_the_kernels_server", run: our_client },
+        Scenario { name: "the_kernels_client_and_our_listener", run: our_listener },
+    ];
+    run("middlebox", LabOptions { server_signal: false, ..LabOptions::default() }, &[], &scenarios)
+}
+
+const SIZE: usize = 1 << 20;
+const PORT: u16 = 7000;
+
+/// Boxes by path of ours, and whether it stays MPTCP; `None` where it may be either.
+struct Case {
+    id: &'static str,
+    boxes: &'static [(usize, &'static str)],
+    paths: usize,
+    checksum: bool,
+    mptcp: Option<bool>,
+}
+
+const fn case(
+    id: &'static str,
+    boxes: &'static [(usize, &'static str)],
+    mptcp: Option<bool>,
+) -> Case {
+    Case { id, boxes, paths: 1, checksum: false, mptcp }
+}
+
+const fn two(case: Case) -> Case {
+    Case { paths: 2, ..case }
+}
+
+/// Cases of the first subflow, which both roles see.
+const BOTH: &[Case] = &[
+    case("M01", &[(0, "strip-mptcp:syn")], Some(false)),
+    case("M02", &[(0, "strip-mptcp:synack")], Some(false)),
+    case("M03", &[(0, "strip-mptcp:third")], None),
+    case("M04", &[(0, "strip-mptcp:nonsyn")], Some(false)),
+    case("M05", &[(0, "strip-mptcp:data,dss")], Some(false)),
+    case("M11", &[(0, "rst-mptcp:syn")], Some(false)),
+    case("M12", &[(0, "mirror-mptcp")], Some(false)),
+    case("M13", &[(0, "isn")], Some(true)),
+    case("M16", &[(0, "split:size=400,all")], Some(true)),
+    case("M17", &[(0, "split:size=400,first")], Some(true)),
+    case("M18", &[(0, "split:size=300,all"), (0, "coalesce:max=1400,first")], None),
+    case("M28", &[(0, "duplicate")], Some(true)),
+    case("M29", &[(0, "reorder:by=64,p=2%")], Some(true)),
+    case("M30", &[(0, "scrub")], Some(true)),
+];
+
+/// Cases of further subflows, and of changed data.
+const CLIENT: &[Case] = &[
+    two(case("M05b", &[(1, "strip-mptcp:data,dss")], Some(true))),
+    case("M05c", &[(0, "strip-mptcp:back,data,dss")], Some(false)),
+    two(case("M07", &[(1, "strip-mptcp:syn,join")], Some(true))),
+    two(case("M07b", &[(1, "strip-mptcp:synack,join")], Some(true))),
+    two(case("M15b", &[(1, "nat:rebind-after=64k")], Some(true))),
+    case("M31", &[(0, "strip-mptcp:fwd,from=256k")], Some(false)),
+    case("M31b", &[(0, "strip-mptcp:back,from=256k")], Some(false)),
+    two(case("M31c", &[(1, "strip-mptcp:fwd,from=64k")], Some(true))),
+    two(case("M32", &[(1, "splitter")], Some(true))),
+    Case { checksum: true, ..case("M22", &[(0, "alg:shorter=3,at=100k")], None) },
+    Case { checksum: true, ..two(case("M22b", &[(1, "alg:shorter=3,at=20k")], Some(true))) },
+];
+
+/// Cases that a kernel client makes impossible, and why.
+const NOT_WITH_KERNEL_CLIENTS: [(&str, &str); 2] = [
+    ("M11", "a kernel client that is refused does not try again without the option"),
+    // Behaviour::unmapped_data: plain TCP takes those for new data
+    ("M05", "it never learns that we fell back, and sends its data again under new mappings (K30)"),
+];
+
+const COLUMNS: [&str; 8] =
+    ["case", "boxes", "paths", "mode", "data", "s", "kernel fell back", "kernel counted"];
+
+fn setup(case: &Case, seed: u64) -> Setup {
+    let boxes = case.boxes.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
+    let connection = ConnectionConfig { checksum: case.checksum, ..ConnectionConfig::default() };
+    Setup { boxes, seed, connection, paths: case.paths, dead_subflows: true, ..Setup::default() }
+}
+
+fn names(case: &Case) -> String {
+    let one = |(path, text): &(usize, &str)| format!("{path}:{text}");
+    case.boxes.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// The kernel's counters of fallback and trouble that moved.
+fn troubles(watch: &Watch<'_>) -> (u64, String) {
+    let delta = watch.delta();
+    let fallbacks = delta.iter().filter(|(name, _)| {
+        name.starts_with("MPTcpExt") && name.contains("Fallback") || name.ends_with("InfiniteMapRx")
+    });
+    let words = ["Fallback", "DSS", "Csum", "Infinite", "MPFail", "Rst", "MPCapableACKRX"];
+    let told = delta.iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix("MPTcpExt")?;
+        words.iter().any(|word| name.contains(word)).then(|| format!("{name} {value}"))
+    });
+    (fallbacks.map(|(_, value)| value).sum(), told.collect::<Vec<_>>().join(", "))
+}
+
+/// One mode at both ends, and the one that was expected.
+fn assert_mode(case: &Case, ours: bool, fallbacks: u64, watch: &Watch<'_>, context: &str) {
+    if let Some(expected) = case.mptcp {
+        assert_eq!(ours, expected, "{context}: our mode");
+    }
+    // a SYN without the option makes the kernel's server plain without any fallback
+    let agreed = watch.mptcp("MPCapableACKRX") + watch.mptcp("MPCapableSYNACKRX");
+    assert_eq!(ours, agreed > 0 && fallbacks == 0, "{context}: the kernel's mode");
+}
+
+fn our_client(fixture: &Fixture) {
+    let title = "1 MiB and its echo, our client, the kernel's server, boxes at our end";
+    let mut table = Table::new(title, &COLUMNS);
+    for (case, seed) in BOTH.iter().chain(CLIENT).zip(1..) {
+        fixture.sysctl(
+            "server",
+            "net/mptcp/checksum_enabled",
+            if case.checksum { "1" } else { "0" },
+        );
+        let server = fixture.kernel_server();
+        let watch = Watch::start(fixture, "server");
+        fixture.client(&setup(case, seed), async |stack| {
+            let data = Data::new(SIZE, seed);
+            let mut stream = stack.connect(SocketAddr::new(SERVER, Peer::ECHO)).await.unwrap();
+            let start = clock::now();
+            let (len, hash) = exchange(&mut stream, &data.bytes).await;
+            let seconds = clock::now().saturating_since(start).as_secs_f64();
+            let info = stream.info().unwrap();
+            drop(stream);
+            let report = server.report_async().await;
+            let (fallbacks, told) = troubles(&watch);
+            let context = format!("{}: {report:?} {told}\n{info:#?}", case.id);
+            let (before, after) = data.bytes.split_at(100 << 10);
+            let changed = sha256(&[before, &after[3..]].concat());
+            let changed = case.id == "M22" && hash == changed;
+            assert!(hash == data.sha256 || changed, "{context}: {len} bytes came back");
+            assert_eq!(report.error(), None, "{context}");
+            assert_mode(case, info.mptcp, fallbacks, &watch, &context);
+            let mode = if info.mptcp { "MPTCP" } else { "TCP" };
+            let how = if changed { "as the box changed it" } else { "intact" };
+            let seconds = format!("{seconds:.2}");
+            table.row(&[
+                &case.id,
+                &names(case),
+                &case.paths,
+                &mode,
+                &how,
+                &seconds,
+                &fallbacks,
+                &told,
+            ]);
+        });
+    }
+    println!("{table}");
+}
+
+fn our_listener(fixture: &Fixture) {
+    let title = "1 MiB each way, the kernel's client, our listener, boxes at our end";
+    let mut table = Table::new(title, &COLUMNS);
+    for (case, seed) in BOTH.iter().zip(1..) {
+        if let Some((_, why)) = NOT_WITH_KERNEL_CLIENTS.iter().find(|(id, _)| *id == case.id) {
+            table.row(&[&case.id, &names(case), &1, &"not run", why, &"", &"", &""]);
+            continue;
+        }
+        let client = fixture.peer("server", "client.py", "");
+        let watch = Watch::start(fixture, "server");
+        fixture.client(&setup(case, seed), async |stack| {
+            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+            let listener = MptcpListener::bind(stack, any).await.unwrap();
+            client.tell(&json!({
+                "host": ENGINE, "port": PORT, "protocol": "mptcp", "mode": "upload", "size": SIZE,
+                "seed": seed, "subflows": 0,
+            }));
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let start = clock::now();
+            let (_, hash) = receive(&mut stream).await;
+            send_all(&mut stream, hash.as_bytes()).await;
+            let seconds = clock::now().saturating_since(start).as_secs_f64();
+            let info = stream.info().unwrap();
+            drop(stream);
+            let report = client.report_async().await;
+            let (fallbacks, told) = troubles(&watch);
+            let context = format!("{}: {report:?} {told}\n{info:#?}", case.id);
+            assert_eq!(report.error(), None, "{context}");
+            assert_eq!(report.text("sent_sha256"), hash, "{context}");
+            assert_eq!(report.text("answer"), hash, "{context}");
+            assert_mode(case, info.mptcp, fallbacks, &watch, &context);
+            let mode = if info.mptcp { "MPTCP" } else { "TCP" };
+            let seconds = format!("{seconds:.2}");
+            table.row(&[
+                &case.id,
+                &names(case),
+                &case.paths,
+                &mode,
+                &"intact",
+                &seconds,
+                &fallbacks,
+                &told,
+            ]);
+        });
+    }
+    println!("{table}");
+}
