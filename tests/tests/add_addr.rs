@@ -54,18 +54,6 @@ fn a_good_add_addr_is_echoed_exactly() {
     }
 }
 
-/// [ADDR-1]: TCP's acceptance comes first [OPT-6].
-#[test]
-fn an_unacceptable_segment_announces_nothing() {
-    let mut script = Script::client(config(), 1);
-    let mut flow = script.connect();
-    let add = MptcpOption::AddAddr(add_addr(&script, 7, peer_address(1), None));
-    script.send(&mut flow, seg().at(1 << 30).option(add));
-    script.send(&mut flow, seg().acking(1 << 20).option(add));
-    assert!(!script.events.iter().any(|e| matches!(e, Event::AddressAnnounced { .. })));
-    assert!(script.all(&mut flow).iter().all(|p| p.signals().is_empty()), "no echo");
-}
-
 /// [ADDR-10]: silently.
 #[test]
 fn a_bad_hmac_is_ignored() {
