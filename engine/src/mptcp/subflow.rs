@@ -106,6 +106,8 @@ pub(crate) struct Subflow {
     pub(crate) infinite: Option<InfiniteMapping>,
     /// A Data ACK came back with the acknowledgement of data [FB-3].
     pub(crate) proven: bool,
+    /// Acknowledgements of data without any option, in a row.
+    pub(crate) bare_acks: u32,
     /// What the peer's RST said.
     pub(crate) peer_reset: Option<PeerReset>,
     /// Its address was withdrawn.
@@ -160,6 +162,7 @@ impl Subflow {
             fail: None,
             infinite: None,
             proven: false,
+            bare_acks: 0,
             reported: false,
             peer_reset: None,
             address_removed: false,

@@ -208,7 +208,7 @@ impl Connection {
     }
 
     /// New data is there, after MP_FAIL: MPTCP ends with the infinite mapping it goes out under [FB-12].
-    pub(super) fn end_with_new_data(&mut self, now: Instant, counters: &mut Counters) -> bool {
+    pub(super) fn end_with_new_data(&mut self) -> bool {
         let ready = |first: &Subflow| first.phase == Phase::Active && first.tcp.available() > 0;
         let due = self.exchange.received && self.send.unsent() > 0;
         if !due || !self.subflows.first().is_some_and(ready) {
@@ -217,7 +217,8 @@ impl Connection {
         if self.may_still_fall_back() {
             self.fall_back(FallbackReason::PeerFailed);
         } else {
-            self.question(now, 0, Trigger::PeerFailed, counters);
+            // The subflow damages what it carries, and something came or went out of order since.
+            self.reset_subflow(0, ResetReason::MiddleboxInterference);
         }
         true
     }

@@ -32,6 +32,10 @@ impl Connection {
         for option in options.signals.iter() {
             self.on_signal(now, index, &option, segment, counters);
         }
+        let bare = options.dss.is_none() && options.signals.is_empty();
+        if !bare && let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.bare_acks = 0;
+        }
         if disposition.newly_acked > 0 {
             self.on_acknowledged(now, index, options, counters);
         }
@@ -60,8 +64,15 @@ impl Connection {
             if let Some(subflow) = self.subflows.get_mut(index) {
                 subflow.proven = true;
             }
-        } else if options.dss.is_none() && options.signals.is_empty() {
-            self.question(now, index, Trigger::BareAck, counters);
+        } else if options.dss.is_none()
+            && options.signals.is_empty()
+            && let Some(subflow) = self.subflows.get_mut(index)
+        {
+            subflow.bare_acks += 1;
+            // One segment may lose its options on a path that has carried them; the next one, or a timer, tells.
+            if !subflow.proven || subflow.bare_acks > 1 {
+                self.question(now, index, Trigger::BareAck, counters);
+            }
         }
     }
 

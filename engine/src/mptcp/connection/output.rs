@@ -76,7 +76,7 @@ impl Connection {
             Mode::Offered => self.is_early() && self.fill_new(now),
             Mode::Tcp(_) => self.fill_plain(),
             Mode::Mptcp => {
-                self.end_with_new_data(now, counters)
+                self.end_with_new_data()
                     || self.fill_reinjection(counters)
                     || self.fill_new(now)
                     || self.fill_data_fin(now)

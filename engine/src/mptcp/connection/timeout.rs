@@ -133,6 +133,14 @@ impl Connection {
         if self.exchange.received && self.end_with_old_data(counters) {
             return;
         }
+        if self.subflows.first().is_some_and(|s| s.bare_acks > 0) {
+            // To a peer that has fallen back a data-level retransmission would be new data.
+            self.restart_retransmit(now);
+            let verdict = self.question(now, 0, Trigger::BareAck, counters);
+            if verdict != Verdict::Ignore {
+                return self.drain(now, 0, counters);
+            }
+        }
         if self.exchange.is_active() {
             // Nothing may go out twice now: a plain receiver would take it for new data.
             return self.restart_retransmit(now);
