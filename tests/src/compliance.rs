@@ -316,8 +316,8 @@ fn objection(exception: &Exception, row: Option<&Row>) -> Option<String> {
     };
     match kind {
         _ if why.len() < 20 => Some("that is no reason".to_owned()),
-        "not applicable" | "open" => None,
-        "choice" if !row.requirement.is_must() => None,
+        "not applicable" => None,
+        "choice" | "open" if !row.requirement.is_must() => None,
         _ => Some(format!("{kind:?} is no reason to leave out a {level}")),
     }
 }

@@ -73,7 +73,7 @@ fn impossible_data_acks_are_ignored() {
     assert_eq!(script.info().bytes_acked, 3);
 }
 
-/// [SND-1] [SND-2] [DACK-3]: the right edge is Data ACK plus window, never moves back, and comes from no segment
+/// [SND-1] [SND-2] [SND-3] [DACK-3]: the right edge is Data ACK plus window, never moves back, and comes from no segment
 /// without Data ACK.
 #[test]
 fn the_send_window_is_shared_and_monotone() {

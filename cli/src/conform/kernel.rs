@@ -1,7 +1,7 @@
 //! This machine's kernel as the stack under test: alone in a namespace, behind a TUN device.
 
 use mpuser_engine::addr::{AddressId, SocketAddr};
-use mpuser_sim::conform::target::{AppError, Command, PORT, Setup, Target, stack_address};
+use mpuser_sim::conform::target::{AppError, PORT, Setup, Target, stack_address};
 use mpuser_tun::lab::peer::KernelHost;
 use mpuser_tun::net::NetError;
 use std::collections::BTreeMap;
@@ -133,18 +133,10 @@ impl Target for KernelTarget {
         self.host.abort();
     }
 
-    fn command(&mut self, command: Command) -> Result<(), String> {
+    fn delete_endpoint(&mut self) -> Result<(), String> {
         let id = SECOND.0.to_string();
-        let words: &[&str] = match command {
-            Command::DeleteEndpoint => &["mptcp", "endpoint", "delete", "id", &id],
-            Command::SetBackup(true) => &["mptcp", "endpoint", "change", "id", &id, "backup"],
-            Command::SetBackup(false) => &["mptcp", "endpoint", "change", "id", &id, "nobackup"],
-        };
-        self.host.ip(words).map_err(|error| error.because)
-    }
-
-    fn second_id(&self) -> AddressId {
-        SECOND
+        let words = ["mptcp", "endpoint", "delete", "id", &id];
+        self.host.ip(&words).map_err(|error| error.because)
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {

@@ -107,7 +107,7 @@ pub struct Segment {
     /// Data; may be a merged super-segment of many MSS.
     pub payload: Bytes,
     /// An option of a layer above (other than a bare DSS) rides on this segment: it is no duplicate ACK, whatever
-    /// it looks like (RFC 8684 3, 4 [OPT-2] [OPT-4]).
+    /// it looks like (RFC 8684 3, 3.4.1, 4 [OPT-2] [OPT-4] [ADDR-18]).
     pub carries_signal: bool,
 }
 

@@ -43,7 +43,8 @@ pub(super) struct Send {
     pub(super) nxt: u64,
     pub(super) chunks: Chunks,
     fin_queued: bool,
-    /// Right edge of the peer's window: SND.UNA + SND.WND of the last update.
+    /// Right edge of the peer's window: SND.UNA + SND.WND of the last update. Of a subflow it is the subflow's own
+    /// (RFC 8684 3.3.5 [SND-4]).
     pub(super) edge: u64,
     wl1: SeqNum,
     wl2: SeqNum,

@@ -1,6 +1,6 @@
 //! Our engine as the stack under test, in virtual time.
 
-use super::target::{AppError, Command, PORT, Setup, Target, stack_address};
+use super::target::{AppError, PORT, Setup, Target, stack_address};
 use bytes::Bytes;
 use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, ListenerId, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags, Limits, Profile};
@@ -209,27 +209,10 @@ impl Target for EngineTarget {
         self.with(|endpoint, now, id| endpoint.abort(now, id));
     }
 
-    fn command(&mut self, command: Command) -> Result<(), String> {
-        let done = match command {
-            Command::DeleteEndpoint => self.endpoint.delete_endpoint(self.now, SECOND),
-            Command::SetBackup(backup) => {
-                let flags = self
-                    .endpoint
-                    .endpoints()
-                    .iter()
-                    .find(|e| e.id == Some(SECOND))
-                    .map(|e| e.flags);
-                let flags = EndpointFlags { backup, ..flags.unwrap_or_default() };
-                self.endpoint.change_endpoint(self.now, SECOND, flags)
-            }
-        };
-        done.map_err(|error| error.to_string())?;
+    fn delete_endpoint(&mut self) -> Result<(), String> {
+        let done = self.endpoint.delete_endpoint(self.now, SECOND);
         self.pump();
-        Ok(())
-    }
-
-    fn second_id(&self) -> AddressId {
-        SECOND
+        done.map_err(|error| error.to_string())
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {

@@ -1,6 +1,6 @@
 //! The stack under test, as a case sees it.
 
-use mpuser_engine::addr::{AddressId, IpAddr, SocketAddr};
+use mpuser_engine::addr::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -119,15 +119,6 @@ impl AppError {
     }
 }
 
-/// What the application's path manager can be asked for while the connection lives, in the terms of `ip mptcp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Withdraw the endpoint with the second address.
-    DeleteEndpoint,
-    /// Give the endpoint with the second address these priorities.
-    SetBackup(bool),
-}
-
 /// A stack under test with one application on top.
 ///
 /// Time is the target's own: virtual for the engine, the wall clock for a kernel. Only [`Target::next_packet`] lets
@@ -176,14 +167,11 @@ pub trait Target {
     /// The application aborts (`SO_LINGER` 0 and close).
     fn abort(&mut self);
 
-    /// The application's path manager does something.
+    /// The endpoint with the second address is withdrawn (`ip mptcp endpoint delete`).
     ///
     /// # Errors
-    /// Why it cannot.
-    fn command(&mut self, command: Command) -> Result<(), String>;
-
-    /// The identifier of the second address, where one has been given.
-    fn second_id(&self) -> AddressId;
+    /// Why it cannot be.
+    fn delete_endpoint(&mut self) -> Result<(), String>;
 
     /// Counters since the start that are not zero, under the kernel's names without their section (`MPJoinSynRx`).
     fn counters(&self) -> BTreeMap<String, u64>;

@@ -77,7 +77,7 @@ impl Setup {
 #[derive(Debug)]
 pub struct Fixture {
     lab: Lab,
-    file: &'static str,
+    file: String,
     test: String,
     captures: AtomicU32,
 }
@@ -91,10 +91,10 @@ impl Drop for Fixture {
 impl Fixture {
     /// Builds the lab; its name is the process' own, so that files may run at the same time.
     #[must_use]
-    pub fn up(file: &'static str, options: LabOptions) -> Self {
+    pub fn up(file: &str, options: LabOptions) -> Self {
         let name = format!("i{}-{}", std::process::id(), file.replace('_', "-"));
         let lab = lab::up(&LabOptions { name, ..options }).unwrap_or_else(|e| panic!("{e}"));
-        Self { lab, file, test: String::new(), captures: AtomicU32::new(0) }
+        Self { lab, file: file.to_owned(), test: String::new(), captures: AtomicU32::new(0) }
     }
 
     /// Puts the lab in order for the next scenario.

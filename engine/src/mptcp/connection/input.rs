@@ -198,8 +198,8 @@ impl Connection {
         }
     }
 
-    /// RFC 8684 3.2 [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [HEU-9]: a wrong or missing answer resets the subflow, and
-    /// nothing but the subflow [JOIN-19].
+    /// RFC 8684 3.2 [JOIN-12] [JOIN-13] [JOIN-15] [JOIN-16] [HEU-9]: a wrong or missing answer resets the subflow
+    /// with reason 0x01, and nothing but the subflow [JOIN-19].
     fn on_join_syn_ack(&mut self, index: usize, options: &TcpOptions, counters: &mut Counters) {
         let peer_key = self.peer.map(|p| p.key);
         let Some(subflow) = self.subflows.get_mut(index) else { return };

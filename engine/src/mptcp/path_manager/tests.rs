@@ -51,6 +51,7 @@ fn three_addresses_on_both_sides_make_three_subflows() {
     assert_eq!(made[1], (ip(3), SocketAddr::from(([192, 0, 2, 3], 7_000))));
 }
 
+/// RFC 8684 3.9.2 [HEU-7]: they wait first.
 #[test]
 fn unpaired_local_addresses_join_the_first_remote_after_the_grace() {
     let mut pm = PathManager::new(first(), true);

@@ -15,7 +15,7 @@ const SIGNALS: Setup = Setup { signal: true, ..SERVER };
 #[rustfmt::skip]
 pub(super) const CASES: &[Case] = &[
     case("A14", "the echo of our ADD_ADDR is lost at first", "3.4.1 [ADDR-13]", SIGNALS,
-        "ADD_ADDR; again within 10 s; quiet after the echo", a14),
+        "ADD_ADDR; again within 10 s; quiet after the echo; withdrawn: REMOVE_ADDR", a14),
     case("A15", "the echo never comes", "3.4.1", SIGNALS,
         "2 to 4 ADD_ADDRs; alive: 'xyz' data-acked", a15),
     case("A16", "ADD_ADDR with a port beside timestamps", "3.4.1, App. A", Setup { signal_port: Some(8_080), ..SIGNALS },
@@ -50,6 +50,12 @@ fn a14(p: &mut Probe<'_>) -> Run {
     let limit = p.long(Duration::from_secs(300), Duration::from_secs(6));
     let more = announced(p, &mut a, limit);
     p.note(if more.is_some() { "again after the echo" } else { "quiet after the echo" });
+    p.target.delete_endpoint().map_err(stop)?;
+    let removal = |packet: &Packet| {
+        packet.mptcp.iter().any(|option| matches!(option, MptcpOption::RemoveAddr(_)))
+    };
+    let removed = p.wait_for(&mut a, ANSWER, removal).is_some();
+    p.note(if removed { "withdrawn: REMOVE_ADDR" } else { "withdrawn in silence" });
     Ok(())
 }
 

@@ -68,9 +68,13 @@ impl Outcome {
         }
         check(self.mptcp, "no MPTCP at the end".to_owned());
         check(self.checksum == checksum, format!("checksums in use: {}", self.checksum));
-        check(self.subflows.0 == 3, format!("{} subflows", self.subflows.0));
+        // An announcement that comes late makes one more: by then the other end's first address was taken instead.
+        let late = matches!(condition, Condition::Loss | Condition::Reorder);
+        let count = self.subflows.0;
+        check(count == 3 || (late && count > 3), format!("{count} subflows"));
         let (first, joins) = self.cell.families.v6();
-        check(self.v6 == [first, joins, joins], format!("IPv6 on subflows: {:?}", self.v6));
+        let families = self.v6.iter().skip(1).all(|v6| *v6 == joins);
+        check(self.v6.first() == Some(&first) && families, format!("IPv6: {:?}", self.v6));
         let mut zero = [&MUST_STAY_ZERO[..], &FALLBACK[..]].concat();
         if condition == Condition::Clean {
             zero.extend(RESETS);

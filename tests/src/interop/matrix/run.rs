@@ -4,7 +4,9 @@ use super::super::{Data, Facts, Fixture, Peer, Setup, Watch, established};
 use super::cell::{Cell, Condition, Role, server_address};
 use super::outcome::{Moved, Outcome};
 use super::transfer::{Progress, echo, gate, send_and_receive, with_trouble};
+use mpuser_engine::config::EndpointFlags;
 use mpuser_engine::counters::Counters;
+use mpuser_engine::{LocalAddress, PmEndpoint};
 use mpuser_tun::device::Faults;
 use mpuser_tun::lab::{Lab, LabOptions};
 use mpuser_tun::{MptcpListener, MptcpStream, Stack, clock};
@@ -23,11 +25,6 @@ pub struct Benches {
     idle: Mutex<Vec<(Role, Fixture)>>,
     made: Mutex<usize>,
 }
-
-/// The files of captures, and the names of labs.
-const NAMES: [&str; 8] = [
-    "matrix-a", "matrix-b", "matrix-c", "matrix-d", "matrix-e", "matrix-f", "matrix-g", "matrix-h",
-];
 
 impl Benches {
     /// Runs a cell in a lab that is idle, or in a new one.
@@ -52,14 +49,29 @@ impl Benches {
         }
         drop(idle);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = NAMES[*made % NAMES.len()];
         *made += 1;
+        let name = format!("matrix-{made}");
         let options = LabOptions { server_signal: false, ipv6: true, ..LabOptions::default() };
-        let fixture = Fixture::up(name, options);
-        if role == Role::Server {
-            ways_to_one_address(&fixture);
+        let fixture = Fixture::up(&name, options);
+        match role {
+            Role::Client => neighbours(&fixture),
+            Role::Server => ways_to_one_address(&fixture),
         }
         fixture
+    }
+}
+
+/// Every address of the server is found on every link. In IPv4 it answers for them by itself, in IPv6 only for the
+/// link's own; and a join may be sent to another one when an announcement is late.
+fn neighbours(fixture: &Fixture) {
+    for dev in ["eth1", "eth2", "eth3"] {
+        let shown = fixture.output("server", &["ip", "-br", "link", "show", dev]);
+        let mac = shown.split_whitespace().nth(2).expect("an address of the link");
+        for link in 56..=58 {
+            let address = server_address(link, true).to_string();
+            let entry = ["ip", "neighbour", "replace", &address, "lladdr", mac, "dev", dev];
+            fixture.output("client", &entry);
+        }
     }
 }
 
@@ -182,6 +194,9 @@ async fn as_server(stack: &Stack, lab: &Lab, client: &Peer, cell: &Cell) -> Outc
         false => Ipv4Addr::UNSPECIFIED.into(),
     };
     let listener = MptcpListener::bind(stack, SocketAddr::new(any, PORT)).await.unwrap();
+    if cell.families.mixed() {
+        announce(stack);
+    }
     let host = match (cell.dest(), cell.families.mixed()) {
         // An IPv6 socket may have subflows of both families.
         (IpAddr::V4(four), true) => IpAddr::V6(four.to_ipv6_mapped()),
@@ -219,6 +234,15 @@ async fn as_server(stack: &Stack, lab: &Lab, client: &Peer, cell: &Cell) -> Outc
         ("received there", report.text("received_sha256").to_owned()),
     ];
     finish(outcome, stack, &report)
+}
+
+/// Announces all addresses but the first (ADD_ADDR).
+fn announce(stack: &Stack) {
+    let flags = EndpointFlags { signal: true, ..EndpointFlags::default() };
+    for LocalAddress { address, .. } in stack.addresses().into_iter().skip(1) {
+        let endpoint = PmEndpoint { address, id: None, port: None, flags };
+        stack.add_endpoint(endpoint).unwrap_or_else(|e| panic!("{address}: {e}"));
+    }
 }
 
 fn outcome(cell: &Cell, stream: &MptcpStream, received: (usize, String), seconds: f64) -> Outcome {
