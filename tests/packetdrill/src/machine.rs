@@ -93,6 +93,8 @@ pub struct Packet {
 pub(crate) struct Progress {
     /// Its handshake is done.
     pub(crate) established: bool,
+    /// With MPTCP.
+    pub(crate) mptcp: bool,
     /// It is over.
     pub(crate) ended: bool,
     /// Why, until somebody was told.
@@ -246,11 +248,15 @@ impl Machine {
     fn on_event(&mut self, connection: ConnectionId, event: &Event) {
         let progress = self.progress.entry(connection).or_default();
         match event {
-            Event::Established { .. } => progress.established = true,
+            Event::Established { mptcp, .. } => {
+                progress.established = true;
+                progress.mptcp = *mptcp;
+            }
             Event::Closed(end) => {
                 progress.ended = true;
-                // What this end did is no news to it.
-                let told = end.filter(|error| *error != ConnectionError::Aborted);
+                // What this end did is no news to it; and Linux tells nobody that no subflow was left to wait for.
+                let silent = progress.mptcp && *end == Some(ConnectionError::Timeout);
+                let told = end.filter(|error| *error != ConnectionError::Aborted && !silent);
                 progress.error = told.map(errno::of_end);
             }
             Event::Readable | Event::Writable => {}
