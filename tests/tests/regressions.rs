@@ -98,6 +98,21 @@ fn an_announcement_does_not_outlive_mptcp() {
     world.run_for(Duration::from_secs(300));
 }
 
+/// MP_FASTCLOSE was repeated after RTOs that had been backed off to minutes: a connection given up because its path was
+/// dead stayed for a quarter of an hour. RFC 8684 3.5 [FC-5] [FC-8].
+#[test]
+fn an_abort_on_a_dead_path_is_soon_forgotten() {
+    let (mut world, _, server) = connect(1);
+    world.paths[0].up = false;
+    let now = world.now;
+    assert_eq!(world.server.write(now, server, &[1; 1_449]), Ok(1_449));
+    world.run_for(Duration::from_secs(300));
+    world.server.abort(world.now, server);
+    world.server.close(world.now, server);
+    world.run_for(Duration::from_secs(61));
+    assert!(world.server.info(server).is_none(), "{:#?}", world.server.info(server));
+}
+
 /// A client that hears nothing of its DATA_FIN goes on as plain TCP, and its FIN is plain. The server closed its only
 /// subflow for that, and what Nagle's algorithm had held back was never sent: the end came an octet too early.
 /// RFC 8684 3.7 [FB-6]. `faults_are_survived`: seed 2047130475656249888, one path, `Cut(0)`, `Write(Server, 14201)`,
