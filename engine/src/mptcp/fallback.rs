@@ -16,8 +16,9 @@ pub(crate) enum Trigger {
     NeverDataAcked,
     /// No answer to any DATA_FIN.
     DataFinUnanswered,
-    /// A FIN without any MPTCP option; `heard` if the peer has sent a DSS that was more than a DATA_FIN.
-    BareFin { heard: bool },
+    /// A FIN without any MPTCP option; `heard` if the peer has sent a DSS that was more than a DATA_FIN, `unsent` if
+    /// this end has data that no subflow was given yet.
+    BareFin { heard: bool, unsent: bool },
     /// Octets that no mapping covers.
     Unmapped,
     /// A DSS has a checksum though none was agreed, or none though one was.
@@ -121,15 +122,15 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         Trigger::DataFinUnanswered => Verdict::Ignore,
         // [FB-6]: MPTCP puts an option on a FIN. The peer may have fallen back without this end having noticed, and
         // then it is the end of the data.
-        Trigger::BareFin { heard: false } if possible => {
+        Trigger::BareFin { heard: false, .. } if possible => {
             Verdict::FallBack(FallbackReason::NoDssInAck)
         }
         // Plain TCP, or an MPTCP that lost its option: an end of the data that may be none is an error, and a FIN in
         // return could be one to the peer.
-        Trigger::BareFin { .. } if standing.alone => {
+        Trigger::BareFin { heard, unsent } if standing.alone && (!heard || unsent) => {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }
-        // A subflow's own business [FIN-8]: beside others there is no plain TCP.
+        // A subflow's own business [FIN-8].
         Trigger::BareFin { .. } => Verdict::Ignore,
         // [FB-7] [FB-8] [DSS-14] (K24): at once, without waiting for a mapping that might come.
         Trigger::Unmapped => choose(behaviour.unmapped_data, ResetReason::MiddleboxInterference),

@@ -407,7 +407,8 @@ impl Connection {
             && !(subflow.heard_dss && self.close.is_received())
             && !subflow.fast_closing
         {
-            let trigger = Trigger::BareFin { heard: subflow.heard_dss };
+            let trigger =
+                Trigger::BareFin { heard: subflow.heard_dss, unsent: self.send.unsent() > 0 };
             self.question(now, index, trigger, counters);
             self.drain(now, index, counters);
         }

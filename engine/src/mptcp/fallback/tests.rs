@@ -19,8 +19,9 @@ const TABLE: &str = "
     bare-fin      . . a . c o . . . .  fall-back:no_dss_in_ack
     bare-fin      . . a . . . . . . .  reset:6
     bare-fin      . . . . . . . . . .  ignore
-    later-fin     . . a . . . . . . .  reset:6
     later-fin     . . . . . . . . . .  ignore
+    early-fin     . . a . . . . . . .  reset:6
+    early-fin     . . . . . . . . . .  ignore
     unmapped      . . a . c o . . . .  fall-back:broken_mapping
     unmapped      . . . . . . . . . .  reset:6
     disagreement  . . a . c o . . . l  fall-back:broken_mapping
@@ -40,13 +41,14 @@ const TABLE: &str = "
     no-answer     . . . . . . . . . .  reset-with-fail
 ";
 
-const TRIGGERS: [(&str, Trigger); 14] = [
+const TRIGGERS: [(&str, Trigger); 15] = [
     ("handshake", Trigger::Handshake(FallbackReason::AckWithoutCapable)),
     ("bare-ack", Trigger::BareAck),
     ("never-acked", Trigger::NeverDataAcked),
     ("fin-unheard", Trigger::DataFinUnanswered),
-    ("bare-fin", Trigger::BareFin { heard: false }),
-    ("later-fin", Trigger::BareFin { heard: true }),
+    ("bare-fin", Trigger::BareFin { heard: false, unsent: true }),
+    ("later-fin", Trigger::BareFin { heard: true, unsent: false }),
+    ("early-fin", Trigger::BareFin { heard: true, unsent: true }),
     ("unmapped", Trigger::Unmapped),
     ("disagreement", Trigger::ChecksumDisagreement),
     ("conflict", Trigger::MappingConflict),
@@ -102,7 +104,7 @@ fn standings() -> impl Iterator<Item = (Standing, [char; 9])> {
 }
 
 /// RFC 8684 3.7 [FB-1] [FB-2] [FB-4] [FB-5] [FB-6] [FB-7] [FB-8] [FB-9] [FB-12] [FB-13] [FB-14] [FB-20], [DSS-1]
-/// [DSS-2] [DSS-3] [DSS-14]: all 14 336 cases, against the table above; every row of it is needed.
+/// [DSS-2] [DSS-3] [DSS-14]: all 15 360 cases, against the table above; every row of it is needed.
 #[test]
 fn the_table_is_complete_and_right() {
     let rows: Vec<Vec<&str>> = TABLE
