@@ -279,7 +279,7 @@ fn fast_close(fixture: &Fixture) {
             let mut all = Vec::new();
             let reading =
                 tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut all));
-            let error = reading.await.unwrap().expect_err("an orderly end");
+            let error = reading.await.unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
             let counters = stack.counters();
             assert!(counters.mp_fastclose_rx >= 1, "{counters:#?}");
