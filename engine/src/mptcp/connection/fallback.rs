@@ -57,7 +57,7 @@ impl Connection {
         let verdict = decide(trigger, &self.standing(index, at), &self.config.behaviour);
         count(trigger, verdict, counters);
         match verdict {
-            Verdict::Ignore | Verdict::SendFail => {}
+            Verdict::Ignore | Verdict::Hold | Verdict::SendFail => {}
             Verdict::FallBack(reason) => self.fall_back(reason),
             Verdict::AnswerFail => self.answer_fail(now),
             Verdict::Reset(reason) => self.reset_subflow(index, reason),
@@ -308,7 +308,7 @@ fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
     match trigger {
         Trigger::Handshake(_) | Trigger::PeerFailed | Trigger::FailUnanswered => {}
         Trigger::BareAck | Trigger::DataFinUnanswered => counters.mp_capable_data_fallback += falls,
-        Trigger::NeverDataAcked => counters.dss_no_match_tcp += resets,
+        Trigger::NeverDataAcked | Trigger::NeverMapped => counters.dss_no_match_tcp += resets,
         Trigger::Unmapped => {
             counters.dss_fallback += falls;
             counters.dss_no_match_tcp += resets;
