@@ -79,11 +79,8 @@ const CLIENT: &[Case] = &[
 ];
 
 /// Cases that a kernel client makes impossible, and why.
-const NOT_WITH_KERNEL_CLIENTS: [(&str, &str); 2] = [
-    ("M11", "a kernel client that is refused does not try again without the option"),
-    // Behaviour::unmapped_data: plain TCP takes those for new data
-    ("M05", "it never learns that we fell back, and sends its data again under new mappings (K30)"),
-];
+const NOT_WITH_KERNEL_CLIENTS: [(&str, &str); 1] =
+    [("M11", "a kernel client that is refused does not try again without the option")];
 
 const COLUMNS: [&str; 8] =
     ["case", "boxes", "paths", "mode", "data", "s", "kernel fell back", "kernel counted"];

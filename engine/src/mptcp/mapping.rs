@@ -363,6 +363,11 @@ impl MappingQueue {
         }
     }
 
+    /// There is something to take.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The next piece, mapped.
     pub(crate) fn pop(&mut self) -> Option<Mapped> {
         self.ready.pop_front()

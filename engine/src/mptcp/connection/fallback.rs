@@ -3,7 +3,7 @@
 use super::{Connection, Mode, Timers};
 use crate::config::FailedData;
 use crate::counters::Counters;
-use crate::error::{FallbackReason, ResetReason};
+use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
 use crate::mptcp::fallback::{
     FailExchange, Failed, InfiniteMapping, Standing, Trigger, Verdict, decide,
@@ -283,6 +283,17 @@ impl Connection {
             if let Some(subflow) = self.subflows.get_mut(index) {
                 subflow.received.discard_raw_before(start);
             }
+        }
+    }
+
+    /// No mapping came for what the subflow at `index` delivers: it goes. If nothing at all was received since the last
+    /// one went in the same way, a further one would be no better.
+    pub(super) fn on_never_mapped(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        self.question(now, index, Trigger::NeverMapped, counters);
+        let received = self.recv.received();
+        let again = self.never_mapped.replace(received) == Some(received);
+        if again && !self.has_usable_beside(index) {
+            self.fail(ConnectionError::Protocol, ResetReason::MiddleboxInterference, true);
         }
     }
 

@@ -384,7 +384,7 @@ impl Connection {
             && let Some(subflow) = self.subflows.get_mut(index)
             && !subflow.hold(now, offset, data, bound)
         {
-            self.question(now, index, Trigger::NeverMapped, counters);
+            self.on_never_mapped(now, index, counters);
         }
     }
 

@@ -82,8 +82,7 @@ impl Connection {
             return;
         }
         if subflow.mapping_due().is_some_and(|at| at <= now) {
-            self.question(now, index, Trigger::NeverMapped, counters);
-            return;
+            return self.on_never_mapped(now, index, counters);
         }
         subflow.on_signal_time(now);
         // Silence, or an RTO: the way there may be broken while the way back is not.

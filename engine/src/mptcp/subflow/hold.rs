@@ -24,6 +24,10 @@ impl Subflow {
         if verdict == MappingVerdict::Accepted && !self.received.awaits_mapping() {
             self.mapping_due = None;
         }
+        if self.received.is_ready() {
+            // Held octets became data; no segment of data asks for the acknowledgement.
+            self.tcp.request_ack();
+        }
         verdict
     }
 
