@@ -153,7 +153,9 @@ fn delay_rate_and_loss_are_what_was_asked_for_and_change_live() {
     let times = pings(&spaces, 100);
     assert!((30..95).contains(&times.len()) && times.iter().all(|time| *time >= 60.0), "{times:?}");
     let lost = |way: &str| link.state()[way]["lost"].as_u64().unwrap_or(0);
-    assert_eq!(100 - times.len() as u64, lost("forward") + lost("backward"));
+    // Of the transfer before, a last segment may be on its way, and is lost like anything else.
+    let (missing, lost) = (100 - times.len() as u64, lost("forward") + lost("backward"));
+    assert!((missing..=missing + 4).contains(&lost), "{missing} missing, {lost} lost");
     link.order(&["set", "state=down"]);
     assert!(pings(&spaces, 3).is_empty());
     link.order(&["set", "state=up", "loss=0"]);

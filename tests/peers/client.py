@@ -7,9 +7,10 @@ Modes: `upload` sends, ends its data and reads the answer; `download` reads all;
 sends and resets. Data flows when K subflows are there. One line answers each command.
 
 With "parallel": true the next command is read meanwhile. With "gate": B an echo stops after B bytes until the command
-{"go": true}.
+{"go": true}. With "fast_open": B the first B bytes of an upload go by MSG_FASTOPEN.
 """
 
+import socket
 import threading
 
 from common import commands, data, read_all, report, reset, stream_socket, subflows, wait_for_subflows
@@ -20,7 +21,16 @@ def run(command):
     sock = stream_socket(command["protocol"], command["host"])
     sock.settimeout(60)
     try:
-        sock.connect((command["host"], command["port"]))
+        early = command.get("fast_open")
+        if early is not None:
+            block, _ = data(command["size"], command["seed"])
+            to = (command["host"], command["port"])
+            sock.settimeout(None)  # with a timeout Python's sockets do not block, and nothing goes with the SYN
+            early = sock.sendto(block[:early], socket.MSG_FASTOPEN, to)
+            sock.settimeout(60)
+            facts["early"] = early
+        else:
+            sock.connect((command["host"], command["port"]))
         wait_for_subflows(sock, command["subflows"])
         talk(sock, command, facts)
         facts["subflows"] = subflows(sock) if sock.fileno() >= 0 else 0
@@ -43,7 +53,7 @@ def talk(sock, command, facts):
         reset(sock)
         return
     if mode == "upload":
-        sock.sendall(block)
+        sock.sendall(block[facts.get("early", 0) :])
         sock.shutdown(1)
         answer = []
         read_all(sock, lambda view: answer.append(bytes(view)))

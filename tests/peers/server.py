@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A kernel MPTCP (or TCP) server for the interop suite.
 
-    server.py PROTOCOL[@ADDRESS] MODE:PORT...
+    server.py PROTOCOL[+fastopen][@ADDRESS] MODE:PORT...
 
-It listens on the address, by default 0.0.0.0; `::` takes both families.
+It listens on the address, by default 0.0.0.0; `::` takes both families. With `+fastopen` it takes data on SYNs.
 Modes: `echo`; `sink` reads all and answers the SHA-256 in hexadecimal; `source` sends the bytes last asked for, ends
 its data, then reads to the end; `store` reads all and only then sends it back; `reset` reads as many bytes as asked
 for, then resets. Commands (JSON lines): {"size": N, "seed": S, "subflows": K} for `source`, which
@@ -74,7 +74,10 @@ def serve(sock, mode):
 
 
 def listen(protocol, address, mode, port):
+    protocol, _, fast_open = protocol.partition("+")
     listener = stream_socket(protocol, address)
+    if fast_open:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
     listener.listen(512)

@@ -1,6 +1,6 @@
 //! The catalogue of cases: one hand-made stimulus each, what has to come of it, and what did.
 //!
-//! A [`Probe`](probe::Probe) plays the other end, packet by packet, against a [`Target`](target::Target): our engine
+//! A [`Probe`](probe::Probe) plays the other end, packet by packet, against a [`Target`]: our engine
 //! in virtual time, or a kernel behind a TUN device. A case notes what it saw as text, so that a run is compared with
 //! the expectation and one stack with the other by comparing texts.
 

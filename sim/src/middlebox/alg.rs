@@ -1,5 +1,6 @@
 //! Changes what is said (M22 to M24), as application-level gateways do that put another address into FTP's PORT:
-//! one place of the stream gets longer or shorter, and all sequence numbers behind it move.
+//! one place of the stream gets longer or shorter, and all sequence numbers behind it move. Or it stays as long as it
+//! was and says something else, which only a DSS checksum notices.
 
 use super::args::Args;
 use super::flow::{Flows, Progress};
@@ -16,9 +17,11 @@ use mpuser_engine::time::Instant;
 enum Change {
     Longer(u32),
     Shorter(u32),
+    /// One octet becomes another.
+    Flip,
 }
 
-/// A box that changes the length of a stream at one place.
+/// A box that changes a stream at one place.
 #[derive(Debug)]
 pub(super) struct Alg {
     change: Change,
@@ -34,10 +37,11 @@ impl Alg {
     pub(super) fn new(args: &mut Args<'_>) -> Result<Self, String> {
         let longer = args.value("longer", |text| text::whole(text, 1..=1_000))?;
         let shorter = args.value("shorter", |text| text::whole(text, 1..=1_000))?;
-        let change = match (longer, shorter) {
-            (Some(octets), None) => Change::Longer(octets),
-            (None, Some(octets)) => Change::Shorter(octets),
-            _ => return Err("say longer=N or shorter=N".to_owned()),
+        let change = match (longer, shorter, args.flag("flip")) {
+            (Some(octets), None, false) => Change::Longer(octets),
+            (None, Some(octets), false) => Change::Shorter(octets),
+            (None, None, true) => Change::Flip,
+            _ => return Err("say longer=N, shorter=N or flip".to_owned()),
         };
         let at = args.value("at", text::size)?.unwrap_or(20_000);
         let direction = args.direction().unwrap_or(Direction::Forward);
@@ -78,6 +82,11 @@ impl Alg {
                 }
                 before
             }
+            Change::Flip if place.since(packet.seq) >= 0 => {
+                changed.extend(packet.payload.get(before).map(|octet| octet ^ 0xFF));
+                (before + 1).min(len)
+            }
+            Change::Flip => before,
             Change::Shorter(octets) => {
                 let until = place + octets;
                 usize::try_from(until.since(packet.seq)).unwrap_or(0).clamp(before, len)

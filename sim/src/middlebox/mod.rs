@@ -99,7 +99,8 @@ pub const KINDS: &[Kind] = kinds! {
         |args, _| Ok(Box::new(coalesce::Coalesce::new(args)?));
     "ack-ahead", "restart=SIZE,lose=N", "acknowledges in place of the receiver; may lose what it acknowledged",
         |args, _| Ok(Box::new(ack_ahead::AckAhead::new(args)?));
-    "alg", "longer=N|shorter=N (needed),at=SIZE,fwd|back", "changes the length of the payload and adapts sequence numbers",
+    "alg", "longer=N|shorter=N|flip (needed),at=SIZE,fwd|back",
+        "changes the length of the payload and adapts sequence numbers; flip changes one octet",
         |args, _| Ok(Box::new(alg::Alg::new(args)?));
     "hold", "drop", "holds (or drops) data behind a hole until the hole is filled",
         |args, _| Ok(Box::new(hold::Hold::new(args)));

@@ -199,6 +199,7 @@ fn a_stream_gets_longer_or_shorter_and_the_numbers_follow() {
     for (text, expected) in [
         ("alg:longer=3,at=10", [&stream[..10], b"+++", &stream[10..]].concat()),
         ("alg:shorter=20,at=10", [&stream[..10], &stream[30..]].concat()),
+        ("alg:flip,at=10", [&stream[..10], &[!10], &stream[11..]].concat()),
     ] {
         let mut one = build(text, 1).unwrap();
         let mut syn = segment(0, bits::SYN, 0, b"");

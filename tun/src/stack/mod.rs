@@ -29,6 +29,7 @@ use std::io::{self, Read};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::ToSocketAddrs;
 use tokio::sync::Notify;
 
@@ -259,6 +260,10 @@ pub struct ConnectOptions {
     pub config: Option<ConnectionConfig>,
     /// Longest time for the handshake with one address. Default: as long as SYNs are retransmitted.
     pub timeout: Option<Duration>,
+    /// What is written before anything else; as much as possible of it goes with the SYN where
+    /// [`ConnectionConfig::fast_open`] allows it (RFC 7413). It may reach the application twice, and an address that
+    /// fails has perhaps seen it.
+    pub early_data: Vec<u8>,
 }
 
 /// All connections over a set of paths. Clones are the same stack; streams and listeners keep it alive.
@@ -376,13 +381,15 @@ impl Stack {
         options: &ConnectOptions,
     ) -> io::Result<MptcpStream> {
         let config = options.config.clone().unwrap_or_else(|| self.handle.connection.clone());
-        let stream = self.handle.with(|inner, now| {
+        let (mut stream, taken) = self.handle.with(|inner, now| {
             if inner.stopped {
                 return Err(Error::StackDown);
             }
-            let id = inner.endpoint.connect(now, config, options.local, remote)?;
+            let (local, data) = (options.local, &options.early_data);
+            let (id, taken) = inner.endpoint.connect_with_data(now, config, local, remote, data)?;
             inner.conns.insert(id, Conn::new(Phase::Connecting, Holder::Application));
-            Ok(MptcpStream::new(Arc::clone(&self.handle), inner, id, Some(remote)))
+            let stream = MptcpStream::new(Arc::clone(&self.handle), inner, id, Some(remote));
+            Ok((stream, taken))
         })?;
         match options.timeout {
             None => stream.established().await?,
@@ -394,6 +401,8 @@ impl Stack {
                 }
             },
         }
+        // what the send buffer had no room for
+        stream.write_all(options.early_data.get(taken..).unwrap_or_default()).await?;
         Ok(stream)
     }
 

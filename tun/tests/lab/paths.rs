@@ -322,12 +322,9 @@ fn a_killed_process_is_cleaned_up_after() {
     assert!(traces(&lab).contains("mpu3"), "two sets side by side");
     first.kill().unwrap();
     first.wait().unwrap();
-    let dirty = traces(&lab);
-    assert!(dirty.contains(&format!("mpuser-{}-0", first.id())), "{dirty}");
 
-    // From the outside: the namespace has a name, so it is found.
-    let done = recover().unwrap();
-    assert!(done.iter().any(|d| d.contains(&first.id().to_string())), "{done:?}");
+    // From the outside: the namespace has a name, so it is found. The plan of another test may have been faster.
+    recover().unwrap();
     let half = traces(&lab);
     assert!(!half.contains(&format!("mpuser-{}-", first.id())), "{half}");
     assert!(half.contains(&format!("mpuser-{}-", second.id())), "the living one is left alone");

@@ -131,7 +131,7 @@ impl Interface {
     }
 }
 
-/// What packetdrill calls first: fills the table. `flags` is what `--so_flags` gave, see [`Options::from_flags`].
+/// What packetdrill calls first: fills the table. `flags` is what `--so_flags` gave, see [`Options::with_flags`].
 ///
 /// # Safety
 ///

@@ -1,0 +1,392 @@
+//! What is said beside data, against the kernel and counted at both ends: MP_FAIL and infinite mappings, MP_FASTCLOSE,
+//! MP_PRIO, REMOVE_ADDR and ADD_ADDR in the middle of a transfer, reasons of resets, data on SYNs.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is the report")]
+
+use mpuser_engine::addr::SubflowId;
+use mpuser_engine::config::{ConnectionConfig, FastCloseForm};
+use mpuser_engine::counters::Counters;
+use mpuser_tests::interop::{
+    Data, ENGINE, Facts, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established,
+    main as run, sha256,
+};
+use mpuser_tun::lab::LabOptions;
+use mpuser_tun::{MptcpListener, MptcpStream, Stack};
+use serde_json::{Value, json};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+fn main() -> ExitCode {
+    let scenarios = [
+        Scenario { name: "payload_damaged_on_its_way", run: damaged },
+        Scenario { name: "connections_ended_at_once", run: fast_close },
+        Scenario { name: "priorities_changed_in_the_middle", run: priorities },
+    ];
+    run("signals", LabOptions { server_signal: false, ..LabOptions::default() }, &[], &scenarios)
+}
+
+const PORT: u16 = 7000;
+
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::new(SERVER, port)
+}
+
+fn ours(counters: &Counters, name: &str) -> u64 {
+    let name = format!("MPTcpExt{name}");
+    counters.iter().find(|(n, _)| *n == name).map(|(_, value)| value).unwrap()
+}
+
+/// The counters of these names that are not zero.
+fn told(names: &[&str], value: impl Fn(&str) -> u64) -> String {
+    let all = names.iter().map(|name| (name, value(name)));
+    let moved = all.filter(|(_, value)| *value > 0).map(|(name, value)| format!("{name} {value}"));
+    moved.collect::<Vec<_>>().join(", ")
+}
+
+async fn listen(stack: &Stack) -> MptcpListener {
+    MptcpListener::bind(stack, (Ipv4Addr::UNSPECIFIED, PORT)).await.unwrap()
+}
+
+/// What a kernel client is told to do with our listener.
+fn order(mode: &str, size: usize, seed: u64, more: Value) -> Value {
+    let mut all = json!({
+        "host": ENGINE, "port": PORT, "protocol": "mptcp", "mode": mode, "size": size, "seed": seed,
+        "subflows": 0, "parallel": true,
+    });
+    let (Value::Object(all), Value::Object(more)) = (&mut all, more) else { unreachable!() };
+    all.extend(more);
+    json!(all)
+}
+
+/// The server announces its second address, so that connections get a second subflow; or it announces none.
+fn announce(fixture: &Fixture, second: bool) {
+    fixture.output("server", &["ip", "mptcp", "endpoint", "flush"]);
+    let limits = ["ip", "mptcp", "limits", "set", "subflow", "8", "add_addr_accepted", "8"];
+    fixture.output("server", &limits);
+    if second {
+        let argv = "ip mptcp endpoint add 192.168.57.101 id 1 dev eth2 signal";
+        fixture.output("server", &argv.split(' ').collect::<Vec<_>>());
+    }
+}
+
+const FAILURES: [&str; 7] = [
+    "DataCsumErr",
+    "MPFailTx",
+    "MPFailRx",
+    "InfiniteMapTx",
+    "InfiniteMapRx",
+    "DSSCorruptionFallback",
+    "DSSCorruptionReset",
+];
+/// RSTs may cross.
+const RESETS: [&str; 2] = ["MPRstTx", "MPRstRx"];
+const DAMAGED_SIZE: usize = 1 << 20;
+const DAMAGED_AT: usize = 200 << 10;
+
+/// An octet damaged on path `path`, on its way up (from us) or down.
+struct Damage {
+    role: Role,
+    up: bool,
+    path: usize,
+    got: &'static str,
+    ours: &'static str,
+    theirs: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Role {
+    Client,
+    Listener,
+}
+
+fn damaged(fixture: &Fixture) {
+    let title = "One octet of 1 MiB damaged on its way, TCP's checksum right, DSS checksums on";
+    let columns =
+        ["our role", "data goes", "subflows", "got", "our mode", "ours", "", "the kernel's", ""];
+    let mut table = Table::new(title, &columns);
+    let one = Damage {
+        role: Role::Client,
+        up: true,
+        path: 0,
+        // the kernel hands on what failed (K39)
+        got: "damaged",
+        ours: "MPFailTx 1, MPFailRx 1, InfiniteMapTx 1",
+        theirs: "DataCsumErr 1, MPFailTx 1, MPFailRx 1, InfiniteMapRx 1",
+    };
+    let of_two = Damage {
+        path: 1,
+        got: "intact",
+        ours: "MPFailRx 1",
+        theirs: "DataCsumErr 1, MPFailTx 1",
+        ..one
+    };
+    let down_of_two = Damage {
+        up: false,
+        ours: "DataCsumErr 1, MPFailTx 1, DSSCorruptionReset 1",
+        theirs: "MPFailRx 1",
+        ..of_two
+    };
+    let cases = [one, of_two, down_of_two];
+    for (case, seed) in cases.iter().zip(1..) {
+        fixture.sysctl("server", "net/mptcp/checksum_enabled", "1");
+        announce(fixture, case.path > 0);
+        let way = if case.up { "fwd" } else { "back" };
+        let at = if case.path == 0 { DAMAGED_AT } else { 20 << 10 };
+        let setup = Setup {
+            boxes: vec![(case.path, format!("alg:flip,at={at},{way}"))],
+            paths: case.path + 1,
+            dead_subflows: true,
+            ..Setup::default()
+        };
+        damage(fixture, &setup.checksum(true), case, seed, &mut table);
+    }
+    println!("{table}");
+}
+
+fn damage(fixture: &Fixture, setup: &Setup, case: &Damage, seed: u64, table: &mut Table) {
+    let server = fixture.kernel_server();
+    let client = fixture.peer("server", "client.py", "");
+    let watch = Watch::start(fixture, "server");
+    let subflows = case.path + 1;
+    let data = Data::new(DAMAGED_SIZE, seed);
+    fixture.client(setup, async |stack| {
+        let (mut stream, peer) = if case.role == Role::Client {
+            server.ask(DAMAGED_SIZE, seed, subflows);
+            let port = if case.up { Peer::SINK } else { Peer::SOURCE };
+            let stream = stack.connect(at(port)).await.unwrap();
+            established(&stream, subflows).await;
+            (stream, &server)
+        } else {
+            let listener = listen(stack).await;
+            client.tell(&order("upload", DAMAGED_SIZE, seed, json!({})));
+            (listener.accept().await.unwrap().0, &client)
+        };
+        let mut received = Vec::new();
+        let work = async {
+            if case.up {
+                stream.write_all(&data.bytes).await?;
+                stream.shutdown().await?;
+            }
+            stream.read_to_end(&mut received).await?;
+            if !case.up {
+                stream.write_all(sha256(&received).as_bytes()).await?;
+            }
+            stream.shutdown().await
+        };
+        let outcome = tokio::time::timeout(Duration::from_secs(8), work).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+        let info = stream.info().unwrap();
+        let report = peer.report_async().await;
+        let counters = stack.counters();
+        let fallback = info.fallback.map(|reason| format!("TCP, {reason:?}"));
+        let got = got(case, &data, &received, &report);
+        let mine = told(&FAILURES, |name| ours(&counters, name));
+        let theirs = told(&FAILURES, |name| watch.mptcp(name));
+        let context = format!("{mine} / {theirs} {outcome:?} {report:?} {info:#?}");
+        assert!(outcome.is_ok(), "{context}");
+        table.row(&[
+            &format!("{:?}", case.role),
+            &if case.up { "up" } else { "down" },
+            &subflows,
+            &got,
+            &fallback.unwrap_or_else(|| "MPTCP".to_owned()),
+            &mine,
+            &told(&RESETS, |name| ours(&counters, name)),
+            &theirs,
+            &told(&RESETS, |name| watch.mptcp(name)),
+        ]);
+        assert_eq!(
+            (got, mine.as_str(), theirs.as_str()),
+            (case.got, case.ours, case.theirs),
+            "{context}"
+        );
+    });
+}
+
+/// What the receiver got.
+fn got(case: &Damage, data: &Data, received: &[u8], report: &Facts) -> &'static str {
+    if case.up {
+        let mut changed = data.bytes.clone();
+        changed[DAMAGED_AT] ^= 0xFF;
+        return match std::str::from_utf8(received).unwrap() {
+            hash if hash == data.sha256 => "intact",
+            hash if hash == sha256(&changed) => "damaged",
+            _ => "something else",
+        };
+    }
+    let sent = report.text("sent_sha256");
+    let mut repaired = received.to_vec();
+    repaired[DAMAGED_AT] ^= 0xFF;
+    match () {
+        () if sent == sha256(received) => "intact",
+        () if sent == sha256(&repaired) => "damaged",
+        () => "something else",
+    }
+}
+
+fn fast_close(fixture: &Fixture) {
+    let columns = ["ends it", "form", "our role", "the other end sees", "ours", "the kernel's"];
+    let mut table = Table::new("Connections ended at once in the middle of a transfer", &columns);
+    let names = ["MPFastcloseTx", "MPFastcloseRx", "MPRstTx", "MPRstRx"];
+    let size = 8 << 20;
+    announce(fixture, true);
+    for form in [FastCloseForm::Ack, FastCloseForm::Reset] {
+        for role in [Role::Client, Role::Listener] {
+            let mut connection = ConnectionConfig::default();
+            connection.behaviour.fast_close = form;
+            let setup = Setup { connection, paths: 2, ..Setup::default() };
+            let (server, client) =
+                (fixture.kernel_server(), fixture.peer("server", "client.py", ""));
+            let watch = Watch::start(fixture, "server");
+            fixture.client(&setup, async |stack| {
+                let listener = listen(stack).await;
+                let (mut stream, peer) = if role == Role::Client {
+                    let stream = stack.connect(at(Peer::SINK)).await.unwrap();
+                    established(&stream, 2).await;
+                    (stream, &server)
+                } else {
+                    client.tell(&order("download", 0, 1, json!({})));
+                    (listener.accept().await.unwrap().0, &client)
+                };
+                stream.write_all(&vec![7; 1 << 20]).await.unwrap();
+                stream.abort();
+                let report = peer.report_async().await;
+                let error = report.error().unwrap_or("an orderly end").to_owned();
+                assert!(error.contains("reset"), "{form:?} {role:?}: {error}");
+                assert!(watch.mptcp("MPFastcloseRx") >= 1, "{:#?}", watch.delta());
+                let counters = stack.counters();
+                let mine = told(&names, |name| ours(&counters, name));
+                let theirs = told(&names, |name| watch.mptcp(name));
+                let (form, role) = (format!("{form:?}"), format!("{role:?}"));
+                table.row(&[&"us", &form, &role, &error, &mine, &theirs]);
+            });
+        }
+    }
+    for role in [Role::Client, Role::Listener] {
+        let (server, client) = (fixture.kernel_server(), fixture.peer("server", "client.py", ""));
+        let watch = Watch::start(fixture, "server");
+        fixture.client(&Setup { paths: 2, ..Setup::default() }, async |stack| {
+            let listener = listen(stack).await;
+            let mut stream = if role == Role::Client {
+                server.ask(1 << 20, 1, 2);
+                let mut stream = stack.connect(at(Peer::RESET)).await.unwrap();
+                established(&stream, 2).await;
+                let _ = stream.write_all(&vec![7; size]).await;
+                stream
+            } else {
+                client.tell(&order("reset", 1 << 20, 1, json!({})));
+                listener.accept().await.unwrap().0
+            };
+            let mut all = Vec::new();
+            let reading =
+                tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut all));
+            let error = reading.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+            let counters = stack.counters();
+            assert!(counters.mp_fastclose_rx >= 1, "{counters:#?}");
+            let mine = told(&names, |name| ours(&counters, name));
+            let theirs = told(&names, |name| watch.mptcp(name));
+            let role = format!("{role:?}");
+            table.row(&[&"the kernel", &"SO_LINGER 0", &role, &error, &mine, &theirs]);
+        });
+    }
+    println!("{table}");
+}
+
+const PRIORITY: [&str; 4] = ["MPPrioTx", "MPPrioRx", "MPJoinAckRx", "MPJoinSynAckRx"];
+const RATE: &str = "50mbit";
+
+/// What subflow `which` carried, in either direction.
+fn carried(stream: &MptcpStream, which: SubflowId) -> u64 {
+    let subflows = stream.subflows();
+    let one = subflows.iter().find(|s| s.id == which).unwrap();
+    one.bytes_sent + one.bytes_received
+}
+
+/// What the subflow carries in 300 ms, once what was under way has come through.
+async fn flow(stream: &MptcpStream, which: SubflowId) -> u64 {
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = carried(stream, which);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    carried(stream, which) - before
+}
+
+/// Keeps the stream busy in one direction for ever.
+async fn busy(stream: &MptcpStream, up: bool) {
+    let mut buffer = vec![7; 256 << 10];
+    loop {
+        let outcome = if up {
+            stream.writable().await.unwrap();
+            stream.try_write(&buffer)
+        } else {
+            stream.readable().await.unwrap();
+            stream.try_read(&mut buffer)
+        };
+        match outcome {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(_) | Ok(0) => panic!("it ended: {outcome:?} {:#?}", stream.info()),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// `ip mptcp ...` at the kernel's end, with words between blanks.
+async fn ip_mptcp(fixture: &Fixture, words: &str) {
+    let ns = fixture.lab().netns("server").unwrap();
+    let argv: Vec<String> = format!("ip mptcp {words}").split(' ').map(str::to_owned).collect();
+    let run = move || ns.run(|| std::process::Command::new(&argv[0]).args(&argv[1..]).status());
+    let status = tokio::task::spawn_blocking(run).await.unwrap().unwrap().unwrap();
+    assert!(status.success(), "{words}");
+}
+
+fn priorities(fixture: &Fixture) {
+    let columns =
+        ["asked by", "data goes", "before", "as a backup", "regular again", "ours", "the kernel's"];
+    let title = format!("Bytes in 300 ms over one of two subflows of {RATE}");
+    let mut table = Table::new(title, &columns);
+    for (we_ask, up) in [(true, false), (true, true), (false, true), (false, false)] {
+        for path in ["eth1", "eth2"] {
+            fixture.lab().set_rate(path, Some(RATE)).unwrap();
+        }
+        announce(fixture, true);
+        let server = fixture.kernel_server();
+        let watch = Watch::start(fixture, "server");
+        let setup = Setup { paths: 2, dead_subflows: true, ..Setup::default() };
+        fixture.client(&setup, async |stack| {
+            server.ask(64 << 20, 1, 2);
+            let port = if up { Peer::SINK } else { Peer::SOURCE };
+            let stream = stack.connect(at(port)).await.unwrap();
+            established(&stream, 2).await;
+            let second = stream.subflows().into_iter().find(|s| s.join && s.state == "ESTAB");
+            let second = second.unwrap().id;
+            let set = async |backup: bool| {
+                let flag = if backup { "backup" } else { "nobackup" };
+                if we_ask {
+                    stream.set_backup(second, backup).unwrap();
+                } else {
+                    ip_mptcp(fixture, &format!("endpoint change id 1 {flag}")).await;
+                }
+                flow(&stream, second).await
+            };
+            let story = async {
+                let before = flow(&stream, second).await;
+                (before, set(true).await, set(false).await)
+            };
+            let (before, spared, again) = tokio::select! {
+                story = story => story,
+                () = busy(&stream, up) => unreachable!("it goes on for ever"),
+            };
+            let who = if we_ask { "us" } else { "the kernel" };
+            let way = if up { "up" } else { "down" };
+            let counters = stack.counters();
+            let mine = told(&PRIORITY, |name| ours(&counters, name));
+            let theirs = told(&PRIORITY, |name| watch.mptcp(name));
+            table.row(&[&who, &way, &before, &spared, &again, &mine, &theirs]);
+            stream.abort();
+            let _ = server.report_async().await;
+        });
+    }
+    println!("{table}");
+}
