@@ -28,7 +28,7 @@ fn settle(queue: &mut MappingQueue, out: &mut BTreeMap<u64, u8>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// [DSS-8] [DSS-13]: in whatever order mappings and octets come, every octet that was mapped is delivered once.
+    /// [DSS-13]: in whatever order mappings and octets come, every octet that was mapped is delivered once.
     #[test]
     fn a_mapping_may_come_late(
         lens in prop::collection::vec(1u32..20, 1..12),
