@@ -51,7 +51,9 @@ impl Connection {
 
     fn rearm_fast_close(&mut self, now: Instant) {
         let waiting = self.subflows.iter().find(|s| s.fast_closing && s.is_alive());
-        self.timers.fast_close = waiting.map(|s| now + s.tcp.rto());
+        // Nobody waits for the end of what was given up: an RTO backed off to minutes is no measure.
+        let most = self.config.close_timeout / (RETRANSMISSIONS + 1);
+        self.timers.fast_close = waiting.map(|s| now + s.tcp.rto().min(most));
     }
 
     /// No RST came within one RTO [FC-5]: once more, three times in all, then the RST is ours [FC-8].
