@@ -1,6 +1,6 @@
 //! A handful of the middlebox cases with the kernel at the other end: its reaction is the second opinion. 1 MiB there
 //! and back, in both roles.
-#![expect(clippy::unwrap_used, reason = "a panic is the report")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
 
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_tests::interop::{
