@@ -127,9 +127,8 @@ fn damaged(fixture: &Fixture) {
         ours: "MPFailTx 1, MPFailRx 1, InfiniteMapTx 1",
         theirs: "DataCsumErr 1, MPFailTx 1, MPFailRx 1, InfiniteMapRx 1",
     };
-    // Not here: a kernel that is to answer our MP_FAIL with more than a few bytes stops for good. Its new data waits for
-    // room in a send buffer full of what we must not acknowledge [FB-11]; or it sends one flight under the infinite
-    // mapping, and nothing after our ACK.
+    // Not here: bulk data of a kernel that is to answer our MP_FAIL. It stops for good: at once, or after what it had
+    // queued, sent without options, or after one flight under its infinite mapping. Ours ends in a RST then [FB-14].
     let of_two = Damage {
         path: 1,
         at: 20 << 10,
