@@ -224,13 +224,51 @@ fn a_data_fin_is_answered_in_time_wait() {
 #[test]
 fn a_fin_on_the_only_subflow_is_not_the_end_of_the_data() {
     let (mut script, mut flow) = server();
+    let dss = script.map(&flow, 0, b"data", 0);
+    script.send(&mut flow, seg().data(b"data").dss(dss));
+    assert_eq!(script.read(), b"data");
     script.send(&mut flow, seg().fin());
-    script.all(&mut flow);
+    let packets = script.all(&mut flow);
+    assert!(packets.iter().any(|p| p.header.flags.fin), "{packets:#?}");
     script.send(&mut flow, seg());
     assert!(!script.at_end());
     script.advance(Duration::from_secs(59));
     assert!(!script.events.iter().any(|e| matches!(e, Event::Closed(_))));
     script.advance(Duration::from_secs(2));
+    assert!(script.events.contains(&Event::Closed(Some(ConnectionError::Timeout))));
+    assert!(!script.at_end(), "an error, not an end");
+}
+
+/// (X13) [FB-6] [FIN-8]: without any option the FIN of the only subflow is the end of plain TCP's data, if the peer has
+/// never gone on with MPTCP. If it has, no FIN in return overtakes data.
+#[test]
+fn a_bare_fin_ends_the_data_of_a_peer_that_may_be_plain_tcp() {
+    let (mut script, mut flow) = server();
+    script.write(b"late");
+    script.all(&mut flow);
+    script.send(&mut flow, seg().fin());
+    assert!(script.at_end());
+    assert!(script.events.iter().any(|e| matches!(e, Event::Fallback(_))));
+    script.write(b"r");
+    script.shutdown();
+    let packets = script.all(&mut flow);
+    let last = packets.last().expect("the end");
+    assert!(last.header.flags.fin && last.data_ack().is_none(), "{packets:#?}");
+
+    let (mut script, mut flow) = server();
+    let dss = script.map(&flow, 0, b"data", 0);
+    script.send(&mut flow, seg().data(b"data").dss(dss));
+    assert_eq!(script.read(), b"data");
+    script.all(&mut flow);
+    script.write(b"sent");
+    script.all(&mut flow);
+    script.write(b"held back by Nagle's algorithm");
+    script.send(&mut flow, seg().fin().acking(0));
+    let packets = script.all(&mut flow);
+    assert!(packets.iter().any(|p| p.header.flags.rst), "{packets:#?}");
+    assert!(packets.iter().all(|p| !p.header.flags.fin), "no end to the peer: {packets:#?}");
+    assert!(!script.at_end());
+    script.advance(Duration::from_secs(61));
     assert!(script.events.contains(&Event::Closed(Some(ConnectionError::Timeout))));
     assert!(!script.at_end(), "an error, not an end");
 }

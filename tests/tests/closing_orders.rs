@@ -378,7 +378,7 @@ enum Storm {
     Addresses,
 }
 
-/// (X04) (X14) (X15) (X21) (X28): FIN, MP_FASTCLOSE and RST for 200 connections at the same moment, from one end, from
+/// (X04) (X14) (X15) (X21) (X28): FIN, MP_FASTCLOSE and RST for 100 connections at the same moment, from one end, from
 /// both, over clean and lossy paths.
 #[test]
 fn storms_leave_nothing_behind() {

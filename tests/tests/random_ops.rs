@@ -47,6 +47,20 @@ fn gentle() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Closing and silence, before the client has heard the server's first word: what makes one end fall back while the
+/// other has not noticed.
+fn early() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (side(), 1..20_000usize).prop_map(|(s, n)| Op::Write(s, n)),
+        2 => (side(), 1..20_000usize).prop_map(|(s, n)| Op::Read(s, n)),
+        4 => side().prop_map(Op::Shutdown),
+        3 => Just(Op::Cut(0)),
+        2 => Just(Op::Restore(0)),
+        1 => (0..500u32).prop_map(|l| Op::Loss(0, l)),
+        6 => (1..2_000u64).prop_map(Op::Advance),
+    ]
+}
+
 /// What may end a connection, too.
 fn violent() -> impl Strategy<Value = Op> {
     prop_oneof![
@@ -300,6 +314,15 @@ proptest! {
         ops in prop::collection::vec(gentle(), 1..40),
     ) {
         run(seed >> 1, paths, &ops);
+    }
+
+    /// The same on the only path, with little time and an early end.
+    #[test]
+    fn an_unnoticed_fallback_is_survived(
+        seed: u64,
+        ops in prop::collection::vec(early(), 1..16),
+    ) {
+        run(seed >> 1, 1, &ops);
     }
 
     /// Subflows, addresses and connections are taken away.

@@ -9,7 +9,11 @@ use mpuser_engine::time::Duration;
 use mpuser_tests::world::{Path, Side, Transfer, World, client_address, pattern};
 
 fn connect(paths: usize) -> (World, ConnectionId, ConnectionId) {
-    let mut world = World::new(1, vec![Path::default(); paths]);
+    connect_with(1, paths)
+}
+
+fn connect_with(seed: u64, paths: usize) -> (World, ConnectionId, ConnectionId) {
+    let mut world = World::new(seed, vec![Path::default(); paths]);
     let listener = world.listen(ConnectionConfig::default());
     let client = world.connect(ConnectionConfig::default());
     let mut accepted = None;
@@ -92,6 +96,49 @@ fn an_announcement_does_not_outlive_mptcp() {
     });
     assert!(a.ended && b.ended);
     world.run_for(Duration::from_secs(300));
+}
+
+/// MP_FASTCLOSE was repeated after RTOs that had been backed off to minutes: a connection given up because its path was
+/// dead stayed for a quarter of an hour. RFC 8684 3.5 [FC-5] [FC-8].
+#[test]
+fn an_abort_on_a_dead_path_is_soon_forgotten() {
+    let (mut world, _, server) = connect(1);
+    world.paths[0].up = false;
+    let now = world.now;
+    assert_eq!(world.server.write(now, server, &[1; 1_449]), Ok(1_449));
+    world.run_for(Duration::from_secs(300));
+    world.server.abort(world.now, server);
+    world.server.close(world.now, server);
+    world.run_for(Duration::from_secs(61));
+    assert!(world.server.info(server).is_none(), "{:#?}", world.server.info(server));
+}
+
+/// A client that hears nothing of its DATA_FIN goes on as plain TCP, and its FIN is plain. The server closed its only
+/// subflow for that, and what Nagle's algorithm had held back was never sent: the end came an octet too early.
+/// RFC 8684 3.7 [FB-6]. `faults_are_survived`: seed 2047130475656249888, one path, `Cut(0)`, `Write(Server, 14201)`,
+/// `Shutdown(Client)`, `Advance` 921, 483, 286, 476, 736, 269.
+#[test]
+fn a_fin_does_not_overtake_data_after_an_unnoticed_fallback() {
+    let (mut world, client, server) = connect_with(2_047_130_475_656_249_888 >> 1, 1);
+    let down = pattern(1, 14_201);
+    world.paths[0].up = false;
+    let now = world.now;
+    assert_eq!(world.server.write(now, server, &down), Ok(down.len()));
+    world.flush();
+    world.client.shutdown(now, client);
+    world.flush();
+    world.run_for(Duration::from_millis(921 + 483 + 286 + 476 + 736 + 269));
+    world.paths[0].up = true;
+    let mut a = Transfer::new(Side::Client, client, Vec::new());
+    let mut b = Transfer::new(Side::Server, server, Vec::new());
+    assert!(world.run_until(Duration::from_secs(300), |w| a.pump(w) & b.pump(w)));
+    assert!(a.incoming == down, "{} octets of {}", a.incoming.len(), down.len());
+    assert!(a.ended && b.ended && b.incoming.is_empty());
+    for id in [client, server] {
+        let side = if id == client { Side::Client } else { Side::Server };
+        let mptcp = world.endpoint(side).info(id).is_some_and(|info| info.mptcp);
+        assert!(!mptcp, "both are plain TCP");
+    }
 }
 
 /// Takes the MPTCP options out of an IPv4 packet; each pair of octets it changes is taken out of the checksum.

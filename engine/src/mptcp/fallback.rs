@@ -16,6 +16,9 @@ pub(crate) enum Trigger {
     NeverDataAcked,
     /// No answer to any DATA_FIN.
     DataFinUnanswered,
+    /// A FIN without any MPTCP option; `heard` if the peer has sent a DSS that was more than a DATA_FIN, `unsent` if
+    /// this end has data that no subflow was given yet.
+    BareFin { heard: bool, unsent: bool },
     /// Octets that no mapping covers.
     Unmapped,
     /// A DSS has a checksum though none was agreed, or none though one was.
@@ -53,6 +56,8 @@ pub(crate) struct Standing {
     pub(crate) proven: bool,
     /// MP_FAIL was sent; the infinite mapping is awaited.
     pub(crate) awaiting: bool,
+    /// This end's FIN was given to the subflow before the data had its end.
+    pub(crate) ending: bool,
 }
 
 impl Standing {
@@ -79,8 +84,18 @@ pub(crate) enum Verdict {
     ResetWithFail,
 }
 
-/// The table.
+/// The table, with one exception: to plain TCP a FIN is the end of the data. One that went out, or is about to, before
+/// the rest of the data could be staged must not be taken for that.
 pub(crate) fn decide(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verdict {
+    match look_up(trigger, standing, behaviour) {
+        Verdict::FallBack(_) if standing.ending => {
+            Verdict::Reset(ResetReason::MiddleboxInterference)
+        }
+        verdict => verdict,
+    }
+}
+
+fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verdict {
     let possible = standing.can_fall_back();
     let choose = |choice: OnlySubflow, reason: ResetReason| match choice {
         OnlySubflow::FallBack if possible => Verdict::FallBack(FallbackReason::BrokenMapping),
@@ -105,6 +120,18 @@ pub(crate) fn decide(trigger: Trigger, standing: &Standing, behaviour: &Behaviou
             Verdict::FallBack(FallbackReason::NoDssInAck)
         }
         Trigger::DataFinUnanswered => Verdict::Ignore,
+        // [FB-6]: MPTCP puts an option on a FIN. The peer may have fallen back without this end having noticed, and
+        // then it is the end of the data.
+        Trigger::BareFin { heard: false, .. } if possible => {
+            Verdict::FallBack(FallbackReason::NoDssInAck)
+        }
+        // Plain TCP, or an MPTCP that lost its option: an end of the data that may be none is an error, and a FIN in
+        // return could be one to the peer.
+        Trigger::BareFin { heard, unsent } if standing.alone && (!heard || unsent) => {
+            Verdict::Reset(ResetReason::MiddleboxInterference)
+        }
+        // A subflow's own business [FIN-8].
+        Trigger::BareFin { .. } => Verdict::Ignore,
         // [FB-7] [FB-8] [DSS-14] (K24): at once, without waiting for a mapping that might come.
         Trigger::Unmapped => choose(behaviour.unmapped_data, ResetReason::MiddleboxInterference),
         // [DSS-1] [DSS-2] [DSS-3] (K25)

@@ -106,8 +106,12 @@ pub(crate) struct Subflow {
     pub(crate) infinite: Option<InfiniteMapping>,
     /// A Data ACK came back with the acknowledgement of data [FB-3].
     pub(crate) proven: bool,
+    /// A DSS came that shows that the peer goes on with MPTCP.
+    pub(crate) heard_dss: bool,
     /// Acknowledgements of data without any option, in a row.
     pub(crate) bare_acks: u32,
+    /// The peer's FIN came without any option.
+    pub(crate) bare_fin: bool,
     /// What the peer's RST said.
     pub(crate) peer_reset: Option<PeerReset>,
     /// Its address was withdrawn.
@@ -162,7 +166,9 @@ impl Subflow {
             fail: None,
             infinite: None,
             proven: false,
+            heard_dss: false,
             bare_acks: 0,
+            bare_fin: false,
             reported: false,
             peer_reset: None,
             address_removed: false,

@@ -30,7 +30,13 @@ impl Connection {
             fresh: self.recv.received() == 0,
             proven: subflow.is_some_and(|s| s.proven),
             awaiting: self.exchange.sent.is_some(),
+            ending: subflow.is_some_and(|s| s.phase == Phase::Closing) && !self.has_said_all(),
         }
+    }
+
+    /// The application has said its last word, and all of it was given to subflows.
+    fn has_said_all(&self) -> bool {
+        self.close.is_requested() && self.send.unsent() == 0
     }
 
     /// Puts the question and does what the table says.
@@ -307,7 +313,9 @@ fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
     counters.fallback_failed += resets + u64::from(verdict == Verdict::ResetWithFail);
     match trigger {
         Trigger::Handshake(_) | Trigger::PeerFailed | Trigger::FailUnanswered => {}
-        Trigger::BareAck | Trigger::DataFinUnanswered => counters.mp_capable_data_fallback += falls,
+        Trigger::BareAck | Trigger::DataFinUnanswered | Trigger::BareFin { .. } => {
+            counters.mp_capable_data_fallback += falls;
+        }
         Trigger::NeverDataAcked => counters.dss_no_match_tcp += resets,
         Trigger::Unmapped => {
             counters.dss_fallback += falls;

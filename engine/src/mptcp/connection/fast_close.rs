@@ -51,7 +51,9 @@ impl Connection {
 
     fn rearm_fast_close(&mut self, now: Instant) {
         let waiting = self.subflows.iter().find(|s| s.fast_closing && s.is_alive());
-        self.timers.fast_close = waiting.map(|s| now + s.tcp.rto());
+        // Nobody waits for the end of what was given up: an RTO backed off to minutes is no measure.
+        let most = self.config.close_timeout / (RETRANSMISSIONS + 1);
+        self.timers.fast_close = waiting.map(|s| now + s.tcp.rto().min(most));
     }
 
     /// No RST came within one RTO [FC-5]: once more, three times in all, then the RST is ours [FC-8].
@@ -75,10 +77,10 @@ impl Connection {
     /// MP_FASTCLOSE of the peer, on an ACK or a RST: RST on every subflow that is left. A wrong key is ignored
     /// [FC-1]. In FASTCLOSE_WAIT both ends had the same idea [FC-4].
     pub(super) fn on_fast_close(&mut self, receiver_key: Key, counters: &mut Counters) {
-        counters.mp_fastclose_rx += 1;
         if receiver_key != self.own_key {
             return;
         }
+        counters.mp_fastclose_rx += 1;
         if !self.finished {
             return self.fail(ConnectionError::FastClosed, ResetReason::Unspecified, false);
         }

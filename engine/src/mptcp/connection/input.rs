@@ -52,12 +52,9 @@ impl Connection {
         if self.is_mptcp() && !refused && (disposition.acceptable || disposition.reset) {
             self.on_options(now, index, &disposition, segment, options, counters);
         }
-        if matches!(self.mode, Mode::Tcp(_)) {
-            self.on_plain_progress();
-        }
         self.drain(now, index, counters);
         if disposition.peer_fin {
-            self.on_subflow_fin(index);
+            self.on_subflow_fin(now, index, counters);
         }
         self.settle(now);
     }
@@ -267,7 +264,7 @@ impl Connection {
     }
 
     /// Plain TCP: what the one subflow's peer acknowledged is acknowledged [FB-18].
-    fn on_plain_progress(&mut self) {
+    pub(super) fn on_plain_progress(&mut self) {
         let Some(first) = self.subflows.first_mut() else { return };
         if first.infinite.is_some_and(|infinite| first.tcp.una() > infinite.at) {
             first.infinite = None;
@@ -401,10 +398,21 @@ impl Connection {
         }
     }
 
-    /// The peer closed one subflow. Without DATA_FIN that ends this subflow only [FIN-8] (K36).
-    fn on_subflow_fin(&mut self, index: usize) {
-        let plain = matches!(self.mode, Mode::Tcp(_));
-        if plain {
+    /// The peer closed one subflow. Without DATA_FIN that ends this subflow only [FIN-8] (K36), unless the peer has
+    /// gone on as plain TCP.
+    fn on_subflow_fin(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        if self.is_mptcp()
+            && let Some(subflow) = self.subflows.get(index)
+            && subflow.bare_fin
+            && !(subflow.heard_dss && self.close.is_received())
+            && !subflow.fast_closing
+        {
+            let trigger =
+                Trigger::BareFin { heard: subflow.heard_dss, unsent: self.send.unsent() > 0 };
+            self.question(now, index, trigger, counters);
+            self.drain(now, index, counters);
+        }
+        if matches!(self.mode, Mode::Tcp(_)) {
             let end = self.subflows.get(index).map_or(0, |s| s.tcp.bytes_received());
             self.recv.set_fin(end.wrapping_sub(self.plain.recv));
             return self.on_data_fin_progress();
@@ -412,6 +420,7 @@ impl Connection {
         if !self.close.is_received()
             && let Some(subflow) = self.subflows.get_mut(index)
             && !subflow.fast_closing
+            && !subflow.aborted
         {
             subflow.close();
         }

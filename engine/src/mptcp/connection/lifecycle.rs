@@ -14,6 +14,9 @@ const RESUME_INTERVAL: Duration = Duration::from_secs(1);
 impl Connection {
     /// Brings the connection in line with what its subflows have become. Called after every event.
     pub(super) fn settle(&mut self, now: Instant) {
+        if matches!(self.mode, Mode::Tcp(_)) {
+            self.on_plain_progress();
+        }
         self.report_ended();
         self.close_subflows_when_complete();
         self.remove_closed();

@@ -36,6 +36,12 @@ impl Connection {
         if !bare && let Some(subflow) = self.subflows.get_mut(index) {
             subflow.bare_acks = 0;
         }
+        if segment.flags.fin
+            && disposition.acceptable
+            && let Some(subflow) = self.subflows.get_mut(index)
+        {
+            subflow.bare_fin = bare;
+        }
         if disposition.newly_acked > 0 {
             self.on_acknowledged(now, index, options, counters);
         }
@@ -86,6 +92,10 @@ impl Connection {
     ) {
         if self.confirms(dss.data_ack.is_some()) {
             self.confirm(now);
+        }
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            // A client sends its DATA_FIN before it knows that the server speaks MPTCP.
+            subflow.heard_dss |= self.client || !dss.data_fin;
         }
         if let Some(ack) = dss.data_ack {
             let near = self.send_base() + self.send.una();

@@ -16,6 +16,12 @@ const TABLE: &str = "
     never-acked   . . . . . . . . . .  reset:6
     fin-unheard   c u a . c o . . . .  fall-back:no_dss_in_ack
     fin-unheard   . . . . . . . . . .  ignore
+    bare-fin      . . a . c o . . . .  fall-back:no_dss_in_ack
+    bare-fin      . . a . . . . . . .  reset:6
+    bare-fin      . . . . . . . . . .  ignore
+    later-fin     . . . . . . . . . .  ignore
+    early-fin     . . a . . . . . . .  reset:6
+    early-fin     . . . . . . . . . .  ignore
     unmapped      . . a . c o . . . .  fall-back:broken_mapping
     unmapped      . . . . . . . . . .  reset:6
     disagreement  . . a . c o . . . l  fall-back:broken_mapping
@@ -35,11 +41,14 @@ const TABLE: &str = "
     no-answer     . . . . . . . . . .  reset-with-fail
 ";
 
-const TRIGGERS: [(&str, Trigger); 12] = [
+const TRIGGERS: [(&str, Trigger); 15] = [
     ("handshake", Trigger::Handshake(FallbackReason::AckWithoutCapable)),
     ("bare-ack", Trigger::BareAck),
     ("never-acked", Trigger::NeverDataAcked),
     ("fin-unheard", Trigger::DataFinUnanswered),
+    ("bare-fin", Trigger::BareFin { heard: false, unsent: true }),
+    ("later-fin", Trigger::BareFin { heard: true, unsent: false }),
+    ("early-fin", Trigger::BareFin { heard: true, unsent: true }),
     ("unmapped", Trigger::Unmapped),
     ("disagreement", Trigger::ChecksumDisagreement),
     ("conflict", Trigger::MappingConflict),
@@ -77,6 +86,7 @@ fn standings() -> impl Iterator<Item = (Standing, [char; 9])> {
             fresh: bit(6),
             proven: bit(7),
             awaiting: bit(8),
+            ending: false,
         };
         let letters = [
             pick(0, 'c', 's'),
@@ -94,7 +104,7 @@ fn standings() -> impl Iterator<Item = (Standing, [char; 9])> {
 }
 
 /// RFC 8684 3.7 [FB-1] [FB-2] [FB-4] [FB-5] [FB-6] [FB-7] [FB-8] [FB-9] [FB-12] [FB-13] [FB-14] [FB-20], [DSS-1]
-/// [DSS-2] [DSS-3] [DSS-14]: all 12 288 cases, against the table above; every row of it is needed.
+/// [DSS-2] [DSS-3] [DSS-14]: all 15 360 cases, against the table above; every row of it is needed.
 #[test]
 fn the_table_is_complete_and_right() {
     let rows: Vec<Vec<&str>> = TABLE
@@ -145,6 +155,23 @@ fn no_fallback_beside_other_subflows() {
             for behaviour in [Behaviour::rfc(), Behaviour::linux()] {
                 let verdict = decide(*trigger, &standing, &behaviour);
                 assert!(!matches!(verdict, Verdict::FallBack(_)), "{name} {standing:?}");
+            }
+        }
+    }
+}
+
+/// [FB-4]: a FIN that came before the end of the data would be its end to plain TCP.
+#[test]
+fn no_fallback_behind_an_early_fin() {
+    for (standing, _) in standings() {
+        let ending = Standing { ending: true, ..standing };
+        for (name, trigger) in TRIGGERS {
+            for behaviour in [Behaviour::rfc(), Behaviour::linux()] {
+                let expected = match decide(trigger, &standing, &behaviour) {
+                    Verdict::FallBack(_) => Verdict::Reset(ResetReason::MiddleboxInterference),
+                    verdict => verdict,
+                };
+                assert_eq!(decide(trigger, &ending, &behaviour), expected, "{name} {ending:?}");
             }
         }
     }
