@@ -7,7 +7,7 @@ mod view;
 use crate::args::{Conform, ConformTarget};
 use crate::error::{Code, Failure};
 use crate::output::{self, Printer};
-use mpuser_sim::conform::{Case, Differences, Row, Verdict, compare, select};
+use mpuser_sim::conform::{Case, Differences, Observation, Row, Verdict, compare, select};
 use std::process::ExitCode;
 
 /// Runs the cases that were asked for, prints them, and fails with 7 on an unexplained difference.
@@ -58,7 +58,7 @@ fn judged(
     known: &Differences,
     printer: Printer,
 ) -> Result<Vec<Row>, Failure> {
-    let ours: Vec<Option<String>> =
+    let ours: Vec<Option<Observation>> =
         cases.iter().map(|case| run::engine(case, args.profile)).collect();
     let mut theirs = vec![None; cases.len()];
     if args.target == ConformTarget::Kernel {
@@ -66,21 +66,27 @@ fn judged(
         retry(cases, &ours, &mut theirs, known, printer)?;
     }
     let rows = cases.iter().zip(ours).zip(theirs);
-    Ok(rows.map(|((case, ours), theirs)| compare::judge(*case, ours, theirs, known)).collect())
+    Ok(rows
+        .map(|((case, ours), theirs)| compare::judge_with_counters(*case, ours, theirs, known))
+        .collect())
 }
 
 /// Cases of the kernel's that came out as nobody expected run once more, few at a time: they depend on the wall
 /// clock, and a machine under load is late.
 fn retry(
     cases: &[Case],
-    ours: &[Option<String>],
-    theirs: &mut [Option<String>],
+    ours: &[Option<Observation>],
+    theirs: &mut [Option<Observation>],
     known: &Differences,
     printer: Printer,
 ) -> Result<(), Failure> {
     let odd = |index: &usize| {
-        let row =
-            compare::judge(cases[*index], ours[*index].clone(), theirs[*index].clone(), known);
+        let row = compare::judge_with_counters(
+            cases[*index],
+            ours[*index].clone(),
+            theirs[*index].clone(),
+            known,
+        );
         row.verdict == Verdict::Differs
     };
     let again: Vec<usize> = (0..cases.len()).filter(odd).collect();

@@ -5,7 +5,7 @@ use crate::error::{Code, Failure};
 use crate::output::Printer;
 use mpuser_engine::config::Profile;
 use mpuser_sim::conform::case::Action;
-use mpuser_sim::conform::{Case, EngineTarget};
+use mpuser_sim::conform::{Case, EngineTarget, Observation};
 use mpuser_tun::net::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,13 +16,14 @@ pub(super) const MANY: usize = 64;
 pub(super) const FEW: usize = 16;
 
 /// What the engine does; `None` for a case that is skipped.
-pub(super) fn engine(case: &Case, profile: Profile) -> Option<String> {
+pub(super) fn engine(case: &Case, profile: Profile) -> Option<Observation> {
     let mut target = EngineTarget::with_profile(&case.setup, profile);
     let observed = case.observe(&mut target)?;
-    Some(match target.check() {
+    let observed = match target.check() {
         Ok(()) => observed,
         Err(broken) => format!("{observed}; the engine's state is broken: {broken}"),
-    })
+    };
+    Some(Observation::new(observed, &target))
 }
 
 /// What the kernel does, case by case; `None` for those that are skipped.
@@ -30,7 +31,7 @@ pub(super) fn kernel(
     cases: &[Case],
     jobs: usize,
     printer: Printer,
-) -> Result<Vec<Option<String>>, Failure> {
+) -> Result<Vec<Option<Observation>>, Failure> {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let results = Mutex::new(vec![None; cases.len()]);
@@ -70,7 +71,7 @@ pub(super) fn kernel(
 }
 
 /// One case in a namespace of its own.
-fn one(case: &Case) -> Result<Option<String>, Failure> {
+fn one(case: &Case) -> Result<Option<Observation>, Failure> {
     if matches!(case.action, Action::Skip(_)) {
         return Ok(None);
     }
@@ -83,5 +84,6 @@ fn one(case: &Case) -> Result<Option<String>, Failure> {
         ),
         _ => error.into(),
     })?;
-    Ok(case.observe(&mut target))
+    let observed = case.observe(&mut target);
+    Ok(observed.map(|text| Observation::new(text, &target)))
 }

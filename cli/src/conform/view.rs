@@ -1,7 +1,7 @@
 //! The cases and their outcome, for people and for programs.
 
 use crate::output::{Printer, Tint};
-use mpuser_sim::conform::{Case, Row, Verdict, case};
+use mpuser_sim::conform::{Case, CounterDifference, Row, Verdict, case};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -23,18 +23,26 @@ pub(super) fn list(cases: &[Case], as_json: bool) -> String {
 }
 
 /// The words of one row: what is expected and what was seen.
-fn details(row: &Row) -> Vec<(&'static str, &str)> {
-    let mut lines = vec![("expected", row.case.expected)];
-    lines.extend(row.engine.as_deref().map(|text| ("engine", text)));
-    lines.extend(row.kernel.as_deref().map(|text| ("kernel", text)));
+fn details(row: &Row) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("expected", row.case.expected.to_owned())];
+    lines.extend(row.engine.clone().map(|text| ("engine", text)));
+    lines.extend(row.kernel.clone().map(|text| ("kernel", text)));
     match &row.verdict {
         Verdict::Explained(reason) | Verdict::SameAsKernel(Some(reason)) => {
-            lines.push(("because", reason));
+            lines.push(("because", reason.clone()));
         }
-        Verdict::Skip(reason) => lines.push(("because", reason)),
+        Verdict::Skip(reason) => lines.push(("because", (*reason).to_owned())),
+        // Elsewhere they are explained, or follow from what was done.
+        Verdict::Differs => lines.extend(unexplained(row).map(|line| ("counter", line))),
         _ => {}
     }
     lines
+}
+
+/// Counters the two have not alike, and nobody has said why.
+fn unexplained(row: &Row) -> impl Iterator<Item = String> {
+    let open = row.counters.iter().filter(|difference| difference.reason.is_none());
+    open.map(|d| format!("{}: engine {}, kernel {}", d.name, d.engine, d.kernel))
 }
 
 /// One row per case; what was seen below it.
@@ -49,7 +57,7 @@ pub(super) fn table(rows: &[Row], printer: &Printer) -> String {
         let verdict = printer.tint(tint, row.verdict.word());
         let _ = writeln!(text, "{}  {}: {verdict}", row.case.id, row.case.title);
         let lines = details(row);
-        let same = lines.iter().skip(1).all(|(_, seen)| *seen == row.case.expected);
+        let same = lines.iter().skip(1).all(|(_, seen)| seen == row.case.expected);
         if same && row.verdict == Verdict::Pass {
             let _ = writeln!(text, "       got {}", row.case.expected);
             continue;
@@ -141,6 +149,7 @@ pub(super) fn markdown(rows: &[Row], kernel: bool) -> String {
 
 /// One object: every row, and the counts.
 pub(super) fn json(rows: &[Row], stale: &[String]) -> String {
+    let counter = |d: &CounterDifference| json!({ "name": d.name, "engine": d.engine, "kernel": d.kernel, "reason": d.reason });
     let row = |row: &Row| {
         let reason = match &row.verdict {
             Verdict::Explained(reason) | Verdict::SameAsKernel(Some(reason)) => {
@@ -153,6 +162,7 @@ pub(super) fn json(rows: &[Row], stale: &[String]) -> String {
             "id": row.case.id, "title": row.case.title, "source": row.case.source,
             "expected": row.case.expected, "engine": row.engine, "kernel": row.kernel,
             "verdict": row.verdict.word(), "reason": reason,
+            "counters": row.counters.iter().map(counter).collect::<Vec<_>>(),
         })
     };
     let group = |(letter, title, [pass, same, explained, differs, skip]): (

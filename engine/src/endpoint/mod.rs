@@ -244,7 +244,9 @@ impl Endpoint {
             self.listeners.on_settled(listener, ready);
             connection.released |= ready.is_none();
         }
-        let counts = connection.is_open() && connection.is_mptcp() && !connection.finished;
+        // As Linux: a fallback later does not take it back.
+        let began = connection.is_mptcp() || entry.counted;
+        let counts = connection.is_open() && began && !connection.finished;
         if counts != entry.counted {
             entry.counted = counts;
             let gauge = &mut self.counters.mp_curr_estab;

@@ -1,7 +1,8 @@
 //! What was observed, held against the expectation, and one stack against the other.
 
 use super::case::{Action, Case};
-use std::collections::BTreeMap;
+use super::counters::{CounterDifference, Observation, differences};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Row {
     pub kernel: Option<String>,
     /// What that means.
     pub verdict: Verdict,
+    /// Counters the two have not alike.
+    pub counters: Vec<CounterDifference>,
 }
 
 /// An entry of the reviewed file.
@@ -54,10 +57,19 @@ struct Entry {
     section: String,
 }
 
+/// A counter of which the reviewed file says why the two have it not alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct CounterEntry {
+    /// In these cases; in every one if there are none.
+    cases: BTreeSet<String>,
+    reason: String,
+}
+
 /// The reviewed file of expected differences.
 #[derive(Clone, Debug, Default)]
 pub struct Differences {
     entries: BTreeMap<String, Entry>,
+    counters: BTreeMap<String, Vec<CounterEntry>>,
 }
 
 /// Its text, as it stands in the repository.
@@ -72,12 +84,14 @@ impl Differences {
         Self::parse(REVIEWED)
     }
 
-    /// Reads paragraphs of `case:`, `engine:`, `kernel:`, `reason:` and `section:`; `#` begins a comment.
+    /// Reads paragraphs of `case:`, `engine:`, `kernel:`, `reason:` and `section:`, or of `counter:`, perhaps `cases:`,
+    /// and `reason:`; `#` begins a comment.
     ///
     /// # Errors
     /// Which line is wrong, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut entries = BTreeMap::new();
+        let mut counters: BTreeMap<String, Vec<CounterEntry>> = BTreeMap::new();
         for paragraph in text.split("\n\n") {
             let mut fields = BTreeMap::new();
             for line in paragraph.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()) {
@@ -91,6 +105,13 @@ impl Differences {
             }
             let mut take =
                 |name: &str| fields.remove(name).ok_or(format!("no {name}: {paragraph}"));
+            if let Ok(name) = take("counter") {
+                let cases = take("cases").unwrap_or_default();
+                let cases = cases.split_whitespace().map(str::to_owned).collect();
+                let entry = CounterEntry { cases, reason: take("reason")? };
+                counters.entry(name).or_default().push(entry);
+                continue;
+            }
             let id = take("case")?;
             let (engine, kernel) = (take("engine")?, take("kernel")?);
             let entry =
@@ -102,7 +123,7 @@ impl Differences {
                 return Err(format!("{id} stands twice"));
             }
         }
-        Ok(Self { entries })
+        Ok(Self { entries, counters })
     }
 
     /// Why this difference is expected, if the file describes exactly it; and whether the stacks agree.
@@ -112,6 +133,13 @@ impl Differences {
         same.then(|| {
             (format!("{} ({})", entry.reason, entry.section), entry.engine == entry.kernel)
         })
+    }
+
+    /// Why this counter was expected to differ in this case.
+    fn counter_reason(&self, case: &str, counter: &str) -> Option<String> {
+        let entries = self.counters.get(counter)?;
+        let applies = |e: &&CounterEntry| e.cases.is_empty() || e.cases.contains(case);
+        entries.iter().find(applies).map(|entry| entry.reason.clone())
     }
 
     /// Cases the file has an entry for although their row passed, or is not known.
@@ -149,7 +177,31 @@ pub fn judge(
             }
         }
     };
-    Row { case, engine, kernel, verdict }
+    Row { case, engine, kernel, verdict, counters: Vec::new() }
+}
+
+/// Judges one case by what was observed, the counters included where both stacks were asked.
+#[must_use]
+pub fn judge_with_counters(
+    case: Case,
+    engine: Option<Observation>,
+    kernel: Option<Observation>,
+    known: &Differences,
+) -> Row {
+    let mut counters = Vec::new();
+    if let (Some(ours), Some(theirs)) = (&engine, &kernel) {
+        counters = differences(&ours.counters, &theirs.counters);
+        for difference in &mut counters {
+            difference.reason = known.counter_reason(case.id, &difference.name);
+        }
+    }
+    let text = |observed: Option<Observation>| observed.map(|o| o.text);
+    let mut row = judge(case, text(engine), text(kernel), known);
+    // Where the stacks act differently they count differently, and the row says so already.
+    if row.verdict == Verdict::Pass && counters.iter().any(|d| d.reason.is_none()) {
+        row.verdict = Verdict::Differs;
+    }
+    Row { counters, ..row }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod case;
 pub mod cases;
 mod checks;
 pub mod compare;
+pub mod counters;
 mod dialogue;
 pub mod digest;
 pub mod engine;
@@ -19,5 +20,6 @@ pub mod target;
 
 pub use case::{Case, Group, all, select};
 pub use compare::{Differences, Row, Verdict};
+pub use counters::{CounterDifference, Observation};
 pub use engine::EngineTarget;
 pub use target::{Setup, Target};

@@ -34,8 +34,6 @@ impl Connection {
             self.paths.on_echo(Advertisement { id, address, port });
             return;
         }
-        counters.add_addr += 1;
-        counters.port_add += u64::from(add.port.is_some());
         let (Some(peer), Some(hmac)) = (self.peer, add.hmac) else { return };
         let expected = add_addr_hmac(peer.key, self.own_key, add.id, add.address, add.port);
         if !verify(&hmac, &expected) {
@@ -43,6 +41,8 @@ impl Connection {
             counters.add_addr_drop += 1;
             return;
         }
+        counters.add_addr += 1;
+        counters.port_add += u64::from(add.port.is_some());
         // Only the holder of both keys can make this HMAC: as good a confirmation as a DSS (K11).
         self.confirm(now);
         let Some(subflow) = self.subflows.get(index) else { return };

@@ -77,10 +77,10 @@ impl Connection {
     /// MP_FASTCLOSE of the peer, on an ACK or a RST: RST on every subflow that is left. A wrong key is ignored
     /// [FC-1]. In FASTCLOSE_WAIT both ends had the same idea [FC-4].
     pub(super) fn on_fast_close(&mut self, receiver_key: Key, counters: &mut Counters) {
-        counters.mp_fastclose_rx += 1;
         if receiver_key != self.own_key {
             return;
         }
+        counters.mp_fastclose_rx += 1;
         if !self.finished {
             return self.fail(ConnectionError::FastClosed, ResetReason::Unspecified, false);
         }

@@ -33,6 +33,25 @@ fn verdicts() {
     assert_eq!(verdict("a", None, &known), Verdict::Pass);
 }
 
+/// The texts agree, the counters do not: that is a difference, unless the file says why.
+#[test]
+fn counters_are_compared() {
+    let observed = |value: u64| {
+        let counters = [("MPRstRx".to_owned(), value)].into();
+        Some(Observation { text: "a".to_owned(), counters })
+    };
+    let verdict = |text: &str, theirs| {
+        let known = Differences::parse(text).unwrap();
+        judge_with_counters(case(), observed(1), theirs, &known).verdict
+    };
+    assert_eq!(verdict("", observed(1)), Verdict::Pass);
+    assert_eq!(verdict("", None), Verdict::Pass);
+    assert_eq!(verdict("", observed(2)), Verdict::Differs);
+    assert_eq!(verdict("counter: MPRstRx\nreason: why\n", observed(2)), Verdict::Pass);
+    let elsewhere = "counter: MPRstRx\ncases: H02\nreason: why\n";
+    assert_eq!(verdict(elsewhere, observed(2)), Verdict::Differs);
+}
+
 #[test]
 fn stale_entries_are_found() {
     let text = "case: H01\nengine: a\nkernel: c\nreason: why\nsection: 3.1\n";
