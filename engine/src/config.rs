@@ -6,7 +6,7 @@ mod paths;
 use crate::addr::SourceRoute;
 use crate::time::Duration;
 use alloc::vec::Vec;
-pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile};
+pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile, UnmappedData};
 pub use paths::{EndpointFlags, Limits, PathManagerKind};
 
 /// Settings of an endpoint as a whole.

@@ -4,7 +4,7 @@
 use mpuser_engine::Event;
 use mpuser_engine::config::{ConnectionConfig, SchedulerKind};
 use mpuser_engine::time::Duration;
-use mpuser_engine::wire::{Dss, MpPrio, MptcpOption};
+use mpuser_engine::wire::{Dss, DssMapping, MpPrio, MptcpOption, WireDataSeq};
 use mpuser_tests::scripted::*;
 use mpuser_tests::world::pattern;
 use std::collections::BTreeMap;
@@ -223,8 +223,12 @@ fn a_subflow_reset_from_here_is_reinjected_at_once() {
     script.write(b"precious");
     script.all(&mut first);
     let mut second = script.joined(1);
-    script.send(&mut first, seg().data(b"unmapped"));
-    assert!(script.next(&mut first).header.flags.rst);
+    let mut clash = script.map(&first, 0, b"abc", 0);
+    script.send(&mut first, seg().dss(clash));
+    clash.mapping =
+        clash.mapping.map(|m| DssMapping { data_seq: WireDataSeq::Long(script.dsn(9).0), ..m });
+    script.send(&mut first, seg().dss(clash));
+    assert!(script.all(&mut first).iter().any(|p| p.header.flags.rst));
     let data = script.all(&mut second);
     assert!(data.iter().any(|p| p.payload.as_ref() == b"precious"), "{data:?}");
 }

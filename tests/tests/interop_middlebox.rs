@@ -1,6 +1,6 @@
 //! A handful of the middlebox cases with the kernel at the other end: its reaction is the second opinion. 1 MiB there
 //! and back, in both roles.
-#![expect(clippy::unwrap_used, reason = "a panic is the report")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
 
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_tests::interop::{
@@ -12,11 +12,14 @@ use mpuser_tun::{MptcpListener, clock};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 fn main() -> ExitCode {
     let scenarios = [
         Scenario { name: "our_client_and_the_kernels_server", run: our_client },
         Scenario { name: "the_kernels_client_and_our_listener", run: our_listener },
+        Scenario { name: "data_without_mappings_is_never_taken_twice", run: without_mappings },
     ];
     run("middlebox", LabOptions { server_signal: false, ..LabOptions::default() }, &[], &scenarios)
 }
@@ -51,7 +54,6 @@ const BOTH: &[Case] = &[
     case("M02", &[(0, "strip-mptcp:synack")], Some(false)),
     case("M03", &[(0, "strip-mptcp:third")], None),
     case("M04", &[(0, "strip-mptcp:nonsyn")], Some(false)),
-    case("M05", &[(0, "strip-mptcp:data,dss")], Some(false)),
     case("M11", &[(0, "rst-mptcp:syn")], Some(false)),
     case("M12", &[(0, "mirror-mptcp")], Some(false)),
     case("M13", &[(0, "isn")], Some(true)),
@@ -66,7 +68,6 @@ const BOTH: &[Case] = &[
 /// Cases of further subflows, and of changed data.
 const CLIENT: &[Case] = &[
     two(case("M05b", &[(1, "strip-mptcp:data,dss")], Some(true))),
-    case("M05c", &[(0, "strip-mptcp:back,data,dss")], Some(false)),
     two(case("M07", &[(1, "strip-mptcp:syn,join")], Some(true))),
     two(case("M07b", &[(1, "strip-mptcp:synack,join")], Some(true))),
     two(case("M15b", &[(1, "nat:rebind-after=64k")], Some(true))),
@@ -79,10 +80,13 @@ const CLIENT: &[Case] = &[
 ];
 
 /// Cases that a kernel client makes impossible, and why.
-const NOT_WITH_KERNEL_CLIENTS: [(&str, &str); 2] = [
-    ("M11", "a kernel client that is refused does not try again without the option"),
-    // Behaviour::unmapped_data: plain TCP takes those for new data
-    ("M05", "it never learns that we fell back, and sends its data again under new mappings (K30)"),
+const NOT_WITH_KERNEL_CLIENTS: [(&str, &str); 1] =
+    [("M11", "a kernel client that is refused does not try again without the option")];
+
+/// Cases in which we get no mapping. The kernel never learns of a silent fallback, and sends its data again (K30).
+const WITHOUT_MAPPINGS: &[Case] = &[
+    case("M05", &[(0, "strip-mptcp:data,dss")], None),
+    case("M05c", &[(0, "strip-mptcp:back,data,dss")], None),
 ];
 
 const COLUMNS: [&str; 8] =
@@ -212,6 +216,62 @@ fn our_listener(fixture: &Fixture) {
                 &fallbacks,
                 &told,
             ]);
+        });
+    }
+    println!("{table}");
+}
+
+/// What comes to the end, or to an error, which ends it as well.
+async fn all_of(mut from: impl AsyncRead + Unpin) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), from.read_to_end(&mut bytes)).await;
+    (bytes, read.expect("an end in time").is_ok())
+}
+
+/// Everything, or an error and the begin of it.
+fn assert_prefix(case: &Case, data: &Data, (bytes, complete): &(Vec<u8>, bool)) -> String {
+    assert!(data.bytes.starts_with(bytes), "{}: {} bytes, not those sent", case.id, bytes.len());
+    assert!(!complete || bytes.len() == data.bytes.len(), "{}: the end came too early", case.id);
+    if *complete { "intact".to_owned() } else { format!("error after {} bytes", bytes.len()) }
+}
+
+fn without_mappings(fixture: &Fixture) {
+    let mut table = Table::new("1 MiB, and no mapping arrives", &["case", "we are", "data", "s"]);
+    for (case, seed) in WITHOUT_MAPPINGS.iter().zip(1..) {
+        let mut setup = setup(case, seed);
+        setup.connection.close_timeout = mpuser_engine::time::Duration::from_secs(2);
+        let data = Data::new(SIZE, seed);
+        let server = fixture.kernel_server();
+        fixture.client(&setup, async |stack| {
+            let start = clock::now();
+            let mut stream = stack.connect(SocketAddr::new(SERVER, Peer::ECHO)).await.unwrap();
+            let (read, mut write) = stream.split();
+            let send = async {
+                write.write_all(&data.bytes).await?;
+                write.shutdown().await
+            };
+            let (_, got) = tokio::join!(send, all_of(read));
+            let what = assert_prefix(case, &data, &got);
+            let seconds = clock::now().saturating_since(start).as_secs_f64();
+            table.row(&[&case.id, &"client", &what, &format!("{seconds:.2}")]);
+        });
+        drop(server);
+        if case.id != "M05" {
+            continue;
+        }
+        let client = fixture.peer("server", "client.py", "");
+        fixture.client(&setup, async |stack| {
+            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+            let listener = MptcpListener::bind(stack, any).await.unwrap();
+            client.tell(&json!({
+                "host": ENGINE, "port": PORT, "protocol": "mptcp", "mode": "upload", "size": SIZE,
+                "seed": seed, "subflows": 0,
+            }));
+            let start = clock::now();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let what = assert_prefix(case, &data, &all_of(&mut stream).await);
+            let seconds = clock::now().saturating_since(start).as_secs_f64();
+            table.row(&[&case.id, &"listener", &what, &format!("{seconds:.2}")]);
         });
     }
     println!("{table}");

@@ -12,6 +12,16 @@ pub enum OnlySubflow {
     Reset,
 }
 
+/// What becomes of octets that no mapping covers (RFC 8684 3.3.1 [DSS-12] [DSS-13] [DSS-14]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnmappedData {
+    /// They are kept for a while: a mapping may follow, or the peer sends them again. If neither happens, the subflow is
+    /// reset. Plain TCP follows only where the peer may be in it without having been able to say so.
+    Hold,
+    /// The only subflow goes on as plain TCP, any other is reset.
+    FallBack,
+}
+
 /// What becomes of octets whose DSS checksum is wrong, on the only subflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedData {
@@ -72,9 +82,9 @@ pub struct Behaviour {
     pub checksum_disagreement: OnlySubflow,
     /// A mapping contradicts one in force [DSS-4]. Default and Linux: fall back (K25).
     pub mapping_conflict: OnlySubflow,
-    /// Octets arrive without a mapping. Default and Linux: fall back (K24); RFC 8684 3.7 [FB-7] would rather see a
-    /// reset, which costs a connection that plain TCP could save.
-    pub unmapped_data: OnlySubflow,
+    /// Octets arrive without a mapping. Default hold: a peer that stays in MPTCP never learns of a fallback here, and
+    /// what it sends again at data level (K30) would be new data to plain TCP. Linux falls back (K24).
+    pub unmapped_data: UnmappedData,
     /// Octets whose checksum is wrong, on the only subflow. Default withhold.
     pub failed_data: FailedData,
     /// MP_FAIL is sent for the very first mapping, too [FB-12]. Default true; Linux falls back in silence (K39).
@@ -143,7 +153,7 @@ impl Behaviour {
         Self {
             checksum_disagreement: OnlySubflow::Reset,
             mapping_conflict: OnlySubflow::FallBack,
-            unmapped_data: OnlySubflow::FallBack,
+            unmapped_data: UnmappedData::Hold,
             failed_data: FailedData::Withhold,
             fail_first_mapping: true,
             announce_fallback: true,
@@ -172,6 +182,7 @@ impl Behaviour {
     pub const fn linux() -> Self {
         Self {
             checksum_disagreement: OnlySubflow::FallBack,
+            unmapped_data: UnmappedData::FallBack,
             failed_data: FailedData::Deliver,
             fail_first_mapping: false,
             announce_fallback: false,

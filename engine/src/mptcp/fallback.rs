@@ -2,7 +2,7 @@
 //!
 //! A function over values; `connection/fallback.rs` gathers the values and acts on the verdict.
 
-use crate::config::{Behaviour, OnlySubflow};
+use crate::config::{Behaviour, OnlySubflow, UnmappedData};
 use crate::error::{FallbackReason, ResetReason};
 
 /// What puts MPTCP in question.
@@ -21,6 +21,8 @@ pub(crate) enum Trigger {
     BareFin { heard: bool, unsent: bool },
     /// Octets that no mapping covers.
     Unmapped,
+    /// Such octets were held, and no mapping came for too long or for too many of them.
+    NeverMapped,
     /// A DSS has a checksum though none was agreed, or none though one was.
     ChecksumDisagreement,
     /// A mapping contradicts one in force.
@@ -74,6 +76,8 @@ pub(crate) enum Verdict {
     Ignore,
     /// Plain TCP from here on [FB-21].
     FallBack(FallbackReason),
+    /// The octets are kept: a mapping may follow [DSS-12] [DSS-13].
+    Hold,
     /// MP_FAIL on an ACK; what the subflow delivers is kept back until the infinite mapping comes [FB-12].
     SendFail,
     /// MP_FAIL in return; new data goes out under an infinite mapping [FB-13].
@@ -132,8 +136,19 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         }
         // A subflow's own business [FIN-8].
         Trigger::BareFin { .. } => Verdict::Ignore,
-        // [FB-7] [FB-8] [DSS-14] (K24): at once, without waiting for a mapping that might come.
-        Trigger::Unmapped => choose(behaviour.unmapped_data, ResetReason::MiddleboxInterference),
+        // (K24): at once, without waiting for a mapping that might come.
+        Trigger::Unmapped if behaviour.unmapped_data == UnmappedData::FallBack => {
+            choose(OnlySubflow::FallBack, ResetReason::MiddleboxInterference)
+        }
+        // [FB-1]: nothing says that the server got the keys; it may be plain TCP (K5).
+        Trigger::Unmapped if standing.client && !standing.confirmed && possible => {
+            Verdict::FallBack(FallbackReason::BrokenMapping)
+        }
+        // A peer in MPTCP sends them again at data level (K30): new data, were this plain TCP. Only the sender knows,
+        // and it falls back by itself if it has to [FB-6].
+        Trigger::Unmapped => Verdict::Hold,
+        // [FB-7] [FB-8] [DSS-14]
+        Trigger::NeverMapped => Verdict::Reset(ResetReason::MiddleboxInterference),
         // [DSS-1] [DSS-2] [DSS-3] (K25)
         Trigger::ChecksumDisagreement => {
             choose(behaviour.checksum_disagreement, ResetReason::MptcpError)

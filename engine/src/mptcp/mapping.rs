@@ -3,6 +3,7 @@
 //! Everything is kept as offsets: stream offsets of the subflow, data offsets of the connection. A queue and not a
 //! single slot, because segments arrive out of order and mappings with them.
 
+use super::held::Held;
 use crate::seq::{DataSeq, SubflowSeq};
 use crate::wire::checksum::{Checksum, dss_checksum_valid};
 use alloc::collections::VecDeque;
@@ -105,12 +106,19 @@ pub(crate) struct MappingQueue {
     /// The stream from there on.
     raw: VecDeque<(u64, Bytes)>,
     raw_len: usize,
+    /// Octets before `consumed` that came without a mapping.
+    held: Held,
 }
 
 impl MappingQueue {
     /// Notes a mapping. Repeats, in full or in part, are harmless [INI-14] [DSS-22].
     pub(crate) fn insert(&mut self, mapping: Mapping) -> MappingVerdict {
-        if self.broken.is_some() || mapping.len == 0 || mapping.end() <= self.consumed {
+        if self.broken.is_some() || mapping.len == 0 {
+            return MappingVerdict::Accepted;
+        }
+        self.held.on_mapping(mapping.end());
+        if mapping.end() <= self.consumed {
+            self.release_held(mapping);
             return MappingVerdict::Accepted;
         }
         let at = self.entries.partition_point(|e| e.mapping.end() <= mapping.start);
@@ -138,14 +146,66 @@ impl MappingQueue {
         }
         if next > at {
             self.extend_over(at, next, mapping);
+            self.hand_on_held(mapping);
             return MappingVerdict::Accepted;
         }
         if self.entries.len() >= MAX_MAPPINGS {
             return MappingVerdict::Overflow;
         }
-        let entry = Entry { mapping, held: VecDeque::new(), sum: Checksum::new() };
+        let mut entry = Entry::new(mapping);
+        if mapping.checksum.is_none() {
+            self.hand_on_held(mapping);
+        } else if self.held.covers(mapping.start, self.consumed) {
+            for (_, piece) in self.held.take(mapping.start, self.consumed) {
+                entry.hold(piece);
+            }
+        }
         self.entries.insert(at, entry);
         MappingVerdict::Accepted
+    }
+
+    /// The mapping for octets that came before it [DSS-13], all of them.
+    fn release_held(&mut self, mapping: Mapping) {
+        if mapping.checksum.is_none() {
+            return self.hand_on_held(mapping);
+        }
+        if !self.held.covers(mapping.start, mapping.end()) {
+            return;
+        }
+        let mut entry = Entry::new(mapping);
+        for (_, piece) in self.held.take(mapping.start, mapping.end()) {
+            entry.hold(piece);
+        }
+        if entry.is_valid() {
+            self.hand_on(entry);
+        } else {
+            // The stream went on since, so nobody could go on from there.
+            let (data, start) = (mapping.data, self.consumed);
+            self.ready.push_back(Mapped::ChecksumFailed { data, start });
+        }
+    }
+
+    /// What is held of a mapping without checksum.
+    fn hand_on_held(&mut self, mapping: Mapping) {
+        for (at, piece) in self.held.take(mapping.start, mapping.end()) {
+            let data = mapping.data.wrapping_add(at - mapping.start);
+            self.ready.push_back(Mapped::Data(data, piece));
+        }
+    }
+
+    /// Keeps octets that came without a mapping; false when more than `bound` of them came in a row.
+    pub(crate) fn hold(&mut self, offset: u64, data: Bytes, bound: usize) -> bool {
+        self.held.push(offset, data, bound)
+    }
+
+    /// Octets are held, and no mapping came since.
+    pub(crate) const fn awaits_mapping(&self) -> bool {
+        self.held.awaits_mapping()
+    }
+
+    /// What came without a mapping is not needed any more.
+    pub(crate) fn forget_held(&mut self) {
+        self.held = Held::default();
     }
 
     /// Replaces entries `at..next`, which all agree with `mapping`, by one that covers them all.
@@ -194,6 +254,7 @@ impl MappingQueue {
 
     fn break_at(&mut self, start: u64, held: VecDeque<Bytes>) {
         self.entries.clear();
+        self.forget_held();
         self.broken = Some(start);
         let mut at = start;
         for piece in held {
@@ -279,13 +340,18 @@ impl MappingQueue {
     /// The front mapping is complete: its octets are handed on if the checksum over them is right.
     fn release(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };
-        let Mapping { data, data_fin, .. } = entry.mapping;
         if !entry.is_valid() {
+            let data = entry.mapping.data;
             let start = entry.mapping.end() - entry.held_len();
             self.break_at(start, entry.held);
             self.ready.push_back(Mapped::ChecksumFailed { data, start });
             return;
         }
+        self.hand_on(entry);
+    }
+
+    fn hand_on(&mut self, entry: Entry) {
+        let Mapping { data, data_fin, .. } = entry.mapping;
         let mut at = data;
         for piece in entry.held {
             let len = piece.len() as u64;
@@ -297,6 +363,11 @@ impl MappingQueue {
         }
     }
 
+    /// There is something to take.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The next piece, mapped.
     pub(crate) fn pop(&mut self) -> Option<Mapped> {
         self.ready.pop_front()
@@ -304,6 +375,10 @@ impl MappingQueue {
 }
 
 impl Entry {
+    const fn new(mapping: Mapping) -> Self {
+        Self { mapping, held: VecDeque::new(), sum: Checksum::new() }
+    }
+
     fn hold(&mut self, piece: Bytes) {
         self.sum.add_bytes(&piece);
         self.held.push_back(piece);
@@ -320,6 +395,8 @@ impl Entry {
     }
 }
 
+#[cfg(test)]
+mod held_tests;
 #[cfg(test)]
 mod repeat_tests;
 #[cfg(test)]

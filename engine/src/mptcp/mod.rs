@@ -8,6 +8,7 @@ pub(crate) mod connection;
 pub(crate) mod decorate;
 mod fallback;
 pub(crate) mod handshake;
+mod held;
 pub(crate) mod lesson;
 mod mapping;
 pub(crate) mod path_manager;

@@ -2,6 +2,7 @@
 //! probing of a path whose address was withdrawn.
 
 mod doubt;
+mod hold;
 mod signals;
 
 use super::decorate::{MetaView, decorate};
@@ -134,6 +135,8 @@ pub(crate) struct Subflow {
     join_acks: u32,
     /// Since when there has been something in flight.
     outstanding_since: Option<Instant>,
+    /// When the subflow is given up for want of a mapping.
+    mapping_due: Option<Instant>,
 }
 
 impl Subflow {
@@ -181,6 +184,7 @@ impl Subflow {
             join_ack_at: None,
             join_acks: 0,
             outstanding_since: None,
+            mapping_due: None,
         }
     }
 
@@ -245,6 +249,7 @@ impl Subflow {
         self.reset_reason = reason;
         self.phase = Phase::Closing;
         self.aborted = true;
+        self.forget_held();
         self.tcp.abort();
     }
 
@@ -441,7 +446,7 @@ impl Subflow {
     /// Earliest of all its deadlines.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let own = [self.suspect_at(), self.join_ack_at(), self.doubt_at(), self.signals_at];
-        own.into_iter().fold(self.tcp.poll_timeout(), Instant::earliest)
+        own.into_iter().chain([self.mapping_due()]).fold(self.tcp.poll_timeout(), Instant::earliest)
     }
 
     /// How it ended, for the application.

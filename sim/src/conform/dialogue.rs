@@ -6,7 +6,7 @@ use super::segment::{Flow, Seg, seg};
 use super::target::{PORT, probe_address};
 use mpuser_engine::addr::{AddressId, IpAddr, SocketAddr};
 use mpuser_engine::crypto::{Nonce, add_addr_hmac, join_hmac};
-use mpuser_engine::wire::{AddAddr, CapableFlags, FastClose, MpCapable, MpJoin, MptcpOption};
+use mpuser_engine::wire::{AddAddr, CapableFlags, Dss, FastClose, MpCapable, MpJoin, MptcpOption};
 
 impl Probe<'_> {
     /// MP_CAPABLE with both keys, for the third packet of the probe as client.
@@ -220,5 +220,22 @@ impl Probe<'_> {
     #[must_use]
     pub const fn fastclose(&self) -> MptcpOption {
         MptcpOption::FastClose(FastClose { receiver_key: self.own_key })
+    }
+
+    /// An infinite mapping from data offset `at` on.
+    #[must_use]
+    pub fn infinite(&self, flow: &Flow, at: u64) -> Dss {
+        let mut dss = self.map_at(flow.nxt, at, b"", 0, 0);
+        if let Some(mapping) = &mut dss.mapping {
+            mapping.checksum = self.checksum.then_some(0);
+            mapping.data_len = 0;
+        }
+        dss
+    }
+
+    /// Falls back as the RFC has it, with new data from data offset `at` on under an infinite mapping.
+    pub fn fall_back(&mut self, flow: &mut Flow, at: u64, data: &'static [u8]) {
+        let dss = self.infinite(flow, at);
+        self.send(flow, seg().data(data).dss(dss));
     }
 }

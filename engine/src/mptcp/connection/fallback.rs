@@ -3,7 +3,7 @@
 use super::{Connection, Mode, Timers};
 use crate::config::FailedData;
 use crate::counters::Counters;
-use crate::error::{FallbackReason, ResetReason};
+use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
 use crate::mptcp::fallback::{
     FailExchange, Failed, InfiniteMapping, Standing, Trigger, Verdict, decide,
@@ -63,7 +63,7 @@ impl Connection {
         let verdict = decide(trigger, &self.standing(index, at), &self.config.behaviour);
         count(trigger, verdict, counters);
         match verdict {
-            Verdict::Ignore | Verdict::SendFail => {}
+            Verdict::Ignore | Verdict::Hold | Verdict::SendFail => {}
             Verdict::FallBack(reason) => self.fall_back(reason),
             Verdict::AnswerFail => self.answer_fail(now),
             Verdict::Reset(reason) => self.reset_subflow(index, reason),
@@ -292,6 +292,17 @@ impl Connection {
         }
     }
 
+    /// No mapping came for what the subflow at `index` delivers: it goes. If nothing at all was received since the last
+    /// one went in the same way, a further one would be no better.
+    pub(super) fn on_never_mapped(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        self.question(now, index, Trigger::NeverMapped, counters);
+        let received = self.recv.received();
+        let again = self.never_mapped.replace(received) == Some(received);
+        if again && !self.has_usable_beside(index) {
+            self.fail(ConnectionError::Protocol, ResetReason::MiddleboxInterference, true);
+        }
+    }
+
     /// RST with MP_FAIL [FB-9] [FB-14]; nothing that came behind the failure counts [FB-15].
     fn reset_with_fail(&mut self, index: usize) {
         if let Some(subflow) = self.subflows.get_mut(index) {
@@ -316,7 +327,7 @@ fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
         Trigger::BareAck | Trigger::DataFinUnanswered | Trigger::BareFin { .. } => {
             counters.mp_capable_data_fallback += falls;
         }
-        Trigger::NeverDataAcked => counters.dss_no_match_tcp += resets,
+        Trigger::NeverDataAcked | Trigger::NeverMapped => counters.dss_no_match_tcp += resets,
         Trigger::Unmapped => {
             counters.dss_fallback += falls;
             counters.dss_no_match_tcp += resets;

@@ -4,7 +4,7 @@ use super::{Connection, Mode};
 use crate::counters::Counters;
 use crate::error::{FallbackReason, ResetReason};
 use crate::event::Event;
-use crate::mptcp::fallback::Trigger;
+use crate::mptcp::fallback::{Trigger, Verdict};
 use crate::mptcp::handshake;
 use crate::mptcp::lesson::Lesson;
 use crate::mptcp::mapping::Mapped;
@@ -14,6 +14,9 @@ use crate::tcp::{Disposition, Segment, State};
 use crate::time::{Duration, Instant};
 use crate::wire::TcpOptions;
 use bytes::Bytes;
+
+/// Most octets without a mapping that a subflow holds.
+const MOST_UNMAPPED: usize = 128 << 10;
 
 impl Connection {
     /// Takes in a segment of the subflow at `index`.
@@ -286,18 +289,23 @@ impl Connection {
     /// Moves what the subflow received in order to the data level. Its TCP has acknowledged it, mapped or not
     /// [DSS-12].
     pub(super) fn drain(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        self.take_mapped(now, index, counters);
         while !matches!(self.mode, Mode::Tcp(_))
             && let Some(subflow) = self.subflows.get_mut(index).filter(|s| !s.aborted)
             && let Some((offset, data)) = subflow.tcp.read()
         {
             subflow.received.push(offset, data);
-            while let Some(piece) = self.next_mapped(index) {
-                self.on_mapped(now, index, piece, counters);
-            }
+            self.take_mapped(now, index, counters);
             self.check_raw(index);
         }
         if matches!(self.mode, Mode::Tcp(_)) {
             self.drain_plain(now, index, counters);
+        }
+    }
+
+    fn take_mapped(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        while let Some(piece) = self.next_mapped(index) {
+            self.on_mapped(now, index, piece, counters);
         }
     }
 
@@ -340,8 +348,7 @@ impl Connection {
         }
     }
 
-    /// Octets without a mapping (K24): plain TCP while that is possible, else the subflow goes [FB-7] [FB-8]. What is
-    /// behind the receive window is not waited for either [DSS-14].
+    /// Octets without a mapping: they are held, or MPTCP or the subflow ends (K24).
     fn on_unmapped(
         &mut self,
         now: Instant,
@@ -350,11 +357,31 @@ impl Connection {
         data: Bytes,
         counters: &mut Counters,
     ) {
-        if !matches!(self.mode, Mode::Tcp(_)) {
-            self.question_at(now, index, Trigger::Unmapped, offset, counters);
-        }
-        if matches!(self.mode, Mode::Tcp(_)) {
+        let held = !matches!(self.mode, Mode::Tcp(_))
+            && self.question_at(now, index, Trigger::Unmapped, offset, counters) == Verdict::Hold;
+        if held {
+            self.hold(now, index, offset, data, counters);
+        } else if matches!(self.mode, Mode::Tcp(_)) {
             self.receive(now, offset.wrapping_sub(self.plain.recv), data, counters);
+        }
+    }
+
+    /// Keeps octets without a mapping, up to about a window of them [DSS-12] [DSS-13] [DSS-14]. Behind the DATA_FIN
+    /// there is nothing to wait for.
+    fn hold(
+        &mut self,
+        now: Instant,
+        index: usize,
+        offset: u64,
+        data: Bytes,
+        counters: &mut Counters,
+    ) {
+        let bound = self.config.receive_buffer.min(MOST_UNMAPPED);
+        if !self.close.is_received()
+            && let Some(subflow) = self.subflows.get_mut(index)
+            && !subflow.hold(now, offset, data, bound)
+        {
+            self.on_never_mapped(now, index, counters);
         }
     }
 
@@ -391,6 +418,9 @@ impl Connection {
         if self.recv.fin_reached() && !self.close.is_received() {
             self.close.on_received();
             self.emit(Event::Readable);
+            for subflow in &mut self.subflows {
+                subflow.forget_held();
+            }
             // Told on every subflow: one of them may be dead without knowing it.
             for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
                 subflow.tcp.request_ack();

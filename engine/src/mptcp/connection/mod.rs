@@ -88,6 +88,8 @@ pub(crate) struct Connection {
     /// Octets went out under a second mapping: stream and data offsets differ, fallback is no longer possible
     /// (K26).
     remapped: bool,
+    /// What had been received when a subflow was last lost for want of mappings.
+    never_mapped: Option<u64>,
     /// MP_FAIL was sent or received; plain TCP is to follow.
     exchange: FailExchange,
     /// Plain TCP only.
@@ -178,6 +180,7 @@ impl Connection {
             confirmed: false,
             joined: false,
             remapped: false,
+            never_mapped: None,
             exchange: FailExchange::default(),
             plain: PlainOffsets::default(),
             long_ack: false,

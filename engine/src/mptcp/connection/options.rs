@@ -180,7 +180,7 @@ impl Connection {
             subflow_seq: mapping.subflow_seq,
             data_len: mapping.data_len,
         });
-        match subflow.received.insert(Mapping { start, len, data, checksum, data_fin: deferred }) {
+        match subflow.on_mapping(Mapping { start, len, data, checksum, data_fin: deferred }) {
             MappingVerdict::Accepted => {}
             MappingVerdict::Conflict => {
                 self.question(now, index, Trigger::MappingConflict, counters);

@@ -81,6 +81,9 @@ impl Connection {
             subflow.reset(ResetReason::Unspecified);
             return;
         }
+        if subflow.mapping_due().is_some_and(|at| at <= now) {
+            return self.on_never_mapped(now, index, counters);
+        }
         subflow.on_signal_time(now);
         // Silence, or an RTO: the way there may be broken while the way back is not.
         let suspect = subflow.suspect_at().is_some_and(|at| at <= now);

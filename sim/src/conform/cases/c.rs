@@ -31,19 +31,19 @@ pub(super) const CASES: &[Case] = &[
     case("C08", "an infinite mapping, one subflow", "3.7", SERVER, "app: 'xyz'; plain", c08),
     case("C09", "an infinite mapping on a joined subflow", "3.7", SERVER,
         "RST reason 1; alive: 'xyz' data-acked | RST reason 6; alive: 'xyz' data-acked", c09),
-    case("C10", "the first data has no option", "3.7 [FB-1]", SERVER, "app: 'abc'; plain", c10),
+    case("C10", "the first data has no option", "3.7 [FB-1]", SERVER, "app: no bytes; mptcp", c10),
     case("C11", "no DSS in mid-connection, one subflow", "3.7 [FB-7]", SERVER,
-        "app: 'xyz'; plain | RST reason 6", c11),
+        "app: no bytes; mptcp", c11),
     case("C12", "no DSS on a joined subflow", "3.7 [FB-6]", SERVER,
-        "RST reason 6; alive: 'xyz' data-acked", c12),
+        "ACK; alive: 'xyz' data-acked", c12),
     case("C13", "data acknowledged without any DSS, first subflow", "3.7 [FB-4]", CLIENT,
         "infinite map at 0; then plain | infinite map at 5; then plain | plain; then plain", c13),
     case("C14", "the same on a joined subflow", "3.7 [FB-5]", SERVER,
         "RST reason 6; data again on the other subflow", c14),
     case("C15", "options vanish on one of two subflows", "3.7", SERVER,
-        "RST reason 6; app: 'xyzxyz'", c15),
+        "ACK; app: 'xyzxyz'", c15),
     case("C16", "options vanish on the only subflow, data out of order is waiting", "3.7", SERVER,
-        "RST reason 6; app: no bytes | RST reason 1; app: no bytes | RST reason 0; app: no bytes", c16),
+        "ACK; app: no bytes", c16),
     case("C17", "fallback while a join is in flight", "3.7", SERVER,
         "no second subflow; app: 'xyz' | the first is reset, the second carries on; app: 'xyz'", c17),
     case("C18", "fallback and DATA_FIN", "3.7", SERVER, "app: 'abcxyz', EOF; app: EOF", c18),
@@ -78,16 +78,6 @@ fn flip(mapping: &mut DssMapping) {
     mapping.checksum = mapping.checksum.map(|sum| sum ^ 1);
 }
 
-/// An infinite mapping from data offset `at` on.
-fn infinite(p: &Probe<'_>, flow: &Flow, at: u64) -> Dss {
-    let mut dss = p.map_at(flow.nxt, at, b"", 0, 0);
-    if let Some(mapping) = &mut dss.mapping {
-        mapping.checksum = p.checksum.then_some(0);
-        mapping.data_len = 0;
-    }
-    dss
-}
-
 fn c02(p: &mut Probe<'_>) -> Run {
     let mut a = p.confirmed()?;
     p.answers(&mut a);
@@ -100,7 +90,7 @@ fn c02(p: &mut Probe<'_>) -> Run {
     p.note(format!("data-ack {acked}"));
     p.note_app();
     let fail = MptcpOption::Fail(MpFail { data_seq: p.own_dsn(0) });
-    let dss = infinite(p, &a, 3);
+    let dss = p.infinite(&a, 3);
     p.send(&mut a, seg().data(b"new").dss(dss).option(fail));
     let words = p.read().words();
     p.note(format!("after the infinite mapping: app: {words}"));
@@ -187,7 +177,7 @@ fn c07(p: &mut Probe<'_>) -> Run {
 
 fn c08(p: &mut Probe<'_>) -> Run {
     let mut a = p.confirmed()?;
-    let dss = infinite(p, &a, 3);
+    let dss = p.infinite(&a, 3);
     p.send(&mut a, seg().data(b"xyz").dss(dss));
     p.note_app();
     p.note_mode(&mut a);
@@ -196,7 +186,7 @@ fn c08(p: &mut Probe<'_>) -> Run {
 
 fn c09(p: &mut Probe<'_>) -> Run {
     let (mut a, mut b) = p.two()?;
-    let dss = infinite(p, &b, 3);
+    let dss = p.infinite(&b, 3);
     p.send(&mut b, seg().data(b"BAD").dss(dss));
     p.note_answers(&mut b);
     p.note_alive(&mut a, 3);
@@ -276,7 +266,7 @@ fn c16(p: &mut Probe<'_>) -> Run {
 fn c17(p: &mut Probe<'_>) -> Run {
     let mut a = p.serve()?;
     let (mut b, _) = p.join_syn(1, 1)?;
-    p.send(&mut a, seg().data(b"abc"));
+    p.fall_back(&mut a, 0, b"abc");
     p.read_all(3, ANSWER);
     let reset = p.answers(&mut a).iter().any(|packet| packet.header.flags.rst);
     let option = p.join_ack(&b);
@@ -296,7 +286,7 @@ fn c17(p: &mut Probe<'_>) -> Run {
 
 fn c18(p: &mut Probe<'_>) -> Run {
     let mut a = p.confirmed()?;
-    p.send(&mut a, seg().data(b"abc"));
+    p.fall_back(&mut a, 3, b"abc");
     p.send(&mut a, seg().data(b"xyz"));
     let fin = p.data_fin(9, 0);
     p.send(&mut a, seg().dss(fin));
@@ -308,7 +298,7 @@ fn c18(p: &mut Probe<'_>) -> Run {
 
 fn c19(p: &mut Probe<'_>) -> Run {
     let mut a = p.confirmed()?;
-    p.send(&mut a, seg().data(b"abc"));
+    p.fall_back(&mut a, 3, b"abc");
     p.read_all(3, ANSWER);
     p.answers(&mut a);
     let add = p.add_addr(5, probe_address(5, false), None);
@@ -324,7 +314,7 @@ fn c19(p: &mut Probe<'_>) -> Run {
 
 fn c20(p: &mut Probe<'_>) -> Run {
     let mut a = p.confirmed()?;
-    p.send(&mut a, seg().data(b"abc"));
+    p.fall_back(&mut a, 3, b"abc");
     p.read_all(3, ANSWER);
     let dss = p.map(&a, 77, b"xyz", 0);
     let ids = RemoveAddr::from_ids(&[AddressId(0)]).ok_or_else(|| stop("no IDs"))?;

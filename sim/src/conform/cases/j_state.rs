@@ -130,8 +130,8 @@ fn j19(p: &mut Probe<'_>) -> Run {
 }
 
 fn j20(p: &mut Probe<'_>) -> Run {
-    let mut first = p.serve()?;
-    p.send(&mut first, seg().data(b"abc"));
+    let mut first = p.confirmed()?;
+    p.fall_back(&mut first, 3, b"abc");
     p.read_all(3, ANSWER);
     outcome(p, 1, 1)?;
     let joined = p.counter("MPJoinAckRx");
