@@ -11,7 +11,8 @@ pub(crate) enum Trigger {
     /// A packet of the first handshake has no MP_CAPABLE, or none that can be used.
     Handshake(FallbackReason),
     /// Data was acknowledged by a segment without any MPTCP option.
-    BareAck,
+    /// `holding` if octets without a mapping are held on that subflow, too.
+    BareAck { holding: bool },
     /// Data was delivered again and again, and never acknowledged at data level.
     NeverDataAcked,
     /// No answer to any DATA_FIN.
@@ -109,14 +110,19 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         // [FB-1] [FB-2] [INI-33] [INI-35]: before there is anything to lose.
         Trigger::Handshake(reason) => Verdict::FallBack(reason),
         // The peer is plain TCP already, and its infinite mapping is on its way.
-        Trigger::BareAck if standing.awaiting => Verdict::Ignore,
-        // [FB-4] [FB-5] [FB-6] (K12): the options do not get through, or the peer has fallen back. Later, and beside
-        // others, a peer may tell Data ACKs only when they move [DACK-7]; a timer finds out then.
-        Trigger::BareAck if standing.joined && !standing.proven => {
+        Trigger::BareAck { .. } if standing.awaiting => Verdict::Ignore,
+        // Nothing of MPTCP comes any more. If the peer has fallen back, what is sent again at data level is new data to
+        // it; if it has not, some of what is held may have been sent again. Neither way is safe [FB-7].
+        Trigger::BareAck { holding: true } if standing.alone => {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }
-        Trigger::BareAck if possible => Verdict::FallBack(FallbackReason::NoDssInAck),
-        Trigger::BareAck => Verdict::Ignore,
+        // [FB-4] [FB-5] [FB-6] (K12): the options do not get through, or the peer has fallen back. Later, and beside
+        // others, a peer may tell Data ACKs only when they move [DACK-7]; a timer finds out then.
+        Trigger::BareAck { .. } if standing.joined && !standing.proven => {
+            Verdict::Reset(ResetReason::MiddleboxInterference)
+        }
+        Trigger::BareAck { .. } if possible => Verdict::FallBack(FallbackReason::NoDssInAck),
+        Trigger::BareAck { .. } => Verdict::Ignore,
         // [FB-4] [FB-7]: stream and data offsets differ by now, so the subflow goes.
         Trigger::NeverDataAcked => Verdict::Reset(ResetReason::MiddleboxInterference),
         // [FB-6]: nothing says that the server speaks MPTCP. A FIN it will understand.

@@ -324,7 +324,7 @@ fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
     counters.fallback_failed += resets + u64::from(verdict == Verdict::ResetWithFail);
     match trigger {
         Trigger::Handshake(_) | Trigger::PeerFailed | Trigger::FailUnanswered => {}
-        Trigger::BareAck | Trigger::DataFinUnanswered | Trigger::BareFin { .. } => {
+        Trigger::BareAck { .. } | Trigger::DataFinUnanswered | Trigger::BareFin { .. } => {
             counters.mp_capable_data_fallback += falls;
         }
         Trigger::NeverDataAcked | Trigger::NeverMapped => counters.dss_no_match_tcp += resets,

@@ -77,7 +77,8 @@ impl Connection {
             subflow.bare_acks += 1;
             // One segment may lose its options on a path that has carried them; the next one, or a timer, tells.
             if !subflow.proven || subflow.bare_acks > 1 {
-                self.question(now, index, Trigger::BareAck, counters);
+                let trigger = Trigger::BareAck { holding: subflow.mapping_due().is_some() };
+                self.question(now, index, trigger, counters);
             }
         }
     }

@@ -136,10 +136,11 @@ impl Connection {
         if self.exchange.received && self.end_with_old_data(counters) {
             return;
         }
-        if self.subflows.first().is_some_and(|s| s.bare_acks > 0) {
+        if let Some(first) = self.subflows.first().filter(|s| s.bare_acks > 0) {
+            let trigger = Trigger::BareAck { holding: first.mapping_due().is_some() };
             // To a peer that has fallen back a data-level retransmission would be new data.
             self.restart_retransmit(now);
-            let verdict = self.question(now, 0, Trigger::BareAck, counters);
+            let verdict = self.question(now, 0, trigger, counters);
             if verdict != Verdict::Ignore {
                 return self.drain(now, 0, counters);
             }

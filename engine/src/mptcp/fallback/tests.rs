@@ -13,6 +13,10 @@ const TABLE: &str = "
     bare-ack      . . . j . . . u . .  reset:6
     bare-ack      . . a . c o . . . .  fall-back:no_dss_in_ack
     bare-ack      . . . . . . . . . .  ignore
+    bare-both     . . . . . . . . w .  ignore
+    bare-both     . . a . . . . . . .  reset:6
+    bare-both     . . . j . . . u . .  reset:6
+    bare-both     . . . . . . . . . .  ignore
     never-acked   . . . . . . . . . .  reset:6
     fin-unheard   c u a . c o . . . .  fall-back:no_dss_in_ack
     fin-unheard   . . . . . . . . . .  ignore
@@ -44,9 +48,10 @@ const TABLE: &str = "
     no-answer     . . . . . . . . . .  reset-with-fail
 ";
 
-const TRIGGERS: [(&str, Trigger); 16] = [
+const TRIGGERS: [(&str, Trigger); 17] = [
     ("handshake", Trigger::Handshake(FallbackReason::AckWithoutCapable)),
-    ("bare-ack", Trigger::BareAck),
+    ("bare-ack", Trigger::BareAck { holding: false }),
+    ("bare-both", Trigger::BareAck { holding: true }),
     ("never-acked", Trigger::NeverDataAcked),
     ("fin-unheard", Trigger::DataFinUnanswered),
     ("bare-fin", Trigger::BareFin { heard: false, unsent: true }),
@@ -109,7 +114,7 @@ fn standings() -> impl Iterator<Item = (Standing, [char; 9])> {
 }
 
 /// RFC 8684 3.7 [FB-1] [FB-2] [FB-4] [FB-5] [FB-6] [FB-7] [FB-8] [FB-9] [FB-12] [FB-13] [FB-14] [FB-20], [DSS-1]
-/// [DSS-2] [DSS-3] [DSS-14]: all 16 384 cases, against the table above; every row of it is needed.
+/// [DSS-2] [DSS-3] [DSS-14]: all 17 408 cases, against the table above; every row of it is needed.
 #[test]
 fn the_table_is_complete_and_right() {
     let rows: Vec<Vec<&str>> = TABLE
