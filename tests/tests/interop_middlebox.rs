@@ -87,9 +87,11 @@ const WITHOUT_MAPPINGS: &[Case] = &[
     case("M05c", &[(0, "strip-mptcp:back,data,dss")], None),
     case("M31", &[(0, "strip-mptcp:fwd,from=256k")], None),
     case("M31b", &[(0, "strip-mptcp:back,from=256k")], None),
-    // the kernel falls back as soon as a mapping is lost, and says nothing
-    case("M18", &[(0, "split:size=300,all"), (0, "coalesce:max=1400,first")], None),
 ];
+
+/// With the kernel the outcome of M18 (segments joined, the first option kept) is open: it falls back silently with
+/// the first mapping it misses (K24), and what we send again at data level, not knowing, is new data to it.
+const OPEN: [(&str, &str); 1] = [("M18", "not run: the kernel falls back without a word (K24)")];
 
 const COLUMNS: [&str; 8] =
     ["case", "boxes", "paths", "mode", "data", "s", "kernel fell back", "kernel counted"];
@@ -284,6 +286,9 @@ fn without_mappings(fixture: &Fixture) {
             let seconds = clock::now().saturating_since(start).as_secs_f64();
             table.row(&[&case.id, &"listener", &what, &format!("{seconds:.2}")]);
         });
+    }
+    for (id, why) in OPEN {
+        table.row(&[&id, &"both", &why, &""]);
     }
     println!("{table}");
 }

@@ -3,7 +3,7 @@
 
 use mpuser_engine::Event;
 use mpuser_engine::addr::ConnectionId;
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{ConnectionConfig, UnmappedData};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::Duration;
 use mpuser_tests::world::{Path, Side, Transfer, World, client_address, pattern};
@@ -13,9 +13,17 @@ fn connect(paths: usize) -> (World, ConnectionId, ConnectionId) {
 }
 
 fn connect_with(seed: u64, paths: usize) -> (World, ConnectionId, ConnectionId) {
+    connect_as(ConnectionConfig::default(), seed, paths)
+}
+
+fn connect_as(
+    config: ConnectionConfig,
+    seed: u64,
+    paths: usize,
+) -> (World, ConnectionId, ConnectionId) {
     let mut world = World::new(seed, vec![Path::default(); paths]);
-    let listener = world.listen(ConnectionConfig::default());
-    let client = world.connect(ConnectionConfig::default());
+    let listener = world.listen(config.clone());
+    let client = world.connect(config);
     let mut accepted = None;
     world.run_until(Duration::from_secs(5), |w| {
         accepted = accepted.or_else(|| w.server.accept(listener));
@@ -77,7 +85,10 @@ fn an_unanswered_data_fin_is_given_up() {
 /// still (C19).
 #[test]
 fn an_announcement_does_not_outlive_mptcp() {
-    let (mut world, client, server) = connect(1);
+    // Ends that fall back where options are lost, as Linux does.
+    let mut config = ConnectionConfig::default();
+    config.behaviour.unmapped_data = UnmappedData::FallBack;
+    let (mut world, client, server) = connect_as(config, 1, 1);
     world.add_server_address(1);
     world.tamper = Box::new(|side, _, mut packet| {
         if side == Side::Client {
