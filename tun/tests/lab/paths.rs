@@ -15,7 +15,7 @@ use mpuser_tun::net::{
 use tun_tap::{Iface, Mode as TunMode};
 
 use crate::segment::Client;
-use crate::support::{TestLab, output, require_root, require_tun};
+use crate::support::{TestLab, alone, output, require_root, require_tun};
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 56, 101));
 
@@ -63,6 +63,7 @@ fn assert_no_trace(lab: &Lab, before: &str) {
 
 #[test]
 fn routed_paths_reach_the_kernel_and_leave_no_trace() {
+    let _alone = alone();
     const TEST: &str = "routed_paths_reach_the_kernel_and_leave_no_trace";
     if !require_root(TEST) || !require_tun(TEST) {
         return;
@@ -102,6 +103,7 @@ fn routed_paths_reach_the_kernel_and_leave_no_trace() {
 
 #[test]
 fn translated_paths_pass_a_strict_filter() {
+    let _alone = alone();
     const TEST: &str = "translated_paths_pass_a_strict_filter";
     if !require_root(TEST) || !require_tun(TEST) {
         return;
@@ -141,6 +143,7 @@ fn translated_paths_pass_a_strict_filter() {
 
 #[test]
 fn a_server_on_this_machine_needs_no_way_out() {
+    let _alone = alone();
     const TEST: &str = "a_server_on_this_machine_needs_no_way_out";
     if !require_root(TEST) || !require_tun(TEST) {
         return;
@@ -165,6 +168,7 @@ fn a_server_on_this_machine_needs_no_way_out() {
 
 #[test]
 fn sets_side_by_side_do_not_collide() {
+    let _alone = alone();
     const TEST: &str = "sets_side_by_side_do_not_collide";
     if !require_root(TEST) || !require_tun(TEST) {
         return;
@@ -204,6 +208,7 @@ fn sets_side_by_side_do_not_collide() {
 
 #[test]
 fn a_path_whose_interface_is_down_does_not_slip_out_of_another() {
+    let _alone = alone();
     const TEST: &str = "a_path_whose_interface_is_down_does_not_slip_out_of_another";
     if !require_root(TEST) || !require_tun(TEST) {
         return;
@@ -225,6 +230,7 @@ fn a_path_whose_interface_is_down_does_not_slip_out_of_another() {
 
 #[test]
 fn the_same_in_ipv6() {
+    let _alone = alone();
     const TEST: &str = "the_same_in_ipv6";
     if !require_root(TEST) || !require_tun(TEST) {
         return;
@@ -258,6 +264,7 @@ fn the_same_in_ipv6() {
 
 #[test]
 fn failures_on_the_way_are_taken_back() {
+    let _alone = alone();
     const TEST: &str = "failures_on_the_way_are_taken_back";
     if !require_root(TEST) || !require_tun(TEST) {
         return;
@@ -311,6 +318,7 @@ fn child(lab: &Lab) -> Child {
 
 #[test]
 fn a_killed_process_is_cleaned_up_after() {
+    let _alone = alone();
     const TEST: &str = "a_killed_process_is_cleaned_up_after";
     if !require_root(TEST) || !require_tun(TEST) {
         return;

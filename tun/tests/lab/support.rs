@@ -82,3 +82,10 @@ pub(crate) fn file_with(bytes: &[u8]) -> File {
     file.write_all_at(bytes, 0).unwrap();
     file
 }
+
+/// One test of paths at a time: each plan takes back what dead processes left in any namespace, and a child that another
+/// thread is starting holds copies of every lock until its exec.
+pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
