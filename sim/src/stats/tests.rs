@@ -29,7 +29,7 @@ fn few_values_and_no_numbers_are_no_accident() {
     assert_eq!(Summary::of(&[]).n, 0);
     let one = Summary::of(&[3.0]);
     assert_eq!((one.n, one.mean, one.ci95), (1, 3.0, 0.0));
-    assert_eq!(Summary::of(&[1.0, f64::NAN, 3.0, f64::INFINITY]).mean, 2.0);
+    near(Summary::of(&[1.0, f64::NAN, 3.0, f64::INFINITY]).mean, 2.0);
     assert_eq!(median(&[]), None);
     assert_eq!(BoxPlot::of(&[]), None);
     assert!(ccdf(&[]).is_empty());
