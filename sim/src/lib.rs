@@ -5,9 +5,11 @@
 pub mod conform;
 mod direction;
 pub mod link;
+pub mod metrics;
 pub mod middlebox;
 pub mod packet;
 pub mod random;
+pub mod scenario;
 pub mod text;
 
 pub use direction::{Direction, PerDirection};
