@@ -86,7 +86,7 @@ fn check_spread(spread: &Spread) -> Result<(), String> {
         Spread::Constant(mean) | Spread::Exponential(mean) => (mean, 2.0),
         Spread::Pareto { mean, index } => (mean, index),
     };
-    if mean > Duration::from_secs(1 << 32) || !(index > 1.0) {
+    if mean > Duration::from_secs(1 << 32) || index.is_nan() || index <= 1.0 {
         return Err(
             "a random time needs a sensible mean, and Pareto's index has to be above 1".into()
         );
