@@ -137,7 +137,8 @@ fn figure(
         };
         if axes.log_y {
             let bottom = 10f64.powf(low.log10().floor());
-            let range = (bottom..high).log_scale();
+            let top = 10f64.powf(high.log10().ceil());
+            let range = (bottom..top).log_scale();
             let mut chart = builder.build_cartesian_2d(left..right, range).map_err(failed)?;
             mesh(&mut chart, axes)?;
             paint(&mut chart)?;

@@ -8,7 +8,7 @@ use mpuser_engine::time::Duration;
 /// Most points of a line; more would make a page heavy and no clearer.
 const MAX_POINTS: usize = 600;
 /// Most dots of a ladder.
-const MAX_DOTS: usize = 6_000;
+const MAX_DOTS: usize = 4_000;
 
 /// Throughput of each subflow and of the flow over time, Mbit/s; `sample` is the time between samples.
 ///
