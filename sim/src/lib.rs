@@ -7,7 +7,9 @@ mod direction;
 pub mod link;
 pub mod middlebox;
 pub mod packet;
+pub mod presets;
 pub mod random;
+pub mod stats;
 pub mod text;
 
 pub use direction::{Direction, PerDirection};
