@@ -39,10 +39,10 @@ fn increase(policy: &impl Policy, paths: &[PathValues], index: usize) -> f64 {
     policy.gain(&own(paths[index]), &others(paths, index)) / paths[index].0 as f64
 }
 
-/// Segments a loss takes from the path at `index`.
-fn decrease(policy: &impl Policy, paths: &[PathValues], index: usize) -> f64 {
+/// Octets (thousandths of a segment) a loss takes from the path at `index`.
+fn decrease(policy: &impl Policy, paths: &[PathValues], index: usize) -> u64 {
     let own = own(paths[index]);
-    (own.cwnd - policy.remaining(&own, &others(paths, index))) as f64 / MSS as f64
+    own.cwnd - policy.remaining(&own, &others(paths, index))
 }
 
 #[track_caller]
@@ -67,7 +67,7 @@ fn lia_vectors_of_rfc_6356() {
     // The minimum binds where the path alone would grow faster than TCP: a = 10/21 of w_total there.
     let paths = [(1, 10), (100, 1000)];
     assert_ratio(increase(&lia::Lia, &paths, 1), (1, 100));
-    assert_eq!(decrease(&lia::Lia, &[(10, 100), (30, 100)], 1), 15.0);
+    assert_eq!(decrease(&lia::Lia, &[(10, 100), (30, 100)], 1), 15_000);
 }
 
 /// OLIA on the paths with these intervals between losses, in octets.
@@ -107,7 +107,7 @@ fn olia_vectors_of_the_draft() {
         panic!("two paths");
     };
     assert!(near > 1.0 / 40.0 && far < 0.0, "{near} {far}");
-    assert_eq!(decrease(&olia::Olia::default(), &[(10, 100), (30, 100)], 1), 15.0);
+    assert_eq!(decrease(&olia::Olia::default(), &[(10, 100), (30, 100)], 1), 15_000);
 }
 
 #[test]
@@ -134,13 +134,13 @@ fn olia_remembers_the_interval_between_losses() {
 fn balia_vectors_of_the_draft() {
     let equal = [(10, 100), (10, 100)];
     assert_ratio(increase(&balia::Balia, &equal, 0), (1, 40));
-    assert_eq!(decrease(&balia::Balia, &equal, 0), 5.0);
+    assert_eq!(decrease(&balia::Balia, &equal, 0), 5000);
     let unequal = [(10, 50), (30, 50)];
     assert_ratio(increase(&balia::Balia, &unequal, 0), (7, 400));
     assert_ratio(increase(&balia::Balia, &unequal, 1), (3, 160));
-    assert_eq!(decrease(&balia::Balia, &unequal, 0), 7.5, "alpha = 3, but no more than 3/4");
-    assert_eq!(decrease(&balia::Balia, &unequal, 1), 15.0);
-    assert_eq!(decrease(&balia::Balia, &[(8, 50), (10, 50)], 0), 5.0, "alpha = 5/4");
+    assert_eq!(decrease(&balia::Balia, &unequal, 0), 7500, "alpha = 3, but no more than 3/4");
+    assert_eq!(decrease(&balia::Balia, &unequal, 1), 15_000);
+    assert_eq!(decrease(&balia::Balia, &[(8, 50), (10, 50)], 0), 5000, "alpha = 5/4");
 }
 
 #[test]
@@ -148,13 +148,13 @@ fn ewtcp_and_coupled_vectors() {
     let paths = [(10, 100), (30, 50)];
     assert_ratio(increase(&ewtcp::Ewtcp, &paths, 0), (1, 40));
     assert_ratio(increase(&ewtcp::Ewtcp, &paths, 1), (1, 120));
-    assert_eq!(decrease(&ewtcp::Ewtcp, &paths, 1), 15.0);
+    assert_eq!(decrease(&ewtcp::Ewtcp, &paths, 1), 15_000);
     for index in 0..2 {
         assert_ratio(increase(&coupled::Coupled, &paths, index), (1, 40));
     }
-    assert_eq!(decrease(&coupled::Coupled, &paths, 1), 20.0, "half of the total window");
-    assert_eq!(decrease(&coupled::Coupled, &paths, 0), 9.0, "down to one segment");
-    assert_eq!(decrease(&coupled::Coupled, &[(10, 100)], 0), 5.0);
+    assert_eq!(decrease(&coupled::Coupled, &paths, 1), 2_0000, "half of the total window");
+    assert_eq!(decrease(&coupled::Coupled, &paths, 0), 9000, "down to one segment");
+    assert_eq!(decrease(&coupled::Coupled, &[(10, 100)], 0), 5000);
 }
 
 #[test]
