@@ -10,7 +10,7 @@ pub fn flows<'a>(outcome: &'a Outcome, group: &'a str) -> impl Iterator<Item = &
 }
 
 /// Bytes of a full-size packet of 1500 that are payload: headers, timestamps and, for MPTCP, a DSS with a data ACK.
-fn payload(flow: &FlowOutcome) -> f64 {
+pub(super) fn payload(flow: &FlowOutcome) -> f64 {
     if flow.mptcp { PAYLOAD_MPTCP } else { PAYLOAD_TCP }
 }
 
