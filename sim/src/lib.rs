@@ -3,12 +3,15 @@
 #![forbid(unsafe_code)]
 
 pub mod conform;
+mod document;
 mod direction;
+pub mod expression;
 pub mod link;
 pub mod middlebox;
 pub mod packet;
 pub mod random;
 pub mod text;
 
+pub use document::{Mistake, suggest};
 pub use direction::{Direction, PerDirection};
 pub use link::{Link, LinkConfig};
