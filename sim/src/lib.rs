@@ -7,9 +7,11 @@ mod document;
 mod direction;
 pub mod expression;
 pub mod link;
+pub mod metrics;
 pub mod middlebox;
 pub mod packet;
 pub mod random;
+pub mod scenario;
 pub mod text;
 
 pub use document::{Mistake, suggest};
