@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod conform;
-mod document;
 mod direction;
+mod document;
 pub mod expression;
 pub mod link;
 pub mod metrics;
@@ -14,6 +14,6 @@ pub mod random;
 pub mod scenario;
 pub mod text;
 
-pub use document::{Mistake, suggest};
 pub use direction::{Direction, PerDirection};
+pub use document::{Mistake, suggest};
 pub use link::{Link, LinkConfig};
