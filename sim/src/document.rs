@@ -99,11 +99,6 @@ impl<'a> Table<'a> {
         Self { context, path, start, entries }
     }
 
-    /// Where it stands in messages: `links.wifi`.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// Nothing but these keys.
     pub(crate) fn only(&self, keys: &[&str]) -> Result<(), Mistake> {
         let unknown = self.entries.iter().find(|(key, ..)| !keys.contains(key));
@@ -154,11 +149,6 @@ pub(crate) struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Where it stands in messages: `links.wifi.rate`.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// A mistake of this value.
     pub(crate) fn mistake(&self, message: impl fmt::Display, help: impl Into<String>) -> Mistake {
         let at = Some(place(self.context.text, self.value.span().start));
