@@ -10,8 +10,10 @@ pub mod link;
 pub mod metrics;
 pub mod middlebox;
 pub mod packet;
+pub mod presets;
 pub mod random;
 pub mod scenario;
+pub mod stats;
 pub mod text;
 
 pub use direction::{Direction, PerDirection};
