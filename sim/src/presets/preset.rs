@@ -1,7 +1,9 @@
 //! What a preset is.
 
 use super::check::{Check, Parameters, Results};
+use crate::document::Mistake;
 use crate::metrics::Outcome;
+use crate::scenario::{Assignments, Scenario, Wishes};
 
 /// One combination of parameters to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,11 +71,43 @@ impl Preset {
         }
         variants
     }
+
+    /// The scenario of a variant, and all its parameters.
+    ///
+    /// # Errors
+    /// A parameter has another name or cannot have this value.
+    pub fn scenario(&self, variant: &Variant) -> Result<(Scenario, Parameters), Mistake> {
+        let wishes = Wishes { set: Assignments(variant.set.clone()), ..Wishes::default() };
+        let values = Scenario::values(self.toml, &wishes)?;
+        let parameters = values.iter().map(|(name, value)| (name.to_owned(), value.to_string()));
+        let mut no_files = |name: &str| Err(format!("a preset reads no file, not even {name}"));
+        let scenario = Scenario::parse(self.toml, &wishes, &mut no_files)?;
+        Ok((scenario, parameters.collect()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a preset names is there, and its file is its own.
+    #[test]
+    fn every_variant_of_every_preset_is_a_scenario() {
+        for preset in crate::presets::ALL {
+            for variant in (preset.variants)() {
+                let made = preset.scenario(&variant);
+                if made.as_ref().is_err_and(|e| e.message.contains("there is no scheduler")) {
+                    continue;
+                }
+                let (scenario, parameters) = made
+                    .unwrap_or_else(|error| panic!("{} {}: {error}", preset.name, variant.label()));
+                assert!(preset.file.starts_with(&scenario.name), "{}", preset.name);
+                for (name, value) in &variant.set {
+                    assert_eq!(&parameters[name], value, "{}", preset.name);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_grid_has_every_combination_and_what_is_set_wins() {
