@@ -78,6 +78,17 @@ pub enum Source {
     Simulated,
 }
 
+impl Source {
+    /// In a word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::ClosedForm => "formula",
+            Self::Simulated => "htsim",
+        }
+    }
+}
+
 /// What a value has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Band {

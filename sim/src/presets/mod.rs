@@ -2,6 +2,7 @@
 //! band asked for, and the verdict.
 
 mod buffers;
+mod campaign;
 mod check;
 mod coupled;
 pub mod equilibrium;
@@ -13,6 +14,7 @@ mod scenarios;
 mod schedulers;
 mod tutorial;
 
+pub use campaign::{Campaign, Job, table, verdict};
 pub use check::{Band, Check, Parameters, Results, Row, Source, paired, show};
 pub use preset::{Preset, Variant, grid};
 
