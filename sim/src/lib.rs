@@ -5,10 +5,12 @@
 pub mod conform;
 mod direction;
 pub mod link;
+pub mod metrics;
 pub mod middlebox;
 pub mod packet;
 pub mod presets;
 pub mod random;
+pub mod scenario;
 pub mod stats;
 pub mod text;
 
