@@ -111,8 +111,10 @@ fn script_checksum(script: &mut Script, flow: &Flow) -> Option<u16> {
 fn a_wrong_echo_is_plain_tcp() {
     let other = |echo| third(Key(77), echo);
     let none = |echo| seg().stamp(5_001, echo);
-    let cases: [(fn(u32) -> Seg, FallbackReason); 2] =
-        [(other, FallbackReason::NotUnderstood), (none, FallbackReason::AckWithoutCapable)];
+    let cases = [
+        (&other as &dyn Fn(u32) -> Seg, FallbackReason::NotUnderstood),
+        (&none, FallbackReason::AckWithoutCapable),
+    ];
     for (answer, reason) in cases {
         let mut script = forgetful();
         let mut flow = client(0);
