@@ -101,9 +101,10 @@ pub fn table(checks: &[Check]) -> Table {
         } else {
             show(check.mean)
         };
-        let reference = check.reference.zip(check.source).map_or_else(String::new, |(value, source)| {
-            format!("{} ({})", show(value), source.word())
-        });
+        let reference =
+            check.reference.zip(check.source).map_or_else(String::new, |(value, source)| {
+                format!("{} ({})", show(value), source.word())
+            });
         let band = check.band.map_or_else(String::new, |band| band.to_string());
         let cells = [check.case.clone(), check.quantity.clone(), ours, reference, band];
         let mut cells = cells.to_vec();
