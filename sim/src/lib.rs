@@ -5,9 +5,13 @@
 pub mod conform;
 mod direction;
 pub mod link;
+pub mod metrics;
 pub mod middlebox;
 pub mod packet;
+pub mod presets;
 pub mod random;
+pub mod scenario;
+pub mod stats;
 pub mod text;
 
 pub use direction::{Direction, PerDirection};
