@@ -4,6 +4,8 @@
 
 pub mod conform;
 mod direction;
+mod document;
+pub mod expression;
 pub mod link;
 pub mod metrics;
 pub mod middlebox;
@@ -15,4 +17,5 @@ pub mod stats;
 pub mod text;
 
 pub use direction::{Direction, PerDirection};
+pub use document::{Mistake, suggest};
 pub use link::{Link, LinkConfig};
