@@ -62,42 +62,44 @@ impl Shard {
     }
 
     /// The shard this process is, by what the batch system has put into the environment: a Slurm array, a Kubernetes
-    /// Indexed Job (with `JOB_COMPLETIONS`), a PBS array or an SGE array. The number of shards is that of the array;
-    /// `MPUSER_SHARDS` says it where the system does not, and wins where it does.
+    /// Indexed Job, a PBS array or an SGE array. The number of shards is that of the array, where the system says it,
+    /// and shards count from its first task. `MPUSER_SHARDS` wins, and makes a task's own number the shard's (in SGE,
+    /// which counts from 1, one less): so a part of an array can be handed in again.
     ///
     /// # Errors
     /// There is no such variable, or what it says cannot be.
     pub fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Self, ShardError> {
         let number = |name: &str| -> Result<Option<u64>, ShardError> {
-            let Some(text) = get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
             // SGE says "undefined" outside arrays
-            if text == "undefined" {
-                return Ok(None);
-            }
-            let value = text.trim().parse();
-            value.map(Some).map_err(|_| {
+            let text = get(name).filter(|text| !text.is_empty() && text != "undefined");
+            let value = text.map(|text| text.trim().parse().map_err(|_| text)).transpose();
+            value.map_err(|text| {
                 ShardError::new(
                     format!("{name} is {text:?}, no number"),
                     "write --shard I/N instead",
                 )
             })
         };
-        let array = |id: u64, first: u64, step: u64| id.checked_sub(first).map(|x| x / step.max(1));
+        let fixed = number(COUNT)?;
+        // the first task's number and the step between tasks, unless the tasks' own numbers are to be taken
+        let bounds = |first: &str, step: &str, from: u64| -> Result<(u64, u64), ShardError> {
+            if fixed.is_some() {
+                return Ok((from, 1));
+            }
+            Ok((number(first)?.unwrap_or(from), number(step)?.unwrap_or(1).max(1)))
+        };
+        let index = |id: u64, (first, step): (u64, u64)| id.checked_sub(first).map(|x| x / step);
         let (variable, index, count) = if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
-            let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
-            let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1);
-            ("SLURM_ARRAY_TASK_ID", array(id, first, step), number("SLURM_ARRAY_TASK_COUNT")?)
+            let bounds = bounds("SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP", 0)?;
+            ("SLURM_ARRAY_TASK_ID", index(id, bounds), number("SLURM_ARRAY_TASK_COUNT")?)
         } else if let Some(id) = number("JOB_COMPLETION_INDEX")? {
-            ("JOB_COMPLETION_INDEX", Some(id), number("JOB_COMPLETIONS")?)
+            ("JOB_COMPLETION_INDEX", Some(id), None)
         } else if let Some(id) = number("PBS_ARRAY_INDEX")? {
-            let first = number("PBS_ARRAY_FIRST")?.unwrap_or(0);
-            ("PBS_ARRAY_INDEX", array(id, first, 1), number("PBS_ARRAY_COUNT")?)
+            ("PBS_ARRAY_INDEX", Some(id), None)
         } else if let Some(id) = number("SGE_TASK_ID")? {
-            let first = number("SGE_TASK_FIRST")?.unwrap_or(1);
-            let step = number("SGE_TASK_STEPSIZE")?.unwrap_or(1);
-            let last = number("SGE_TASK_LAST")?;
-            let count = last.and_then(|last| array(last, first, step)).map(|last| last + 1);
-            ("SGE_TASK_ID", array(id, first, step), count)
+            let bounds = bounds("SGE_TASK_FIRST", "SGE_TASK_STEPSIZE", 1)?;
+            let last = number("SGE_TASK_LAST")?.and_then(|last| index(last, bounds));
+            ("SGE_TASK_ID", index(id, bounds), last.map(|last| last + 1))
         } else {
             return Err(ShardError::new(
                 "this is no task of an array",
@@ -105,7 +107,7 @@ impl Shard {
                  elsewhere write --shard I/N",
             ));
         };
-        let count = number(COUNT)?.or(count).ok_or_else(|| {
+        let count = fixed.or(count).ok_or_else(|| {
             let help = format!("set {COUNT} to the number of tasks, or write --shard I/N");
             ShardError::new(format!("{variable} is set, but not how many tasks there are"), help)
         })?;

@@ -272,7 +272,19 @@ fn shards_are_found_in_the_environment() {
             2,
             5,
         ),
-        (&[("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", "4")], 0, 4),
+        (&[("JOB_COMPLETION_INDEX", "0"), ("MPUSER_SHARDS", "4")], 0, 4),
+        // tasks 3 and 7 of 8 once more
+        (
+            &[
+                ("SLURM_ARRAY_TASK_ID", "7"),
+                ("SLURM_ARRAY_TASK_MIN", "3"),
+                ("SLURM_ARRAY_TASK_COUNT", "2"),
+                ("MPUSER_SHARDS", "8"),
+            ],
+            7,
+            8,
+        ),
+        (&[("SGE_TASK_ID", "8"), ("MPUSER_SHARDS", "8")], 7, 8),
         (&[("PBS_ARRAY_INDEX", "7"), ("MPUSER_SHARDS", "9")], 7, 9),
         (&[("SGE_TASK_ID", "1"), ("SGE_TASK_LAST", "4"), ("SGE_TASK_STEPSIZE", "1")], 0, 4),
         (
