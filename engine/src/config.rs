@@ -1,12 +1,14 @@
 //! Every limit and choice, with its default and the reason for it.
 
 mod behaviour;
+mod congestion;
 mod paths;
 
 use crate::addr::SourceRoute;
 use crate::time::Duration;
 use alloc::vec::Vec;
 pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile, UnmappedData};
+pub use congestion::CongestionAlgorithm;
 pub use paths::{EndpointFlags, Limits, PathManagerKind};
 
 /// Settings of an endpoint as a whole.
@@ -66,40 +68,6 @@ impl EndpointConfig {
     pub fn of(profile: Profile) -> Self {
         Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
-}
-
-/// Congestion control of each subflow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CongestionAlgorithm {
-    /// RFC 5681 and 6582.
-    NewReno,
-    /// RFC 9438.
-    #[default]
-    Cubic,
-}
-
-impl CongestionAlgorithm {
-    /// The algorithm of this name (`reno`, `newreno`, `cubic`).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "reno" | "newreno" => Some(Self::NewReno),
-            "cubic" => Some(Self::Cubic),
-            _ => None,
-        }
-    }
-
-    /// Its name, as the kernel spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NewReno => "reno",
-            Self::Cubic => "cubic",
-        }
-    }
-
-    /// Every name [`Self::from_name`] takes.
-    pub const NAMES: &'static [&'static str] = &["cubic", "reno"];
 }
 
 /// Which subflow carries the next bytes.

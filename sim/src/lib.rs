@@ -4,6 +4,8 @@
 
 pub mod conform;
 mod direction;
+mod document;
+pub mod expression;
 pub mod link;
 pub mod metrics;
 pub mod middlebox;
@@ -17,4 +19,5 @@ mod traffic;
 pub mod world;
 
 pub use direction::{Direction, PerDirection};
+pub use document::{Mistake, suggest};
 pub use link::{Link, LinkConfig};

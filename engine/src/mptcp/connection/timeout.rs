@@ -68,10 +68,8 @@ impl Connection {
     }
 
     fn on_subflow_timeout(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        self.tcp_on_timeout(now, index);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
-        if subflow.tcp.poll_timeout().is_some_and(|at| at <= now) {
-            subflow.tcp.on_timeout(now);
-        }
         if subflow.join_ack_at().is_some_and(|at| at <= now) {
             subflow.repeat_join_ack(now, self.config.tcp.max_syn_retransmits);
         }
