@@ -478,6 +478,7 @@ impl Subflow {
             rto: self.tcp.rto(),
             cwnd: self.tcp.cwnd(),
             ssthresh: self.tcp.ssthresh(),
+            idle_resets: self.tcp.idle_resets(),
             in_flight: self.tcp.in_flight(),
             mss: self.tcp.effective_mss(0),
         }

@@ -148,6 +148,12 @@ impl Socket {
         self.send.edge.saturating_sub(self.send.una())
     }
 
+    /// Times the congestion window was reset after a pause (RFC 5681 4.1).
+    #[must_use]
+    pub fn idle_resets(&self) -> u64 {
+        self.send.idle_resets
+    }
+
     /// Payload bytes sent, retransmissions not counted.
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {

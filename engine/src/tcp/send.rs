@@ -68,6 +68,8 @@ pub(super) struct Send {
     pub(super) last_progress: Instant,
     pub(super) sent: u64,
     pub(super) retransmitted: u64,
+    /// Windows reset after a pause.
+    pub(super) idle_resets: u64,
     /// Octets a second, as last measured.
     pub(super) delivery_rate: Option<u64>,
 }
@@ -101,6 +103,7 @@ impl Send {
             last_progress: now,
             sent: 0,
             retransmitted: 0,
+            idle_resets: 0,
             delivery_rate: None,
         }
     }
@@ -367,7 +370,9 @@ impl Send {
         };
         let (idle, rto) = (now.saturating_since(last), self.rtt.rto());
         if idle > rto {
+            let before = self.congestion.window();
             self.congestion.on_idle_restart(idle, rto);
+            self.idle_resets += u64::from(self.congestion.window() < before);
             // Once only.
             self.last_sent = None;
         }
