@@ -6,7 +6,10 @@ use crate::stats;
 
 /// Numbers of a group of flows, each with how it is taken from them.
 type Of<'a> = &'a [&'a FlowOutcome];
-const GROUP: [(&str, fn(Of<'_>) -> f64); 24] = [
+type GroupMetric = (&'static str, fn(Of<'_>) -> f64);
+type LaneMetric = (&'static str, fn(&LaneOutcome) -> f64);
+
+const GROUP: [GroupMetric; 24] = [
     ("goodput_bps", |flows| stats::mean(&each(flows, |flow| flow.goodput_bps))),
     ("goodput_sum_bps", |flows| sum(flows, |flow| flow.goodput_bps)),
     ("jain", |flows| stats::jain(&each(flows, |flow| flow.goodput_bps))),
@@ -38,7 +41,7 @@ const GROUP: [(&str, fn(Of<'_>) -> f64); 24] = [
 ];
 
 /// Numbers of one direction of a link.
-const LANE: [(&str, fn(&LaneOutcome) -> f64); 4] = [
+const LANE: [LaneMetric; 4] = [
     ("utilisation", |lane| lane.utilisation.unwrap_or(f64::NAN)),
     ("queue_full", |lane| lane.queue_full as f64),
     ("lost", |lane| (lane.lost + lane.managed + lane.down + lane.too_big) as f64),

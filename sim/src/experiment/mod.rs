@@ -6,6 +6,7 @@ mod merge;
 mod metrics;
 mod plan;
 mod read;
+mod row;
 mod shard;
 #[cfg(test)]
 mod tests;

@@ -165,84 +165,79 @@ fn digest_and_seeds_depend_on_everything_and_nothing_else() {
     }
 }
 
+/// A plan, where its mistake is, what is said of it, and what is advised.
+type Refused = (&'static str, Option<(usize, usize)>, &'static str, &'static str);
+
+const REFUSED: &[Refused] = &[
+    ("scenario = \"two-path.toml\"", Some((1, 1)), "lacks `name`", "name = "),
+    ("name = \"x\"\nscenario = \"lost.toml\"", Some((2, 12)), "cannot read lost.toml", "a preset"),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\nsceds = 1",
+        Some((3, 1)),
+        "no key `sceds`",
+        "`seeds`",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\nseeds = \"9..1\"",
+        Some((3, 9)),
+        "names no seeds",
+        "1..10",
+    ),
+    ("name = \"x\"\nscenario = \"two-path.toml\"\nseeds = []", Some((3, 9)), "no seed", "1..10"),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\nseeds = [1]\nrepeat = 2",
+        Some((4, 10)),
+        "seeds, too",
+        "keep one",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\nseeds = [1, 1]",
+        None,
+        "seed 1 is there twice",
+        "once",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { m = [1] }",
+        Some((3, 14)),
+        "no parameter `m`",
+        "known: n",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { n = [] }",
+        Some((3, 14)),
+        "no value",
+        "[1, 2]",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { rate = [0] }",
+        None,
+        "0 is out of range",
+        "default is 10",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { cc = [\"cubik\"] }",
+        Some((14, 6)),
+        "\"cubik\" (at cc=cubik)",
+        "`cubic`",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\nlhs = { points = 2 }",
+        Some((3, 7)),
+        "lacks `axes`",
+        "from = 1",
+    ),
+    (
+        "name = \"x\"\nscenario = \"two-path.toml\"\nlhs = { points = 2, axes = { n = { from = 2, to = 1 } } }",
+        Some((3, 51)),
+        "ends before",
+        "above",
+    ),
+    ("name = \"x\"\nscenario = \"broken.toml\"", Some((3, 1)), "no key `rat`", "`rate`"),
+];
+
 #[test]
 fn mistakes_in_plans_are_named() {
-    for (text, at, message, help) in [
-        ("scenario = \"two-path.toml\"", Some((1, 1)), "lacks `name`", "name = "),
-        (
-            "name = \"x\"\nscenario = \"lost.toml\"",
-            Some((2, 12)),
-            "cannot read lost.toml",
-            "a preset",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\nsceds = 1",
-            Some((3, 1)),
-            "no key `sceds`",
-            "`seeds`",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\nseeds = \"9..1\"",
-            Some((3, 9)),
-            "names no seeds",
-            "1..10",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\nseeds = []",
-            Some((3, 9)),
-            "no seed",
-            "1..10",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\nseeds = [1]\nrepeat = 2",
-            Some((4, 10)),
-            "seeds, too",
-            "keep one",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\nseeds = [1, 1]",
-            None,
-            "seed 1 is there twice",
-            "once",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { m = [1] }",
-            Some((3, 14)),
-            "no parameter `m`",
-            "known: n",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { n = [] }",
-            Some((3, 14)),
-            "no value",
-            "[1, 2]",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { rate = [0] }",
-            None,
-            "0 is out of range",
-            "default is 10",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { cc = [\"cubik\"] }",
-            Some((14, 6)),
-            "\"cubik\" (at cc=cubik)",
-            "`cubic`",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\nlhs = { points = 2 }",
-            Some((3, 7)),
-            "lacks `axes`",
-            "from = 1",
-        ),
-        (
-            "name = \"x\"\nscenario = \"two-path.toml\"\nlhs = { points = 2, axes = { n = { from = 2, to = 1 } } }",
-            Some((3, 51)),
-            "ends before",
-            "above",
-        ),
-        ("name = \"x\"\nscenario = \"broken.toml\"", Some((3, 1)), "no key `rat`", "`rate`"),
-    ] {
+    for &(text, at, message, help) in REFUSED {
         let mistake = plan(text).unwrap_err();
         assert!(mistake.message.contains(message), "{text}: {mistake:?}");
         assert!(mistake.help.contains(help), "{text}: {mistake:?}");

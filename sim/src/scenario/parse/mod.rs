@@ -123,6 +123,10 @@ impl Scenario {
 fn body<'a>(context: Context<'a>, document: &'a DeTable<'a>) -> Result<Table<'a>, Mistake> {
     let root = Table::root(context, document);
     match root.get("scenario") {
+        Some(item) if item.is_text() => Err(item.mistake(
+            "this is the plan of an experiment, not a scenario",
+            "run it by `mpuser exp run`, or name the scenario itself",
+        )),
         Some(item) => item.table(),
         None => Ok(root),
     }
