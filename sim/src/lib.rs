@@ -13,6 +13,7 @@ pub mod middlebox;
 pub mod packet;
 pub mod presets;
 pub mod random;
+pub mod report;
 pub mod scenario;
 pub mod stats;
 pub mod text;

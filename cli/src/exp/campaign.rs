@@ -8,7 +8,9 @@ use mpuser_sim::experiment::{Plan, Run};
 use mpuser_sim::metrics::Outcome;
 use mpuser_sim::scenario::Scenario;
 use mpuser_sim::world;
-use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::iter::{
+    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
+};
 use std::sync::mpsc;
 
 /// A run that is done.

@@ -39,7 +39,10 @@ fn checked(job: &Job) -> Result<(Plan, Vec<PathBuf>), Failure> {
 
 fn print(kind: &str, text: &str, printer: Printer) {
     if printer.json {
-        output::stdout(&format!("{}\n", json!({ "schema": "mpuser.exp.job/1", "kind": kind, "text": text })));
+        output::stdout(&format!(
+            "{}\n",
+            json!({ "schema": "mpuser.exp.job/1", "kind": kind, "text": text })
+        ));
     } else {
         output::stdout(text);
     }
@@ -96,8 +99,10 @@ fn k8s_text(args: &K8s, plan: &Plan, files: &[PathBuf]) -> String {
     let (job, name) = (&args.job, job_name(plan));
     let parallelism = args.parallelism.unwrap_or(job.tasks).clamp(1, job.tasks);
     // files travel in a ConfigMap, which knows no directories
-    let words: Vec<String> =
-        files.iter().map(|file| format!("--from-file={}", quote(&file.display().to_string()))).collect();
+    let words: Vec<String> = files
+        .iter()
+        .map(|file| format!("--from-file={}", quote(&file.display().to_string())))
+        .collect();
     let file = match PathBuf::from(&job.file).file_name() {
         Some(base) if !files.is_empty() => format!("/plan/{}", base.to_string_lossy()),
         _ => job.file.clone(),

@@ -69,7 +69,12 @@ pub(crate) fn open(name: &str) -> Result<Opened, Failure> {
         let what = format!("cannot read {name}");
         let words = plain_words(&error);
         if error.kind() != std::io::ErrorKind::NotFound || path.extension().is_some() {
-            return Failure::new(Code::Malformed, what, words, "name a scenario, a plan or a preset");
+            return Failure::new(
+                Code::Malformed,
+                what,
+                words,
+                "name a scenario, a plan or a preset",
+            );
         }
         let known = presets::ALL.iter().map(|preset| preset.name);
         let help = mpuser_sim::suggest(name, known);
@@ -82,27 +87,13 @@ pub(crate) fn open(name: &str) -> Result<Opened, Failure> {
 
 impl Opened {
     /// The scenario at one point: what `mpuser sim` runs.
-    pub(crate) fn single(&mut self, overrides: &Overrides, seeds: Option<Seeds>) -> Result<Plan, Failure> {
-        let plan = || -> Result<Plan, Mistake> {
-            let known = Scenario::params(&self.text)?;
-            let point = overrides.point(&known)?;
-            // what the scenario says of its seed is known when it has been read
-            let read = |files: &mut Files, name: &str| files.file(name);
-            let mut plan = |seeds| {
-                let files = &mut self.files;
-                let read = &mut |name: &str| read(files, name);
-                Plan::new(&self.shown, &self.text, vec![point.clone()], seeds, read)
-            };
-            match seeds {
-                Some(seeds) => plan(seeds),
-                None => {
-                    let own = plan(Seeds::Derived(1))?.scenario(0)?.seed;
-                    plan(Seeds::Given(vec![own]))
-                }
-            }
-        };
-        let mut plan = plan;
-        plan().map_err(|mistake| self.failure(&mistake, overrides))
+    pub(crate) fn single(
+        &mut self,
+        overrides: &Overrides,
+        seeds: Option<Seeds>,
+    ) -> Result<Plan, Failure> {
+        let plan = single(&self.shown, &self.text, &mut self.files, overrides, seeds);
+        plan.map_err(|mistake| self.failure(&mistake, overrides))
     }
 
     /// The plan a file or a preset is: what `mpuser exp run` runs.
@@ -129,10 +120,34 @@ impl Opened {
     }
 }
 
+fn single(
+    name: &str,
+    text: &str,
+    files: &mut Files,
+    overrides: &Overrides,
+    seeds: Option<Seeds>,
+) -> Result<Plan, Mistake> {
+    let point = overrides.point(&Scenario::params(text)?)?;
+    let mut plan =
+        |seeds| Plan::new(name, text, vec![point.clone()], seeds, &mut |name| files.file(name));
+    match seeds {
+        Some(seeds) => plan(seeds),
+        // what the scenario says of its seed is known when it has been read
+        None => {
+            let own = plan(Seeds::Derived(1))?.scenario(0)?.seed;
+            plan(Seeds::Given(vec![own]))
+        }
+    }
+}
+
 /// The seeds of a preset: the same at every point, so that points are compared seed by seed.
 const PRESET_SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
 
-fn of_preset(preset: &'static Preset, overrides: &Overrides, files: &mut Files) -> Result<Plan, Mistake> {
+fn of_preset(
+    preset: &'static Preset,
+    overrides: &Overrides,
+    files: &mut Files,
+) -> Result<Plan, Mistake> {
     let known = Scenario::params(preset.toml)?;
     let set = overrides.point(&known)?;
     let points = preset.variants_with(&set.set).into_iter().map(|variant| Point::from(variant.set));

@@ -35,7 +35,12 @@ pub(crate) fn merge(dir: &Path) -> Result<Manifest, Failure> {
     let shown = dir.display();
     let Some(first) = parts.first() else {
         let help = "mpuser exp run FILE --out DIR writes them";
-        return Err(Failure::new(Code::Malformed, format!("{shown} holds no parts"), "there is no part-*.json", help));
+        return Err(Failure::new(
+            Code::Malformed,
+            format!("{shown} holds no parts"),
+            "there is no part-*.json",
+            help,
+        ));
     };
     let columns = head(&first.table)?;
     let mut rows = Rows::default();
@@ -57,7 +62,12 @@ pub(crate) fn merge(dir: &Path) -> Result<Manifest, Failure> {
     }
     if rows.len() as u64 != total {
         let because = format!("{} rows of a plan with {total} runs", rows.len());
-        return Err(Failure::new(Code::Check, format!("{shown} holds too much"), because, "remove the parts that are not of this plan"));
+        return Err(Failure::new(
+            Code::Check,
+            format!("{shown} holds too much"),
+            because,
+            "remove the parts that are not of this plan",
+        ));
     }
     let table = store::csv_text(&columns, &rows)?;
     let manifest = Manifest {

@@ -19,7 +19,8 @@ enum Column {
 
 /// Writes the table. Empty cells are nulls.
 pub(super) fn write(path: &Path, names: &[String], rows: &Rows) -> Result<(), Failure> {
-    let bytes = encode(names, rows).map_err(|error| Failure::internal("no Parquet can be written", error))?;
+    let bytes = encode(names, rows)
+        .map_err(|error| Failure::internal("no Parquet can be written", error))?;
     super::store::replace(path, &bytes)
 }
 
@@ -35,8 +36,11 @@ fn encode(names: &[String], rows: &Rows) -> Result<Vec<u8>, ParquetError> {
         format!("optional {kind} {name}{text};")
     });
     let schema = parse_message_type(&format!("message rows {{ {} }}", fields.collect::<String>()))?;
-    let mut writer =
-        SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(WriterProperties::default()))?;
+    let mut writer = SerializedFileWriter::new(
+        Vec::new(),
+        Arc::new(schema),
+        Arc::new(WriterProperties::default()),
+    )?;
     let mut group = writer.next_row_group()?;
     for column in &columns {
         fill(&mut group, column)?;

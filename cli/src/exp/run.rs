@@ -21,9 +21,11 @@ pub(crate) fn run(args: &Run, printer: Printer) -> Result<ExitCode, Failure> {
         Some("auto") => Shard::from_environment(|name| std::env::var(name).ok()),
         Some(text) => Shard::parse(text),
     };
-    let shard = shard.map_err(|error| Failure::usage("this is no shard", error.message, error.help))?;
+    let shard =
+        shard.map_err(|error| Failure::usage("this is no shard", error.message, error.help))?;
     if shard.count > plan.total() && shard.index >= plan.total() {
-        printer.line(&format!("shard {shard} has nothing to do: the plan has {} runs", plan.total()));
+        printer
+            .line(&format!("shard {shard} has nothing to do: the plan has {} runs", plan.total()));
     }
     let rows = match &args.out {
         None => in_memory(&plan, args, printer)?,
@@ -53,7 +55,8 @@ fn in_memory(plan: &Plan, args: &Run, printer: Printer) -> Result<Rows, Failure>
     let runs: Vec<u64> = (0..plan.total()).collect();
     campaign::run(plan, &runs, args.wishes.threads, printer, |done| {
         let cells = cells(plan, &done)?;
-        rows.add(done.run.number, cells).map_err(|error| Failure::internal("a run was run twice", error))
+        rows.add(done.run.number, cells)
+            .map_err(|error| Failure::internal("a run was run twice", error))
     })?;
     Ok(rows)
 }
@@ -69,7 +72,11 @@ fn resume(
     let all: Vec<u64> = shard.runs(plan.total()).collect();
     let runs: Vec<u64> = all.iter().copied().filter(|run| !store.rows.has(*run)).collect();
     if runs.len() < all.len() {
-        printer.line(&format!("{} of {} runs are there already", all.len() - runs.len(), all.len()));
+        printer.line(&format!(
+            "{} of {} runs are there already",
+            all.len() - runs.len(),
+            all.len()
+        ));
     }
     let mut written = clock::now();
     campaign::run(plan, &runs, args.wishes.threads, printer, |done| {
@@ -88,7 +95,9 @@ fn resume(
 
 fn cells(plan: &Plan, done: &campaign::Done) -> Result<Vec<String>, Failure> {
     let cells = plan.row(&done.run, &done.scenario, &done.outcome);
-    cells.map_err(|mistake| Failure::new(Code::Internal, "a run has no row", mistake, "please report it"))
+    cells.map_err(|mistake| {
+        Failure::new(Code::Internal, "a run has no row", mistake, "please report it")
+    })
 }
 
 fn report(plan: &Plan, rows: &Rows, printer: Printer) {

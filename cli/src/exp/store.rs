@@ -142,7 +142,8 @@ impl Store {
 
 /// All parts of a directory, by name.
 pub(crate) fn parts(dir: &Path) -> Result<Vec<Part>, Failure> {
-    let unreadable = |error: &std::io::Error| Failure::io(format!("cannot read {}", dir.display()), error);
+    let unreadable =
+        |error: &std::io::Error| Failure::io(format!("cannot read {}", dir.display()), error);
     let mut names: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|error| unreadable(&error))? {
         let path = entry.map_err(|error| unreadable(&error))?.path();
@@ -152,7 +153,8 @@ pub(crate) fn parts(dir: &Path) -> Result<Vec<Part>, Failure> {
         }
     }
     names.sort();
-    let read = |path: PathBuf| Ok(Part { manifest: manifest(&path)?, table: path.with_extension("csv") });
+    let read =
+        |path: PathBuf| Ok(Part { manifest: manifest(&path)?, table: path.with_extension("csv") });
     names.into_iter().map(read).collect()
 }
 
@@ -176,7 +178,8 @@ pub(crate) fn agree(there: &Manifest, here: &Manifest, dir: &Path) -> Result<(),
     } else {
         return Ok(());
     };
-    let help = "use another directory for --out, or remove this one; rows of different plans do not mix";
+    let help =
+        "use another directory for --out, or remove this one; rows of different plans do not mix";
     Err(Failure::new(Code::Malformed, format!("{} cannot be used", dir.display()), because, help))
 }
 
@@ -185,7 +188,12 @@ pub(crate) fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-pub(crate) fn add(rows: &mut Rows, run: u64, cells: Vec<String>, table: &Path) -> Result<(), Failure> {
+pub(crate) fn add(
+    rows: &mut Rows,
+    run: u64,
+    cells: Vec<String>,
+    table: &Path,
+) -> Result<(), Failure> {
     rows.add(run, cells).map_err(|because| {
         let help = "one of the files is damaged, or was written by another build of mpuser: remove it and run again";
         Failure::new(Code::Check, format!("{} contradicts another part", table.display()), because, help)
@@ -193,7 +201,10 @@ pub(crate) fn add(rows: &mut Rows, run: u64, cells: Vec<String>, table: &Path) -
 }
 
 /// The rows of a table with these columns. A table that is not there has none.
-pub(crate) fn read_table(path: &Path, columns: &[String]) -> Result<Vec<(u64, Vec<String>)>, Failure> {
+pub(crate) fn read_table(
+    path: &Path,
+    columns: &[String],
+) -> Result<Vec<(u64, Vec<String>)>, Failure> {
     let shown = path.display();
     if !path.exists() {
         return Ok(Vec::new());
@@ -202,7 +213,10 @@ pub(crate) fn read_table(path: &Path, columns: &[String]) -> Result<Vec<(u64, Ve
         let help = "remove it; its runs are then run again";
         Failure::new(Code::Malformed, format!("{shown} is damaged"), because, help)
     };
-    let mut reader = csv::ReaderBuilder::new().flexible(false).from_path(path).map_err(|e| damaged(e.to_string()))?;
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(false)
+        .from_path(path)
+        .map_err(|e| damaged(e.to_string()))?;
     let head = reader.headers().map_err(|error| damaged(error.to_string()))?;
     if head.iter().ne(columns.iter().map(String::as_str)) {
         return Err(damaged("its columns are not those of the plan".to_owned()));
@@ -231,7 +245,8 @@ pub(crate) fn csv_text(columns: &[String], rows: &Rows) -> Result<Vec<u8>, Failu
 /// An object as lines of JSON.
 pub(crate) fn pretty(object: &impl Serialize) -> Result<Vec<u8>, Failure> {
     let text = serde_json::to_vec_pretty(object);
-    let mut text = text.map_err(|error| Failure::internal("a manifest cannot be written", error))?;
+    let mut text =
+        text.map_err(|error| Failure::internal("a manifest cannot be written", error))?;
     text.push(b'\n');
     Ok(text)
 }
@@ -260,6 +275,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         // nothing more can be done about the half that is there
         let _ = std::fs::remove_file(&beside);
         let help = "check that there is room and that the directory can be written";
-        Failure::new(Code::Io, format!("cannot write {}", path.display()), plain_words(&error), help)
+        Failure::new(
+            Code::Io,
+            format!("cannot write {}", path.display()),
+            plain_words(&error),
+            help,
+        )
     })
 }

@@ -29,7 +29,8 @@ pub(crate) fn points(plan: &Plan, rows: &Rows) -> Vec<PointSummary> {
     let varying = plan.varying();
     let summarise = |(point, rows): (usize, Vec<&[String]>)| {
         let of_point = plan.points.get(point);
-        let value = |name: &String| of_point.and_then(|point| point.get(name)).unwrap_or("-").to_owned();
+        let value =
+            |name: &String| of_point.and_then(|point| point.get(name)).unwrap_or("-").to_owned();
         let numbers = plan.columns().iter().enumerate().skip(digest + 1);
         let metrics = numbers.map(|(at, name)| {
             let cells = rows.iter().filter_map(|cells| cells.get(at)?.parse().ok());
@@ -84,7 +85,11 @@ fn seconds(value: f64) -> String {
 }
 
 fn size(value: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only for printing")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "only for printing"
+    )]
     units::size(value.max(0.0).round() as u64)
 }
 

@@ -60,12 +60,15 @@ fn many(
     let mut rows = Rows::default();
     let mut digests = vec![String::new(); runs.len()];
     campaign::run(&plan, &runs, args.wishes.threads, printer, |done| {
-        if let Some(place) = usize::try_from(done.run.number).ok().and_then(|at| digests.get_mut(at)) {
+        if let Some(place) =
+            usize::try_from(done.run.number).ok().and_then(|at| digests.get_mut(at))
+        {
             place.clone_from(&done.outcome.digest);
         }
         let cells = plan.row(&done.run, &done.scenario, &done.outcome);
         let cells = cells.map_err(|mistake| Failure::internal("a run has no row", mistake))?;
-        rows.add(done.run.number, cells).map_err(|error| Failure::internal("a run was run twice", error))
+        rows.add(done.run.number, cells)
+            .map_err(|error| Failure::internal("a run was run twice", error))
     })?;
     let digest = Sha256::digest(digests.concat()).iter().fold(String::new(), |mut text, byte| {
         // writing to a String cannot fail

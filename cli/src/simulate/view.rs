@@ -45,8 +45,19 @@ fn name(flow: &FlowOutcome, all: &[FlowOutcome]) -> String {
 
 fn flows(done: &Done, printer: Printer) -> String {
     let mut table = Table::new([
-        "flow", "goodput", "delivered", "finished", "completions", "mean", "in time", "shares of paths",
-        "out of order", "waited p95", "duplicate", "reinjected", "resent",
+        "flow",
+        "goodput",
+        "delivered",
+        "finished",
+        "completions",
+        "mean",
+        "in time",
+        "shares of paths",
+        "out of order",
+        "waited p95",
+        "duplicate",
+        "reinjected",
+        "resent",
     ]);
     for group in &done.scenario.flows {
         let mine: Vec<&FlowOutcome> =
@@ -66,7 +77,8 @@ fn flows(done: &Done, printer: Printer) -> String {
 /// A row of one flow, or of the mean of several.
 fn cells(title: String, flows: &[&FlowOutcome]) -> Vec<String> {
     let count = units::float(flows.len() as u64).max(1.0);
-    let mean = |value: fn(&FlowOutcome) -> f64| flows.iter().map(|flow| value(flow)).sum::<f64>() / count;
+    let mean =
+        |value: fn(&FlowOutcome) -> f64| flows.iter().map(|flow| value(flow)).sum::<f64>() / count;
     let bytes = |value: fn(&FlowOutcome) -> u64| {
         let total: u64 = flows.iter().map(|flow| value(flow)).sum();
         let mean = total / (flows.len() as u64).max(1);
@@ -91,7 +103,11 @@ fn cells(title: String, flows: &[&FlowOutcome]) -> Vec<String> {
         bytes(|flow| flow.delivered_bytes),
         of(times),
         if several { done.len().to_string() } else { "-".to_owned() },
-        if several { of(done.iter().map(|done| done.end - done.start).collect()) } else { "-".to_owned() },
+        if several {
+            of(done.iter().map(|done| done.end - done.start).collect())
+        } else {
+            "-".to_owned()
+        },
         in_time,
         shares(flows),
         bytes(|flow| flow.ofo_max),
@@ -126,7 +142,18 @@ fn shares(flows: &[&FlowOutcome]) -> String {
 }
 
 fn links(done: &Done, printer: Printer) -> String {
-    let head = ["link", "used", "packets", "bytes", "queue full", "lost", "managed", "down", "too big", "longest queue"];
+    let head = [
+        "link",
+        "used",
+        "packets",
+        "bytes",
+        "queue full",
+        "lost",
+        "managed",
+        "down",
+        "too big",
+        "longest queue",
+    ];
     let mut table = Table::new(head);
     let mut lane = |name: String, lane: &LaneOutcome| {
         let count = |n: u64| if n == 0 { "-".to_owned() } else { n.to_string() };

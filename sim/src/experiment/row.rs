@@ -13,7 +13,12 @@ impl Plan {
     ///
     /// # Errors
     /// There is no such point.
-    pub fn row(&self, run: &Run, scenario: &Scenario, outcome: &Outcome) -> Result<Vec<String>, Mistake> {
+    pub fn row(
+        &self,
+        run: &Run,
+        scenario: &Scenario,
+        outcome: &Outcome,
+    ) -> Result<Vec<String>, Mistake> {
         let mut cells: BTreeMap<String, String> = BTreeMap::new();
         let mut put = |name: &str, value: String| {
             cells.insert(name.to_owned(), value);
