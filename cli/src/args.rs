@@ -102,6 +102,11 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Hold the engine, and this machine's kernel, against the catalogue of cases
     Conform(Conform),
+    /// Simulate a scenario in virtual time
+    Sim(crate::simulate::args::Sim),
+    /// Experiments: a scenario at many points with many seeds, on all cores or many machines
+    #[command(subcommand)]
+    Exp(crate::exp::args::Exp),
 }
 
 const DOCTOR_EXAMPLES: &str = "\

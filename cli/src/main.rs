@@ -14,6 +14,7 @@ mod connect;
 mod demo;
 mod doctor;
 mod error;
+mod exp;
 mod follow;
 mod lab;
 mod link;
@@ -25,6 +26,8 @@ mod runtime;
 mod session;
 mod settings;
 mod signals;
+mod simulate;
+mod table;
 mod units;
 
 use args::{Cli, Command, Global, Transport};
@@ -67,6 +70,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Multipath(args) => operator::multipath(&args, printer),
         Command::Demo(args) => demo::run(&args, printer),
         Command::Conform(args) => conform::run(&args, printer),
+        Command::Sim(args) => simulate::run(&args, printer),
+        Command::Exp(command) => exp::run(&command, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }

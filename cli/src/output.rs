@@ -54,6 +54,11 @@ impl Printer {
         self.json || self.quiet
     }
 
+    /// People asked for more.
+    pub(crate) const fn is_verbose(&self) -> bool {
+        self.verbose > 0
+    }
+
     /// A line for people; not with `--json` and not with `-q`.
     pub(crate) fn line(&self, text: &str) {
         if !self.is_mute() {

@@ -5,6 +5,7 @@
 pub mod conform;
 mod direction;
 mod document;
+pub mod experiment;
 pub mod expression;
 pub mod link;
 pub mod metrics;
