@@ -259,6 +259,7 @@ fn subflows_of_a_deleted_endpoint_are_closed() {
     script.advance(Duration::from_secs(70));
     assert!(script.next_syn().is_none(), "it is not opened anew");
     assert_eq!(script.established().len(), 1);
+    assert_eq!(script.endpoint.counters().rm_subflow, 1);
 }
 
 /// Identifier 0: the address of the first subflow.

@@ -28,7 +28,7 @@ impl Endpoint {
         options: &TcpOptions,
         config: &ConnectionConfig,
     ) {
-        let offer = handshake::on_syn(&options.signals).ok();
+        let offer = handshake::on_syn(&options.signals, config.behaviour.other_algorithms).ok();
         self.counters.mp_capable_syn_rx += u64::from(offer.is_some());
         let params = self.open_params(now, config, local, &tuple);
         let mut answer = cookie_options(now, &params, syn);

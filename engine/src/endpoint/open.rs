@@ -108,7 +108,7 @@ impl Endpoint {
             self.answer_and_forget(now, local, tuple, segment, options, &config);
             return true;
         }
-        let mut offer = handshake::on_syn(&options.signals);
+        let mut offer = handshake::on_syn(&options.signals, config.behaviour.other_algorithms);
         self.counters.mp_capable_syn_rx += u64::from(offer.is_ok());
         let (key, unique) = self.draw_key();
         if offer.is_ok() && !unique {
