@@ -7,7 +7,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mpuser_sim::experiment::Overrides;
 use mpuser_sim::presets::{self, Campaign, Check, Job, Preset};
 use mpuser_sim::scenario::Scenario;
-use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::iter::{
+    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -69,6 +71,9 @@ fn prepare(preset: &'static Preset, args: &Presets) -> Result<Campaign, Failure>
         })
 }
 
+/// A job and its quantities.
+type Done = (Job, BTreeMap<&'static str, f64>);
+
 /// Does all jobs of a campaign, on the threads of the pool this is called in.
 fn all(campaign: &Campaign, printer: Printer) -> Result<Vec<Check>, Failure> {
     let jobs = campaign.jobs();
@@ -78,8 +83,7 @@ fn all(campaign: &Campaign, printer: Printer) -> Result<Vec<Check>, Failure> {
         bar.inc(1);
         Ok((*job, quantities))
     };
-    let done: Result<Vec<(Job, BTreeMap<&'static str, f64>)>, String> =
-        jobs.par_iter().with_max_len(1).map(one).collect();
+    let done: Result<Vec<Done>, String> = jobs.par_iter().with_max_len(1).map(one).collect();
     bar.finish_and_clear();
     let done = done.map_err(|because| {
         let what = format!("{} cannot be simulated", campaign.preset().name);

@@ -27,6 +27,10 @@ struct Rows {
     rows: Vec<Vec<String>>,
 }
 
+/// Parameters that were set.
+type Set = Vec<(String, String)>;
+/// What was set, and the rows of it.
+type Point<'a> = (Set, Vec<&'a Vec<String>>);
 /// A number of the run's, by its column's place.
 type Metric<'a> = (&'a str, usize);
 
@@ -58,12 +62,12 @@ impl Rows {
     }
 
     /// Rows by what was set, in the order of the table.
-    fn points(&self) -> Vec<(Vec<(String, String)>, Vec<&Vec<String>>)> {
+    fn points(&self) -> Vec<Point<'_>> {
         let Some((names, from)) = self.parts() else { return Vec::new() };
-        let mut points: Vec<(Vec<(String, String)>, Vec<&Vec<String>>)> = Vec::new();
+        let mut points: Vec<Point<'_>> = Vec::new();
         for row in &self.rows {
             let values = names.iter().cloned().zip(row.iter().skip(from).cloned());
-            let set: Vec<(String, String)> = values.filter(|(_, v)| !v.is_empty()).collect();
+            let set: Set = values.filter(|(_, v)| !v.is_empty()).collect();
             match points.iter_mut().find(|(known, _)| *known == set) {
                 Some((_, rows)) => rows.push(row),
                 None => points.push((set, vec![row])),
@@ -84,7 +88,7 @@ fn values(rows: &[&Vec<String>], at: usize) -> Vec<f64> {
 }
 
 /// What was set, without what is the same everywhere.
-fn label(set: &[(String, String)], all: &[Vec<(String, String)>]) -> String {
+fn label(set: &[(String, String)], all: &[Set]) -> String {
     let differs = |pair: &&(String, String)| all.iter().any(|other| !other.contains(pair));
     let words: Vec<String> = set.iter().filter(differs).map(|(k, v)| format!("{k}={v}")).collect();
     if words.is_empty() { "all runs".to_owned() } else { words.join(" ") }
@@ -95,7 +99,7 @@ pub(crate) fn run(args: &Report, printer: Printer) -> Result<ExitCode, Failure> 
     let rows = Rows::read(&args.dir)?;
     let manifest = store::manifest(&args.dir.join("manifest.json"))?;
     let points = rows.points();
-    let sets: Vec<Vec<(String, String)>> = points.iter().map(|(set, _)| set.clone()).collect();
+    let sets: Vec<Set> = points.iter().map(|(set, _)| set.clone()).collect();
     let mut page = Page::new(&format!("{}: report", manifest.name));
     page.text(&format!(
         "{} runs, {} points; mpuser {}, plan {}. Means with 95 % confidence intervals (Student's t).",
@@ -169,13 +173,11 @@ fn summary(rows: &Rows, of_point: &[&Vec<String>]) -> Table {
     table
 }
 
-type Points<'a> = [(Vec<(String, String)>, Vec<&'a Vec<String>>)];
-
 /// Completion times, a box per point, for each group of flows.
 fn boxes(
     rows: &Rows,
-    points: &Points<'_>,
-    sets: &[Vec<(String, String)>],
+    points: &[Point<'_>],
+    sets: &[Set],
     page: &mut Page,
     files: &mut Files<'_>,
 ) -> Result<(), Failure> {
@@ -200,8 +202,8 @@ fn boxes(
 fn again(
     file: &str,
     rows: &Rows,
-    points: &Points<'_>,
-    sets: &[Vec<(String, String)>],
+    points: &[Point<'_>],
+    sets: &[Set],
     page: &mut Page,
     files: &mut Files<'_>,
     printer: Printer,
