@@ -46,7 +46,7 @@ pub(crate) fn run(
             done(finished?)?;
             bar.inc(1);
         }
-        Ok(())
+        Ok::<(), Failure>(())
     })?;
     bar.finish_and_clear();
     Ok(())
