@@ -22,8 +22,9 @@ pub(crate) fn subflow(id: u32, sent: u64, received: u64) -> SubflowInfo {
         rto: Duration::from_millis(200),
         cwnd: 14_480,
         ssthresh: u64::MAX,
-        idle_resets: 0,
         in_flight: 0,
+        idle_resets: 0,
+        pacing_rate: 0,
         mss: 1448,
     }
 }

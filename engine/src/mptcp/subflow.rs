@@ -478,8 +478,9 @@ impl Subflow {
             rto: self.tcp.rto(),
             cwnd: self.tcp.cwnd(),
             ssthresh: self.tcp.ssthresh(),
-            idle_resets: self.tcp.idle_resets(),
             in_flight: self.tcp.in_flight(),
+            idle_resets: self.tcp.idle_resets(),
+            pacing_rate: self.tcp.pacing_rate().unwrap_or(0),
             mss: self.tcp.effective_mss(0),
         }
     }

@@ -4,6 +4,7 @@ use super::agenda::Agenda;
 use super::background::Load;
 use super::engine::{EngineHost, LocalPath, Place};
 use super::flow::{Flow, Part, PathAt};
+use super::foreign::ForeignHost;
 use super::host::Host;
 use super::log::Log;
 use super::meter::Meter;
@@ -122,15 +123,20 @@ impl<'a> World<'a> {
         side: Direction,
         (offload, seed): (bool, [u8; 32]),
     ) -> Result<Box<dyn Host>, String> {
-        let config = ConnectionConfig { mptcp: group.stack == Stack::Mptcp, ..group.connection() };
+        let client = side == Direction::Forward;
+        let stack = if client { group.stack } else { group.peer.unwrap_or(group.stack) };
+        let config = ConnectionConfig { mptcp: stack == Stack::Mptcp, ..group.connection() };
         let local = |path: &crate::scenario::Path| LocalPath {
             backup: path.backup,
             subflows: path.subflows,
             up: path.start.is_none(),
         };
         let paths = group.paths.iter().map(local).collect();
-        let client = side == Direction::Forward;
         let place = Place { flow, client, paths, mtu: group.mtu, offload };
+        if stack == Stack::Smoltcp {
+            let seed = seeds::number(self.seed, &format!("{}/{flow}/{side}", group.name));
+            return Ok(Box::new(ForeignHost::new(config, place, seed)));
+        }
         let mut host = EngineHost::new(config, place, seed)?;
         if self.net.log.observer.is_some() {
             host.keep_events();

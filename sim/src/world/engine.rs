@@ -263,7 +263,7 @@ impl Host for EngineHost {
         self.told.pop_front()
     }
 
-    fn next(&self) -> Option<Instant> {
+    fn next(&mut self, _now: Instant) -> Option<Instant> {
         self.endpoint.poll_timeout()
     }
 

@@ -174,11 +174,11 @@ impl Flow {
         match part {
             Part::End(side) => {
                 let end = self.ends.of_mut(side);
-                if end.next().is_some_and(|at| at <= now) {
+                if end.next(now).is_some_and(|at| at <= now) {
                     end.on_timer(now);
                     *self.dirty.of_mut(side) = true;
                 } else {
-                    net.agenda.want(*self.sources.of(side), end.next());
+                    net.agenda.want(*self.sources.of(side), end.next(now));
                 }
             }
             Part::Plan => self.on_plan(now),
@@ -245,6 +245,7 @@ impl Flow {
                 }
             }
         }
+        net.agenda.want(self.plan, self.desk.wake);
     }
 
     /// One end: what it tells, what can be written, what it sends.
@@ -267,7 +268,7 @@ impl Flow {
             self.meter.on_sent(&mut packet, path);
             net.send(now, packet);
         }
-        net.agenda.want(*self.sources.of(side), self.ends.of(side).next());
+        net.agenda.want(*self.sources.of(side), self.ends.of_mut(side).next(now));
     }
 
     fn on_told(&mut self, now: Instant, side: Direction, told: Told, net: &mut Network<'_>) {

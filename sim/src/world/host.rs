@@ -48,7 +48,7 @@ pub(crate) trait Host {
     fn told(&mut self, now: Instant) -> Option<Told>;
 
     /// When [`Self::on_timer`] is to be called.
-    fn next(&self) -> Option<Instant>;
+    fn next(&mut self, now: Instant) -> Option<Instant>;
 
     /// Time has passed.
     fn on_timer(&mut self, now: Instant);

@@ -8,6 +8,7 @@ mod background;
 mod build;
 mod engine;
 mod flow;
+mod foreign;
 mod host;
 mod log;
 mod meter;

@@ -114,3 +114,151 @@ fn a_seed_makes_a_run_and_another_seed_another() {
     assert_ne!(here[0], here[2]);
     assert_eq!(there, [here[0].clone(), here[2].clone()]);
 }
+
+#[test]
+fn boxes_chunks_loads_and_paths_that_come_and_go() {
+    let mut scenario = two_paths(20);
+    let mut shared = link(8_000_000, ms(5), 40);
+    let mut slower = shared.config.clone();
+    slower.forward.rate = Some(2_000_000);
+    shared.changes.push(LinkChange { at: ms(10_000), config: slower });
+    scenario.links.insert("c".to_owned(), shared);
+    let flow = &mut scenario.flows[0];
+    flow.paths.push(Path {
+        start: Some(ms(5_000)),
+        stop: Some(ms(15_000)),
+        ..Path::over(&["c", "b"])
+    });
+    flow.paths[1].stop = Some(ms(8_000));
+    scenario.background.push(crate::scenario::Background {
+        name: "noise".to_owned(),
+        count: 2,
+        link: "a".to_owned(),
+        direction: Direction::Forward,
+        rate: 1_000_000,
+        packet: 500,
+        on: crate::scenario::Spread::Exponential(ms(100)),
+        off: crate::scenario::Spread::Pareto { mean: ms(100), index: 1.5 },
+        start: ms(0),
+        stop: Some(ms(18_000)),
+    });
+    let outcome = run(&scenario, 7).unwrap();
+    check_conservation(&outcome);
+    let flow = &outcome.flows[0];
+    let during = |path: u32, from: usize, to: usize| -> u64 {
+        let of_path = flow.subflows.iter().filter(|s| s.path == path);
+        of_path
+            .map(|s| {
+                s.samples[from.min(s.samples.len())..to.min(s.samples.len())].iter().sum::<u64>()
+            })
+            .sum()
+    };
+    assert!(during(1, 100, 700) > 2_000_000);
+    assert_eq!(during(1, 900, 2_000), 0, "the second path went after 8 s");
+    assert_eq!(during(2, 0, 500), 0);
+    // 5 Mbit/s are left on "b" for the third path, 2 on "c" from the tenth second on
+    assert!(during(2, 850, 1_000) > 500_000, "{}", during(2, 850, 1_000));
+    let slow = during(2, 1_100, 1_450) as f64 * 8.0 / 3.5;
+    assert!((1_000_000.0..2_000_000.0).contains(&slow), "{slow}");
+    assert_eq!(during(2, 1_600, 2_000), 0);
+    for load in &outcome.background {
+        assert!(load.sent > 1_000 && load.delivered > load.sent / 2, "{load:?}");
+    }
+}
+
+#[test]
+fn a_backup_waits_until_it_is_needed() {
+    let mut scenario = two_paths(10);
+    scenario.flows[0].paths[1].backup = true;
+    let down = crate::link::Outages { spans: vec![(ms(5_000), ms(60_000))], every: None };
+    let lanes = &mut scenario.links.get_mut("a").unwrap().config;
+    (lanes.forward.outages, lanes.backward.outages) = (down.clone(), down);
+    let outcome = run(&scenario, 1).unwrap();
+    check_conservation(&outcome);
+    let backup = outcome.flows[0].subflows.iter().find(|s| s.path == 1).unwrap();
+    assert!(backup.backup);
+    assert_eq!(backup.samples[..450].iter().sum::<u64>(), 0);
+    assert!(backup.samples[700..].iter().sum::<u64>() > 1_000_000);
+    assert!(outcome.links[0].forward.down > 0);
+}
+
+#[test]
+fn boxes_stand_on_the_way() {
+    let mut scenario = two_paths(5);
+    scenario.links.get_mut("b").unwrap().config.boxes = vec!["nat:addr=10.9.9.9".to_owned()];
+    let outcome = run(&scenario, 1).unwrap();
+    check_conservation(&outcome);
+    let translated = outcome.flows[0].subflows.iter().find(|s| s.path == 1).unwrap();
+    assert!(translated.received_bytes > 1_000_000, "{translated:?}");
+    scenario.links.get_mut("a").unwrap().config.boxes = vec!["strip-mptcp:syn".to_owned()];
+    let outcome = run(&scenario, 1).unwrap();
+    assert!(!outcome.flows[0].mptcp);
+    assert!(outcome.flows[0].delivered_bytes > 3_000_000);
+}
+
+#[test]
+fn foreign_and_own_tcp_share_a_link() {
+    let ends = [
+        (Stack::Smoltcp, None),
+        (Stack::Tcp, Some(Stack::Smoltcp)),
+        (Stack::Mptcp, Some(Stack::Smoltcp)),
+    ];
+    for (number, (stack, peer)) in ends.into_iter().enumerate() {
+        for way in Direction::BOTH {
+            let mut foreign = group("foreign", &[&["a"]]);
+            (foreign.stack, foreign.peer, foreign.direction) = (stack, peer, way);
+            (foreign.send_buffer, foreign.receive_buffer) = (1 << 18, 1 << 18);
+            foreign.traffic = Traffic::Bulk { size: Some(1_000_000) };
+            let one = scenario(&[("a", link(10_000_000, ms(10), 60))], vec![foreign], 20);
+            let outcome = run(&one, 1 + number as u64).unwrap();
+            check_conservation(&outcome);
+            let flow = &outcome.flows[0];
+            assert_eq!(flow.delivered_bytes, 1_000_000, "{stack:?} {peer:?} {way}");
+            assert!(!flow.mptcp);
+        }
+    }
+}
+
+#[test]
+fn requests_cost_a_round_trip_and_pauses_reset_the_window() {
+    let mut scenario = two_paths(30);
+    scenario.flows[0].paths.truncate(1);
+    scenario.flows[0].direction = Direction::Backward;
+    scenario.flows[0].traffic = Traffic::RequestResponse {
+        request: 100,
+        response: 200_000,
+        every: ms(2_000),
+        count: Some(10),
+    };
+    let outcome = run(&scenario, 1).unwrap();
+    check_conservation(&outcome);
+    let flow = &outcome.flows[0];
+    assert_eq!(flow.completions.len(), 10);
+    // 160 ms to transmit, 20 ms of round trip, and the window opening again after every pause
+    assert!(flow.completions.iter().all(|c| (0.18..0.5).contains(&(c.end - c.start))));
+    assert!((7..=18).contains(&flow.idle_resets), "{}", flow.idle_resets);
+}
+
+#[test]
+fn several_connections_fetch_a_page() {
+    let mut scenario = two_paths(30);
+    scenario.flows[0].direction = Direction::Backward;
+    let objects: Vec<u64> = (1..30).map(|n| n * 1_000).collect();
+    scenario.flows[0].traffic = Traffic::Web { objects, connections: 6, request: 300 };
+    let outcome = run(&scenario, 1).unwrap();
+    check_conservation(&outcome);
+    let flow = &outcome.flows[0];
+    assert_eq!(flow.completions.len(), 29);
+    assert!(outcome.ended < 3.0, "{}", outcome.ended);
+    assert!(flow.subflows.len() >= 12, "six connections over two paths: {}", flow.subflows.len());
+}
+
+#[test]
+fn mistakes_are_named() {
+    let mut bad = two_paths(1);
+    bad.flows[0].paths[0].links[0] = "x".to_owned();
+    assert!(run(&bad, 1).unwrap_err().contains("there is no link \"x\"; the links are a, b"));
+    let mut bad = two_paths(1);
+    bad.warm_up = Duration::from_secs(1);
+    assert!(run(&bad, 1).unwrap_err().contains("warm_up"));
+}
