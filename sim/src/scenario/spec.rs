@@ -73,7 +73,7 @@ pub enum Stack {
     Mptcp,
     /// This engine, plain TCP over the first path.
     Tcp,
-    /// smoltcp's TCP at both ends, over the first path. It carries [`Traffic::Bulk`] only.
+    /// smoltcp's TCP, over the first path; NewReno or CUBIC, without SACK.
     Smoltcp,
 }
 
@@ -86,6 +86,8 @@ pub struct FlowGroup {
     pub count: u32,
     /// Who speaks.
     pub stack: Stack,
+    /// Who answers, where it is another stack than the client's.
+    pub peer: Option<Stack>,
     /// Path `k` is where packets from and to the client's address `k` go; the server has one address. The connection
     /// is opened over the first one that is there.
     pub paths: Vec<Path>,
@@ -118,6 +120,10 @@ pub struct FlowGroup {
     pub nagle: bool,
     /// Longest delay of an acknowledgement.
     pub delayed_ack: Duration,
+    /// Spread data over the round trip.
+    pub pacing: bool,
+    /// Reset the congestion window after a pause (RFC 5681 4.1).
+    pub slow_start_after_idle: bool,
 }
 
 impl Default for FlowGroup {
@@ -127,6 +133,7 @@ impl Default for FlowGroup {
             name: String::new(),
             count: 1,
             stack: Stack::Mptcp,
+            peer: None,
             paths: Vec::new(),
             scheduler: connection.scheduler,
             cc: tcp.congestion,
@@ -142,6 +149,8 @@ impl Default for FlowGroup {
             profile: Profile::default(),
             nagle: true,
             delayed_ack: tcp.delayed_ack,
+            pacing: tcp.pacing,
+            slow_start_after_idle: tcp.slow_start_after_idle,
         }
     }
 }
@@ -155,6 +164,8 @@ impl FlowGroup {
             tcp: TcpConfig {
                 congestion: self.cc,
                 delayed_ack: self.delayed_ack,
+                pacing: self.pacing,
+                slow_start_after_idle: self.slow_start_after_idle,
                 ..plain.tcp.clone()
             },
             mptcp: self.stack == Stack::Mptcp,
