@@ -17,6 +17,7 @@ pub mod report;
 pub mod scenario;
 pub mod stats;
 pub mod text;
+pub mod trace;
 mod traffic;
 pub mod world;
 
