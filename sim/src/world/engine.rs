@@ -335,6 +335,10 @@ impl Host for EngineHost {
         }
     }
 
+    fn check(&self) -> Result<(), &'static str> {
+        self.endpoint.check_invariants()
+    }
+
     fn connections(&self) -> usize {
         self.connections.len()
     }
