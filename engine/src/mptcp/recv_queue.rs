@@ -78,8 +78,13 @@ impl RecvQueue {
 
     /// A segment with the current Data ACK told this window. It may be more than was offered: a subflow's own window
     /// does not shrink while others fill the queue, and what was told has to be kept [RCV-2].
-    pub(crate) fn on_advertised(&mut self, window: u32) {
-        self.edge = self.edge.max(self.ack_offset() + u64::from(window));
+    ///
+    /// Returns the right edge it told, and whether that is beyond all that was told before.
+    pub(crate) fn on_advertised(&mut self, window: u32) -> (u64, bool) {
+        let told = self.ack_offset() + u64::from(window);
+        let grew = told > self.edge;
+        self.edge = self.edge.max(told);
+        (told, grew)
     }
 
     /// Takes in a piece. The first copy of an octet wins [DSS-5]. An offset in the upper half of the number range is

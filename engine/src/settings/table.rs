@@ -1,7 +1,7 @@
 //! The table.
 
 use super::{Kind, Setting, Settings, Value};
-use crate::config::{CongestionAlgorithm, PathManagerKind, SchedulerKind};
+use crate::config::{CongestionAlgorithm, FastOpen, PathManagerKind, SchedulerKind};
 use crate::time::Duration;
 use alloc::borrow::ToOwned as _;
 use alloc::format;
@@ -110,6 +110,26 @@ fn set_scheduler(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str>
 
 fn set_congestion(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
     s.connection.tcp.congestion = CongestionAlgorithm::from_name(word(value)).ok_or("")?;
+    Ok(())
+}
+
+/// The kernel's bits: 1 and 2 for the two roles, which are one here, 4 and 0x200 for going without cookies.
+fn fast_open(s: &Settings) -> String {
+    match s.connection.fast_open {
+        FastOpen::Off => 0,
+        FastOpen::Cookie => 3,
+        FastOpen::WithoutCookie => 0x207,
+    }
+    .to_string()
+}
+
+fn set_fast_open(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    let bits = count(value);
+    s.connection.fast_open = match bits {
+        _ if bits & 3 == 0 => FastOpen::Off,
+        _ if bits & 0x204 == 0 => FastOpen::Cookie,
+        _ => FastOpen::WithoutCookie,
+    };
     Ok(())
 }
 
@@ -254,6 +274,13 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Switch,
         "offer timestamps",
         switch!(connection.tcp.timestamps),
+    ),
+    row(
+        "net.ipv4.tcp_fastopen",
+        &[],
+        Kind::Number(0, 0x207),
+        "data on the SYN: 0 none, 3 with cookies, 519 without",
+        (fast_open, set_fast_open),
     ),
     row(
         "net.ipv4.tcp_syn_retries",

@@ -1,10 +1,12 @@
 //! The application's side.
 
 use super::{Connection, Mode};
+use crate::addr::AddressId;
 use crate::endpoint::ConnectionInfo;
 use crate::error::{ConnectionError, ReadError, WriteError};
 use crate::mptcp::subflow::Subflow;
 use crate::time::Instant;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 impl Connection {
@@ -76,6 +78,17 @@ impl Connection {
         self.timers.give_up = Some(now + self.config.close_timeout);
     }
 
+    /// Addresses of this end, beside the first, that live subflows of its own opening use.
+    fn local_addresses_used(&self) -> usize {
+        let ours = |s: &&Subflow| s.join.is_some() && s.tcp.is_active_open() && s.is_alive();
+        let mut ids: Vec<AddressId> =
+            self.subflows.iter().filter(ours).map(|s| s.local_id).collect();
+        ids.retain(|id| *id != AddressId(0));
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len()
+    }
+
     pub(crate) fn info(&self) -> ConnectionInfo {
         let fallback = match self.mode {
             Mode::Tcp(reason) => Some(reason),
@@ -104,6 +117,16 @@ impl Connection {
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
             subflows_max: self.config.max_extra_subflows.min(self.limits.subflows),
+            // Only the endpoint knows those.
+            add_addr_signal_max: 0,
+            local_addr_max: 0,
+            add_addr_accepted_max: self.limits.add_addr_accepted,
+            local_addr_used: self.local_addresses_used(),
+            retransmits: self.timers.retransmit_backoff,
+            last_data_sent: self.last.data_sent,
+            last_data_recv: self.last.data_recv,
+            last_ack_recv: self.last.ack_recv,
+            fast_open: self.fast_open.outcome(),
             subflows,
         }
     }

@@ -55,9 +55,12 @@ impl Connection {
                 self.cursor = index;
                 let syn = subflow.join.is_none() && !subflow.tcp.is_established_or_later();
                 let interface = subflow.egress.interface;
+                let told = &mut subflow.told_edge;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
                 if let Some(window) = window {
-                    self.recv.on_advertised(window);
+                    let (edge, grew) = self.recv.on_advertised(window);
+                    let news = told.replace(edge).is_some_and(|before| before < edge);
+                    counters.rcv_wnd_shared += u64::from(news && !grew);
                 }
                 if syn && self.client {
                     self.on_syn_sent(counters);
@@ -74,7 +77,7 @@ impl Connection {
             _ if self.error.is_some() => false,
             // A server that may answer the SYN's data before the third packet.
             Mode::Offered => self.is_early() && self.fill_new(now),
-            Mode::Tcp(_) => self.fill_plain(),
+            Mode::Tcp(_) => self.fill_plain(now),
             Mode::Mptcp => {
                 self.end_with_new_data()
                     || self.fill_reinjection(counters)
@@ -84,7 +87,7 @@ impl Connection {
         }
     }
 
-    fn fill_plain(&mut self) -> bool {
+    fn fill_plain(&mut self, now: Instant) -> bool {
         let meta = self.meta_view();
         let Some(first) = self.subflows.first_mut() else { return false };
         if first.phase != Phase::Active {
@@ -110,6 +113,7 @@ impl Connection {
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
         let Some((offset, payload)) = self.send.take_new(len) else { return false };
         self.bytes_sent += payload.len() as u64;
+        self.last.data_sent = Some(now);
         first.stage(offset, payload, &meta);
         true
     }
@@ -175,6 +179,7 @@ impl Connection {
             return false;
         };
         self.bytes_sent += payload.len() as u64;
+        self.last.data_sent = Some(now);
         target.stage(offset, payload, &meta);
         if self.timers.retransmit.is_none() {
             self.restart_retransmit(now);
