@@ -152,8 +152,9 @@ fn a_window_told_on_one_subflow_counts_on_the_other() {
         let mut second = two.then(|| script.joined(1));
         for round in 0..20 {
             let data = pattern(3, 500);
-            let flow = second.as_mut().filter(|_| round % 2 == 1).unwrap_or(&mut first);
-            let dss = script.map(flow, round * 500, &data, 0);
+            // In order on the first, then behind a hole on the second, which is told no more than the first was.
+            let flow = second.as_mut().filter(|_| round >= 10).unwrap_or(&mut first);
+            let dss = script.map(flow, (round + round / 10) * 500, &data, 0);
             script.send(flow, seg().dss(dss).data(&data));
             script.read();
             // a delayed ACK
