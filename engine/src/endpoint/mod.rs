@@ -12,6 +12,7 @@ mod info;
 mod input;
 mod joins;
 mod listener;
+mod live;
 mod open;
 mod pm_api;
 mod pm_endpoints;
