@@ -113,9 +113,7 @@ fn an_unacceptable_segment_removes_nothing() {
 #[test]
 fn a_local_address_goes() {
     let mut script = Script::client(ConnectionConfig::default(), 2);
-    let mut first = script.connect();
-    script.advance(Duration::from_millis(300));
-    let mut second = script.take_join();
+    let (mut first, mut second) = script.connect_twice();
     script.write(b"on the first");
     let on_second = script.all(&mut second).iter().any(|p| !p.payload.is_empty());
     let gone = if on_second { 1 } else { 0 };

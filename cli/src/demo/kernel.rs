@@ -124,7 +124,7 @@ async fn engine(
         follow: None,
         orders: Vec::new(),
         endpoint: EndpointConfig::default(),
-        config: ConnectionConfig { join_announced: false, ..ConnectionConfig::default() },
+        config: ConnectionConfig { join_announced: false, ..super::connection_config(args) },
         capture: Some(capture(&args.pcap, SNAPLEN)?),
         nat: NatMode::Auto,
         seed: Some(engine_seed(args.seed, 1)),

@@ -103,6 +103,7 @@ impl Connection {
             }
             return false;
         }
+        first.tcp.before_new_data(now);
         // With nothing in flight something has to be staged, or TCP would have nothing to probe a closed window with.
         let idle = first.tcp.in_flight() == 0 && first.tcp.unsent() == 0;
         let available = if idle { first.tcp.available().max(mss) } else { first.tcp.available() };
@@ -190,6 +191,9 @@ impl Connection {
     /// Asks the scheduler, and checks its answer.
     fn pick(&mut self, now: Instant, unsent: u64) -> Option<(SubflowId, u64)> {
         let reserved = self.meta_view().reserved_options();
+        for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
+            subflow.tcp.before_new_data(now);
+        }
         let mut snapshots = mem::take(&mut self.snapshots);
         snapshots.clear();
         snapshots
