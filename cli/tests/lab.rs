@@ -4,7 +4,6 @@
 
 mod common;
 
-use common::finish;
 use common::lab::{SERVER, TestLab};
 use mpuser_tun::lab::peer::{KernelClient, Mode, Protocol};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -123,42 +122,4 @@ fn listen_serves_the_kernels_clients() {
     let code = finish_quietly(child, &mut lines, &mut rest);
     assert_eq!(code, Some(143), "{rest}");
     assert!(rest.contains("accepted") && rest.contains("plain TCP"), "{rest}");
-}
-
-/// TCP Fast Open between two engines: the first connection fetches a cookie, another process uses it.
-#[test]
-fn fast_open_puts_data_on_the_syn() {
-    let Some(lab) = TestLab::up("tfo") else { return };
-    let mut server =
-        lab.start("client", &["listen", "7000", "-k", "--discard", "--fast-open", "--json"]);
-    let mut lines = BufReader::new(server.stderr.take().expect("a pipe")).lines();
-    let mut object = || -> serde_json::Value {
-        let line = lines.next().expect("a line").expect("text");
-        serde_json::from_str(&line).expect("JSON")
-    };
-    let listening = object();
-    let address = listening["addresses"][0]["address"].as_str().expect("an address").to_owned();
-    let mut connect = |input: &[u8]| {
-        let args = ["connect", &address, "--fast-open", "--json", "-w", "5"];
-        let run = finish(lab.start("server", &args), input);
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
-        let last = run.stderr.lines().last().expect("a line").to_owned();
-        let report: serde_json::Value = serde_json::from_str(&last).expect("JSON");
-        let theirs = loop {
-            let object = object();
-            if object["schema"] == "mpuser.listen/1" {
-                break object;
-            }
-        };
-        assert_eq!(theirs["bytes_received"], input.len());
-        let outcome =
-            |report: &serde_json::Value| report["fast_open"].as_str().unwrap_or("").to_owned();
-        (outcome(&report), outcome(&theirs), report["bytes_on_syn"].as_u64())
-    };
-    let (ours, theirs, on_syn) = connect(b"first");
-    assert_eq!((ours.as_str(), theirs.as_str(), on_syn), ("cookie_given", "unused", Some(0)));
-    let (ours, theirs, on_syn) = connect(b"second");
-    assert_eq!((ours.as_str(), theirs.as_str(), on_syn), ("data", "data", Some(6)));
-    let _ = server.kill();
-    let _ = server.wait();
 }
