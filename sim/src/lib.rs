@@ -15,6 +15,7 @@ pub mod random;
 pub mod scenario;
 pub mod stats;
 pub mod text;
+pub mod trace;
 mod traffic;
 pub mod world;
 

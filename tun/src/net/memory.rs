@@ -62,6 +62,12 @@ impl Memory {
         let cannot = |error: &std::io::Error| {
             NetError::io(format!("cannot write {}", path.display()), error)
         };
+        if all.is_empty() {
+            return match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot(&error)),
+                _ => Ok(()),
+            };
+        }
         let text = serde_json::to_string(&all).map_err(|error| cannot(&error.into()))?;
         // at once or not at all, whoever reads meanwhile
         let new = path.with_extension("new");
@@ -115,6 +121,9 @@ mod tests {
         assert_eq!(memory.read::<u8>(&dir).unwrap()["1"].len(), 2, "bounded");
         set("2", "a", None);
         assert!(!memory.read::<u8>(&dir).unwrap().contains_key("2"));
+        set("1", "b", None);
+        set("1", "c", None);
+        assert!(!dir.join("memory.json").exists(), "it goes with its last entry");
         std::fs::write(dir.join("memory.json"), "{").unwrap();
         assert_eq!(memory.read::<u8>(&dir).unwrap_err().kind, ErrorKind::Malformed);
         std::fs::remove_dir_all(&dir).unwrap();

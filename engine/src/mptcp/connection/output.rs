@@ -112,7 +112,7 @@ impl Connection {
             return false;
         }
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
-        let Some((offset, payload)) = self.send.take_new(len) else { return false };
+        let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
         self.last.data_sent = Some(now);
         first.stage(offset, payload, &meta);
@@ -176,9 +176,8 @@ impl Connection {
         }
         let most = if meta.client && !meta.confirmed { mss } else { mss * MAX_SEGMENTS };
         let len = allowed.min(most).min(self.send.window()).min(MAX_MAPPING);
-        let Some((offset, payload)) = self.send.take_new(whole_segments(len, mss)) else {
-            return false;
-        };
+        let len = whole_segments(len, mss);
+        let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
         self.last.data_sent = Some(now);
         target.stage(offset, payload, &meta);
