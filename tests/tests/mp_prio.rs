@@ -122,6 +122,25 @@ fn set_backup_is_told_on_the_subflow_itself() {
     assert_eq!(unknown, Err(SubflowError::NotFound));
 }
 
+/// [PRIO-1]: nobody acknowledges an MP_PRIO, so it is said twice more; but not after another one.
+#[test]
+fn a_priority_is_repeated_while_it_is_true() {
+    let (mut script, _, mut second) = server(SchedulerKind::MinRtt);
+    let (connection, id) = (script.id, script.info().subflows[1].id);
+    let signals = |script: &mut Script, flow: &mut Flow, wait| {
+        script.advance(Duration::from_millis(wait));
+        script.all(flow).iter().flat_map(Packet::signals).collect::<Vec<_>>()
+    };
+    script.endpoint.set_backup(script.now, connection, id, true).expect("known");
+    script.pump();
+    assert_eq!(signals(&mut script, &mut second, 0), [prio(true)]);
+    // lost, and the wish is another by now
+    script.endpoint.set_backup(script.now, connection, id, false).expect("known");
+    script.pump();
+    assert_eq!(signals(&mut script, &mut second, 60_000), [prio(false); 3]);
+    assert_eq!(script.endpoint.counters().mp_prio_tx, 4);
+}
+
 /// `ip mptcp endpoint change id N backup` changes the subflows there are; new ones say B in their SYN [JOIN-1].
 #[test]
 fn the_flag_of_an_endpoint_changes_its_subflows() {
