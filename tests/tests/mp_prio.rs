@@ -4,6 +4,7 @@ use mpuser_engine::Event;
 use mpuser_engine::addr::{AddressId, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointFlags, SchedulerKind};
 use mpuser_engine::error::SubflowError;
+use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{MpPrio, MptcpOption, RawOption};
 use mpuser_tests::scripted::*;
 
