@@ -1,12 +1,14 @@
 //! Every limit and choice, with its default and the reason for it.
 
 mod behaviour;
+mod congestion;
 mod paths;
 
 use crate::addr::SourceRoute;
 use crate::time::Duration;
 use alloc::vec::Vec;
 pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile, UnmappedData};
+pub use congestion::CongestionAlgorithm;
 pub use paths::{EndpointFlags, Limits, PathManagerKind};
 
 /// Settings of an endpoint as a whole.
@@ -66,40 +68,6 @@ impl EndpointConfig {
     pub fn of(profile: Profile) -> Self {
         Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
-}
-
-/// Congestion control of each subflow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CongestionAlgorithm {
-    /// RFC 5681 and 6582.
-    NewReno,
-    /// RFC 9438.
-    #[default]
-    Cubic,
-}
-
-impl CongestionAlgorithm {
-    /// The algorithm of this name (`reno`, `newreno`, `cubic`).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "reno" | "newreno" => Some(Self::NewReno),
-            "cubic" => Some(Self::Cubic),
-            _ => None,
-        }
-    }
-
-    /// Its name, as the kernel spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NewReno => "reno",
-            Self::Cubic => "cubic",
-        }
-    }
-
-    /// Every name [`Self::from_name`] takes.
-    pub const NAMES: &'static [&'static str] = &["cubic", "reno"];
 }
 
 /// Which subflow carries the next bytes.
@@ -168,6 +136,12 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Congestion control. Default CUBIC.
     pub congestion: CongestionAlgorithm,
+    /// Spread data over the round trip ([`Socket::pacing_rate`](crate::tcp::Socket::pacing_rate)). Default false, as
+    /// Linux without `fq`; algorithms that need it (BBR) pace in any case.
+    pub pacing: bool,
+    /// Begin with the initial window again when nothing was sent for longer than the RTO (RFC 5681 4.1, RFC 2861).
+    /// Default true, as Linux.
+    pub slow_start_after_idle: bool,
     /// Longest delay of an acknowledgement. Default 40 ms; RFC 9293 allows up to 500.
     pub delayed_ack: Duration,
     /// Segments at the beginning of a connection that are acknowledged at once, while this end only receives: the
@@ -197,6 +171,8 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             congestion: CongestionAlgorithm::default(),
+            pacing: false,
+            slow_start_after_idle: true,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 0,
             min_rto: Duration::from_millis(200),

@@ -4,11 +4,21 @@
 
 pub mod conform;
 mod direction;
+mod document;
+pub mod expression;
 pub mod link;
+pub mod metrics;
 pub mod middlebox;
 pub mod packet;
+pub mod presets;
 pub mod random;
+pub mod scenario;
+pub mod stats;
 pub mod text;
+pub mod trace;
+mod traffic;
+pub mod world;
 
 pub use direction::{Direction, PerDirection};
+pub use document::{Mistake, suggest};
 pub use link::{Link, LinkConfig};

@@ -48,6 +48,19 @@ pub struct ConnectionInfo {
     pub subflows: Vec<SubflowInfo>,
 }
 
+/// How data came to a connection, octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiveStats {
+    /// Octets that wait now for others before them.
+    pub out_of_order: u64,
+    /// Most of them at once.
+    pub out_of_order_max: u64,
+    /// Octets that ever had to wait.
+    pub blocked: u64,
+    /// Octets that had come before.
+    pub duplicate: u64,
+}
+
 /// A subflow at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubflowInfo {
@@ -81,6 +94,10 @@ pub struct SubflowInfo {
     pub ssthresh: u64,
     /// Bytes in flight.
     pub in_flight: u64,
+    /// Times the congestion window was reset after a pause (RFC 5681 4.1).
+    pub idle_resets: u64,
+    /// The rate data is paced at, or would be, bytes a second; 0 before the first RTT sample.
+    pub pacing_rate: u64,
     /// Largest payload of one segment, bytes.
     pub mss: u32,
 }

@@ -12,6 +12,15 @@ use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
 use bytes::Bytes;
 
+/// A segment that no subflow has, and where it came.
+#[derive(Clone, Copy)]
+pub(super) struct Stranger<'a> {
+    pub(super) local: &'a LocalAddress,
+    pub(super) tuple: FourTuple,
+    pub(super) segment: &'a Segment,
+    pub(super) options: &'a TcpOptions,
+}
+
 impl Endpoint {
     /// Takes in one IP packet. Whatever is wrong with it is counted and otherwise ignored.
     pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: Bytes) {
@@ -19,22 +28,50 @@ impl Endpoint {
             self.counters.ip_in_errors += 1;
             return;
         };
-        let Some(local) = self.addresses.get(ip.dst) else {
-            self.counters.ip_in_errors += 1;
-            return;
-        };
-        // Answers leave the way the question came, whichever device the address was added for.
-        let local = LocalAddress { interface, ..local };
-        if is_no_host(ip.src) || ip.src == ip.dst {
-            // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
-            self.counters.ip_in_errors += 1;
-            return;
-        }
+        let Some(local) = self.addressee(interface, &ip) else { return };
         match ip.protocol {
             protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
             _ => self.counters.ip_in_errors += 1,
         }
+    }
+
+    /// Takes in a TCP packet whose payload lies apart from its headers and whose checksum a device has found right, as
+    /// devices with receive offload hand them over. `headers` are those of IP and TCP and nothing behind them.
+    pub fn handle_verified(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        headers: &[u8],
+        payload: Bytes,
+    ) {
+        let total = headers.len() + payload.len();
+        let ip = IpHeader::parse_beginning(headers).ok();
+        let Some(ip) = ip.filter(|ip| ip.total_len == total && ip.protocol == protocol::TCP) else {
+            self.counters.ip_in_errors += 1;
+            return;
+        };
+        let Some(local) = self.addressee(interface, &ip) else { return };
+        let bytes = headers.get(ip.header_len..).unwrap_or_default();
+        let parsed = TcpHeader::parse(bytes).ok().filter(|(_, len)| *len == bytes.len());
+        let Some((header, header_len)) = parsed else {
+            self.counters.tcp_in_errors += 1;
+            return;
+        };
+        let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
+        self.handle_segment(now, &local, &ip, &header, options, payload);
+    }
+
+    /// The address of this end a packet is for, if it is for one and comes from somebody who can be answered.
+    fn addressee(&mut self, interface: InterfaceId, ip: &IpHeader) -> Option<LocalAddress> {
+        let local = self.addresses.get(ip.dst);
+        // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
+        if local.is_none() || is_no_host(ip.src) || ip.src == ip.dst {
+            self.counters.ip_in_errors += 1;
+            return None;
+        }
+        // Answers leave the way the question came, whichever device the address was added for.
+        Some(LocalAddress { interface, ..local? })
     }
 
     fn handle_tcp(&mut self, now: Instant, local: &LocalAddress, ip: &IpHeader, packet: &Bytes) {
@@ -44,14 +81,27 @@ impl Endpoint {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        self.counters.tcp_in_segs += 1;
-        let options = TcpOptions::parse(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
+        let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
         let payload = packet.slice(ip.header_len + header_len..ip.total_len);
+        self.handle_segment(now, local, ip, &header, options, payload);
+    }
+
+    fn handle_segment(
+        &mut self,
+        now: Instant,
+        local: &LocalAddress,
+        ip: &IpHeader,
+        header: &TcpHeader,
+        options: &[u8],
+        payload: Bytes,
+    ) {
+        self.counters.tcp_in_segs += 1;
+        let options = TcpOptions::parse(options);
         let tuple = FourTuple {
             local: SocketAddr::new(ip.dst, header.dst_port),
             remote: SocketAddr::new(ip.src, header.src_port),
         };
-        let segment = segment(&header, &options, payload);
+        let segment = segment(header, &options, payload);
         if let Some((id, subflow)) = self.demux.get(&tuple).copied()
             && let Some(entry) = self.connections.get_mut(&id)
             && let Some(index) = entry.connection.subflow_index(subflow)
@@ -65,34 +115,26 @@ impl Endpoint {
             connection.end_time_wait(now, index);
             self.serve(now, id);
         }
-        self.handle_unknown(now, local, tuple, &segment, &options);
+        self.handle_unknown(now, &Stranger { local, tuple, segment: &segment, options: &options });
     }
 
     /// No subflow has these addresses: a join, a new connection, or a mistake.
-    fn handle_unknown(
-        &mut self,
-        now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
-        options: &TcpOptions,
-    ) {
+    fn handle_unknown(&mut self, now: Instant, stranger: &Stranger<'_>) {
+        let Stranger { tuple, segment, options, .. } = *stranger;
         let is_syn = segment.flags.syn && segment.ack.is_none() && !segment.flags.rst;
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
             self.counters.mp_join_syn_backup_rx += u64::from(join.backup);
-            if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
-                self.reply_reset(now, local, tuple, segment, reason);
+            if let Err(reason) = self.accept_join(now, stranger, &join) {
+                self.reply_reset(now, stranger, reason);
             }
             return;
         }
-        if is_syn && self.accept_connection(now, local, tuple, segment, options) {
+        if is_syn && self.accept_connection(now, stranger) {
             return;
         }
-        if self.accept_waiting_join(now, tuple, segment, options)
-            || self.accept_remembered(now, local, tuple, segment, options)
-        {
+        if self.accept_waiting_join(now, stranger) || self.accept_remembered(now, stranger) {
             return;
         }
         self.counters.no_socket += 1;
@@ -102,17 +144,16 @@ impl Endpoint {
         self.counters.mp_capable_endp_attempt += u64::from(for_joins);
         let prohibited = MpTcpRst::lasting(ResetReason::AdministrativelyProhibited);
         let reason = for_joins.then_some(prohibited);
-        self.reply_reset(now, local, tuple, segment, reason);
+        self.reply_reset(now, stranger, reason);
     }
 
     pub(super) fn reply_reset(
         &mut self,
         now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
+        stranger: &Stranger<'_>,
         reason: Option<MpTcpRst>,
     ) {
+        let Stranger { local, tuple, segment, .. } = *stranger;
         if !self.stateless.reset(now, &mut self.rng, local, tuple, segment, reason) {
             self.counters.stateless_drop += 1;
         }

@@ -482,6 +482,8 @@ impl Subflow {
             cwnd: self.tcp.cwnd(),
             ssthresh: self.tcp.ssthresh(),
             in_flight: self.tcp.in_flight(),
+            idle_resets: self.tcp.idle_resets(),
+            pacing_rate: self.tcp.pacing_rate().unwrap_or(0),
             mss: self.tcp.effective_mss(0),
         }
     }

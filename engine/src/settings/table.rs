@@ -109,13 +109,7 @@ fn set_scheduler(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str>
 }
 
 fn set_congestion(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
-    s.connection.tcp.congestion =
-        CongestionAlgorithm::from_name(word(value)).ok_or(match word(value) {
-            "lia" | "olia" | "balia" | "wvegas" => {
-                "the coupled algorithms of the v0.9x kernels are not there"
-            }
-            _ => "",
-        })?;
+    s.connection.tcp.congestion = CongestionAlgorithm::from_name(word(value)).ok_or("")?;
     Ok(())
 }
 
@@ -246,6 +240,20 @@ pub const SETTINGS: &[Setting] = &[
         Kind::ReadOnly,
         "what tcp_congestion_control may be",
         (|_| CongestionAlgorithm::NAMES.join(" "), fixed),
+    ),
+    row(
+        "net.ipv4.tcp_slow_start_after_idle",
+        &[],
+        Kind::Switch,
+        "begin with the initial window after a pause longer than the RTO",
+        switch!(connection.tcp.slow_start_after_idle),
+    ),
+    row(
+        "mpuser.pacing",
+        &[],
+        Kind::Switch,
+        "spread data over the round trip; bbr does so in any case",
+        switch!(connection.tcp.pacing),
     ),
     row(
         "net.ipv4.tcp_sack",

@@ -1,5 +1,6 @@
 //! What can be asked of a socket.
 
+use super::congestion::SiblingView;
 use super::segment::Segment;
 use super::socket::Socket;
 use super::state::{SocketEnd, State};
@@ -80,10 +81,42 @@ impl Socket {
         self.send.congestion.ssthresh()
     }
 
+    /// What coupled congestion control of the sibling subflows has to know; `None` while there is nothing to couple
+    /// with: before the handshake is done and measured, and once this end closes.
+    #[must_use]
+    pub fn sibling_view(&self) -> Option<SiblingView> {
+        let srtt = self.srtt().filter(|srtt| !srtt.is_zero() && self.state.can_send())?;
+        let congestion = &self.send.congestion;
+        let mut view = SiblingView {
+            cwnd: congestion.window(),
+            ssthresh: congestion.ssthresh(),
+            srtt,
+            min_rtt: self.min_rtt().unwrap_or(srtt),
+            mss: self.send.effective_mss(0),
+            in_recovery: self.send.loss.in_recovery(),
+            ..SiblingView::default()
+        };
+        congestion.tell(&mut view);
+        Some(view)
+    }
+
     /// Delivery rate as last measured, bytes a second.
     #[must_use]
     pub fn delivery_rate(&self) -> Option<u64> {
         self.send.delivery_rate
+    }
+
+    /// The rate data is paced at, or would be: what congestion control asks for, else Linux's formula (twice a window
+    /// in each round trip in slow start, 1.2 times afterwards). Octets a second; `None` before the first RTT sample.
+    #[must_use]
+    pub fn pacing_rate(&self) -> Option<u64> {
+        self.send.pacing_rate()
+    }
+
+    /// How often the congestion window was reset after a pause (RFC 5681 4.1).
+    #[must_use]
+    pub fn idle_resets(&self) -> u64 {
+        self.send.idle_resets
     }
 
     /// Smoothed round-trip time; `None` before the first sample.

@@ -1,5 +1,6 @@
 //! The timers of a socket, all in one place.
 
+use super::congestion::CoupledView;
 use super::socket::Socket;
 use super::state::{SocketEnd, State};
 use crate::time::Instant;
@@ -18,7 +19,7 @@ impl Socket {
                 Instant::earliest(self.handshake.deadline, self.ack.poll_timeout())
             }
             State::TimeWait => Instant::earliest(self.time_wait, self.ack.poll_timeout()),
-            _ => [self.send.loss_deadline(), self.probe_deadline()]
+            _ => [self.send.loss_deadline(), self.probe_deadline(), self.send.pacing_deadline()]
                 .into_iter()
                 .fold(self.ack.poll_timeout(), Instant::earliest),
         }
@@ -26,10 +27,16 @@ impl Socket {
 
     /// Runs every timer that is due.
     pub fn on_timeout(&mut self, now: Instant) {
+        self.on_timeout_coupled(now, &CoupledView::NONE);
+    }
+
+    /// [`Self::on_timeout`] for congestion control that looks at the sibling subflows.
+    pub fn on_timeout_coupled(&mut self, now: Instant, coupled: &CoupledView<'_>) {
         if self.reset_pending {
             return;
         }
         self.ack.on_timeout(now);
+        self.send.check_pace(now);
         match self.state {
             State::Closed => {}
             State::SynSent | State::SynReceived => self.on_handshake_timeout(now),
@@ -39,7 +46,8 @@ impl Socket {
                 }
             }
             _ => {
-                if self.send.on_loss_timeout(now, self.params.config.max_retransmits) {
+                let most = self.params.config.max_retransmits;
+                if self.send.on_loss_timeout(now, most, coupled) {
                     self.on_probe_timeout(now);
                 } else {
                     self.finish(SocketEnd::Timeout);

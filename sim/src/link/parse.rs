@@ -7,8 +7,11 @@ use super::loss::Loss;
 use super::outage::Outages;
 use super::queue::{Aqm, QueueLimit};
 use super::rate::Trace;
+use super::red::RedConfig;
+use super::schedule::RateSchedule;
 use crate::direction::Direction;
 use crate::text;
+use mpuser_engine::time::Duration;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 pub type ReadFile<'a> = &'a mut dyn FnMut(&str) -> Result<String, String>;
 
 /// What a lane understands, for messages.
-const KEYS: &str = "rate, trace, delay, jitter, loss, reorder, duplicate, corrupt, queue, aqm, mtu, state, down, box";
+pub(crate) const KEYS: &str = "rate, rates, trace, delay, jitter, loss, reorder, duplicate, corrupt, queue, aqm, mtu, state, down, box";
 
 impl LinkConfig {
     /// Changes what `text` names and leaves the rest: words `key=value`, both directions alike unless the key begins
@@ -27,38 +30,104 @@ impl LinkConfig {
     /// # Errors
     /// Says which word cannot be understood and what could stand there; nothing has changed then.
     pub fn apply(&mut self, text: &str, read: ReadFile<'_>) -> Result<(), String> {
+        let mut words = Vec::new();
+        for word in text.split_whitespace() {
+            let pair = word.split_once('=');
+            words.push(
+                pair.ok_or_else(|| format!("{word:?} is no key=value; the keys are {KEYS}"))?,
+            );
+        }
+        self.apply_pairs(&words, read).map_err(|(at, error)| match words.get(at) {
+            Some((key, _)) => format!("{key}: {error}"),
+            None => error,
+        })
+    }
+
+    /// The same for words that are taken apart already; of a mistake it says which word's it is.
+    pub(crate) fn apply_pairs(
+        &mut self,
+        words: &[(&str, &str)],
+        read: ReadFile<'_>,
+    ) -> Result<(), (usize, String)> {
         let mut next = self.clone();
         let mut fresh = true;
-        for word in text.split_whitespace() {
-            let (key, value) = word
-                .split_once('=')
-                .ok_or_else(|| format!("{word:?} is no key=value; the keys are {KEYS}"))?;
-            if key == "box" {
-                if std::mem::take(&mut fresh) {
-                    next.boxes.clear();
-                }
-                if value != "none" {
-                    crate::middlebox::build(value, 0)?;
-                    next.boxes.push(value.to_owned());
-                }
-                continue;
-            }
-            let (directions, key) = match (key.strip_prefix("fwd."), key.strip_prefix("back.")) {
-                (Some(key), _) => (&[Direction::Forward][..], key),
-                (_, Some(key)) => (&[Direction::Backward][..], key),
-                _ => (&Direction::BOTH[..], key),
-            };
-            for direction in directions {
-                let lane = match direction {
-                    Direction::Forward => &mut next.forward,
-                    Direction::Backward => &mut next.backward,
-                };
-                apply(lane, key, value, read).map_err(|error| format!("{key}: {error}"))?;
-            }
+        // a queue may be a share of what the other words make of the link
+        let (later, first): (Vec<usize>, Vec<usize>) = (0..words.len())
+            .partition(|at| words.get(*at).is_some_and(|(key, _)| key.ends_with("queue")));
+        for at in first.into_iter().chain(later) {
+            let Some((key, value)) = words.get(at) else { continue };
+            next.apply_pair(key, value, &mut fresh, read).map_err(|error| (at, error))?;
         }
         *self = next;
         Ok(())
     }
+
+    fn apply_pair(
+        &mut self,
+        key: &str,
+        value: &str,
+        fresh: &mut bool,
+        read: ReadFile<'_>,
+    ) -> Result<(), String> {
+        if key == "box" {
+            if std::mem::take(fresh) {
+                self.boxes.clear();
+            }
+            if value != "none" {
+                crate::middlebox::build(value, 0)?;
+                self.boxes.push(value.to_owned());
+            }
+            return Ok(());
+        }
+        let (directions, key) = match (key.strip_prefix("fwd."), key.strip_prefix("back.")) {
+            (Some(key), _) => (&[Direction::Forward][..], key),
+            (_, Some(key)) => (&[Direction::Backward][..], key),
+            _ => (&Direction::BOTH[..], key),
+        };
+        for direction in directions {
+            let round_trip = self.forward.delay + self.backward.delay;
+            let lane = match direction {
+                Direction::Forward => &mut self.forward,
+                Direction::Backward => &mut self.backward,
+            };
+            match value.split_once("bdp") {
+                Some((share, over)) if key == "queue" => {
+                    lane.queue = QueueLimit::Bytes(bdp(lane, share, over, round_trip)?);
+                }
+                _ => apply(lane, key, value, read)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `0.5bdp`: a share of what fills the link for one round trip of its own, or, as `0.5bdp:100ms`, for that long. At
+/// least one packet.
+fn bdp(lane: &LaneConfig, share: &str, over: &str, own: Duration) -> Result<u64, String> {
+    let wrong = || {
+        format!("{share}bdp{over} is no length of a queue: write for example 0.5bdp or 1bdp:100ms")
+    };
+    let share: f64 = share.parse().map_err(|_| wrong())?;
+    let time = match over.strip_prefix(':') {
+        Some(time) => text::duration(time)?,
+        None if over.is_empty() => own,
+        None => return Err(wrong()),
+    };
+    let rate = lane.trace.as_ref().map(|trace| trace.mean_rate()).or(lane.rate);
+    let rate = rate.ok_or(
+        "without a rate there is no bandwidth-delay product: write rate, or the queue as 100p",
+    )?;
+    if time.is_zero() {
+        return Err(
+            "without a delay there is no bandwidth-delay product: write for example 0.5bdp:100ms"
+                .into(),
+        );
+    }
+    let bytes = rate as f64 / 8.0 * time.as_secs_f64() * share;
+    if !(0.0..1e12).contains(&bytes) {
+        return Err(wrong());
+    }
+    Ok((bytes.round() as u64).max(1500))
 }
 
 /// Without files.
@@ -76,12 +145,21 @@ fn apply(lane: &mut LaneConfig, key: &str, value: &str, read: ReadFile<'_>) -> R
     match key {
         "rate" => {
             lane.rate = if value == "none" { None } else { Some(text::rate(value)?) };
-            lane.trace = None;
+            (lane.trace, lane.rates) = (None, None);
+        }
+        "rates" => {
+            lane.rates = match value {
+                "none" => None,
+                _ => Some(Arc::new(RateSchedule::parse_csv(&read(value)?)?)),
+            }
         }
         "trace" => {
             lane.trace = match value {
                 "none" => None,
-                _ => Some(Arc::new(Trace::parse(&read(value)?)?)),
+                _ => {
+                    let trace = Trace::parse(&read(value)?);
+                    Some(Arc::new(trace.map_err(|error| format!("{value}, {error}"))?))
+                }
             }
         }
         "delay" => lane.delay = text::duration(value)?,
@@ -113,21 +191,28 @@ fn apply(lane: &mut LaneConfig, key: &str, value: &str, read: ReadFile<'_>) -> R
             }
         }
         "down" => lane.outages = outages(value)?,
-        _ => return Err(format!("there is no such key; the keys are {KEYS}")),
+        _ => {
+            let known = KEYS.split(", ");
+            return Err(format!("there is no such key: {}", crate::suggest(key, known)));
+        }
     }
     Ok(())
 }
 
 fn jitter(value: &str) -> Result<Jitter, String> {
+    let (value, reorders) = match value.strip_suffix(":reorder") {
+        Some(value) => (value, true),
+        None => (value, false),
+    };
     let (amount, shape) = value.split_once(':').unwrap_or((value, "uniform"));
     let shape = Shape::NAMES.iter().find(|(name, _)| *name == shape);
     let (_, shape) = shape.ok_or("the distributions are uniform, normal and pareto")?;
-    Ok(Jitter { amount: text::duration(amount)?, shape: *shape })
+    Ok(Jitter { amount: text::duration(amount)?, shape: *shape, reorders })
 }
 
 fn loss(value: &str, read: ReadFile<'_>) -> Result<Loss, String> {
     if let Some(file) = value.strip_prefix("trace:") {
-        return loss_trace(&read(file)?);
+        return loss_trace(&read(file)?).map_err(|error| format!("{file}: {error}"));
     }
     let Some(states) = value.strip_prefix("ge:") else {
         return Ok(match text::probability(value)? {
@@ -171,7 +256,7 @@ fn queue(value: &str) -> Result<QueueLimit, String> {
     }
     let bytes = text::size(value);
     bytes.map(QueueLimit::Bytes).map_err(|_| {
-        format!("{value:?} is no length of a queue: write for example 100p, 64k or 50ms")
+        format!("{value:?} is no length of a queue: write for example 100p, 64k, 50ms or 0.5bdp")
     })
 }
 
@@ -189,8 +274,39 @@ fn aqm(value: &str) -> Result<Aqm, String> {
             }
             Ok(Aqm::CoDel { target, interval })
         }
-        _ => Err(format!("{value:?} is neither droptail nor codel")),
+        None if value == "near-full" => Ok(Aqm::NEAR_FULL),
+        Some(("near-full", values)) => {
+            let (places, p) = values
+                .split_once(',')
+                .ok_or("write near-full:PLACES,P, for example near-full:3,10%")?;
+            let places = places.strip_suffix('p').unwrap_or(places);
+            let places = text::whole(places, 1..=1_000_000)?;
+            Ok(Aqm::NearFull { places, p: text::probability(p)? })
+        }
+        Some(("red", values)) => red(values),
+        _ => Err(format!("{value:?} is none of droptail, codel, red:MIN,MAX,P and near-full")),
     }
+}
+
+/// `5,15,10%`, with the weight behind it or not.
+fn red(values: &str) -> Result<Aqm, String> {
+    let wrong = "write red:MIN,MAX,P or red:MIN,MAX,P,WEIGHT, for example red:5,15,10%";
+    let values: Vec<&str> = values.split(',').collect();
+    let packets = |text: &str| {
+        let packets = text.strip_suffix('p').unwrap_or(text).parse::<f64>().ok();
+        packets.filter(|packets| (0.0..1e9).contains(packets)).ok_or(wrong)
+    };
+    let (min, max, p, weight) = match *values.as_slice() {
+        [min, max, p] => (min, max, p, "0.002"),
+        [min, max, p, weight] => (min, max, p, weight),
+        _ => return Err(wrong.to_owned()),
+    };
+    let (p, weight) = (text::probability(p)?, text::probability(weight)?);
+    let config = RedConfig { min: packets(min)?, max: packets(max)?, p, weight };
+    if config.min >= config.max || config.weight == 0.0 {
+        return Err("RED's first length has to be below its second, and its weight above 0".into());
+    }
+    Ok(Aqm::Red(config))
 }
 
 /// `2s-4s,10s-11s`, with `@20s` behind it to begin anew; `none`.
@@ -214,6 +330,21 @@ fn outages(value: &str) -> Result<Outages, String> {
     Ok(Outages { spans: list, every })
 }
 
+fn show_aqm(aqm: &Aqm) -> String {
+    let probability = text::show_probability;
+    match *aqm {
+        Aqm::DropTail => "aqm=droptail".to_owned(),
+        Aqm::CoDel { target, interval } => {
+            let [target, interval] = [target, interval].map(text::show_duration);
+            format!("aqm=codel:{target},{interval}")
+        }
+        Aqm::Red(RedConfig { min, max, p, weight }) => {
+            format!("aqm=red:{min},{max},{},{}", probability(p), probability(weight))
+        }
+        Aqm::NearFull { places, p } => format!("aqm=near-full:{places},{}", probability(p)),
+    }
+}
+
 /// The words that make this lane from the default; traces are shown by their size only.
 fn words(lane: &LaneConfig) -> Vec<String> {
     let (plain, mut words) = (LaneConfig::default(), Vec::new());
@@ -230,11 +361,13 @@ fn words(lane: &LaneConfig) -> Vec<String> {
         let mean = lane.trace.as_ref().map_or(0, |trace| trace.mean_rate());
         format!("trace=(mean:{})", text::show_rate(mean))
     });
+    say(lane.rates.is_some(), &|| "rates=(a schedule)".to_owned());
     say(lane.delay != plain.delay, &|| format!("delay={}", text::show_duration(lane.delay)));
     say(lane.jitter != plain.jitter, &|| {
         let shape = Shape::NAMES.iter().find(|(_, shape)| *shape == lane.jitter.shape);
         let shape = shape.map_or("uniform", |(name, _)| name);
-        format!("jitter={}:{shape}", text::show_duration(lane.jitter.amount))
+        let reorder = if lane.jitter.reorders { ":reorder" } else { "" };
+        format!("jitter={}:{shape}{reorder}", text::show_duration(lane.jitter.amount))
     });
     say(lane.loss != plain.loss, &|| match &lane.loss {
         Loss::None => "loss=0%".to_owned(),
@@ -255,10 +388,7 @@ fn words(lane: &LaneConfig) -> Vec<String> {
         QueueLimit::Bytes(bytes) => format!("queue={bytes}"),
         QueueLimit::Time(time) => format!("queue={}", text::show_duration(time)),
     });
-    if let Aqm::CoDel { target, interval } = lane.aqm {
-        let [target, interval] = [target, interval].map(text::show_duration);
-        say(true, &|| format!("aqm=codel:{target},{interval}"));
-    }
+    say(lane.aqm != plain.aqm, &|| show_aqm(&lane.aqm));
     say(lane.mtu != plain.mtu || lane.too_big != plain.too_big, &|| {
         let action = if lane.too_big == TooBig::Drop { "drop" } else { "icmp" };
         format!("mtu={}:{action}", lane.mtu)

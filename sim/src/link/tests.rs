@@ -183,13 +183,13 @@ fn texts_are_read_and_shown() {
 fn mistakes_are_named() {
     for (text, part) in [
         ("delay", "no key=value"),
-        ("speed=1mbit", "the keys are rate"),
+        ("speed=1mbit", "no such key"),
         ("rate=fast", "rate: \"fast\" is no rate"),
         ("loss=ge:1%", "TO_BAD"),
         ("trace=x", "no file"),
         ("jitter=1ms:cauchy", "distributions"),
         ("mtu=20", "whole number from 68"),
-        ("aqm=red", "neither"),
+        ("aqm=red", "none of droptail"),
         ("down=4s-2s", "ends before"),
         ("box=teapot", "teapot"),
         ("queue=long", "length of a queue"),

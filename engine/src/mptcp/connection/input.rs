@@ -29,10 +29,10 @@ impl Connection {
         options: &TcpOptions,
         counters: &mut Counters,
     ) {
-        let Some(subflow) = self.subflows.get_mut(index) else { return };
-        let before = subflow.tcp.state();
+        let Some(before) = self.subflows.get(index).map(|s| s.tcp.state()) else { return };
         // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
-        let disposition = subflow.tcp.on_segment(now, segment);
+        let disposition = self.tcp_on_segment(now, index, segment);
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.on_progress(now, disposition.newly_acked);
         subflow.on_heard(&disposition);
         let syn_again = subflow.tcp.is_syn_again(segment);
@@ -102,7 +102,8 @@ impl Connection {
     fn on_syn_again(&mut self, options: &TcpOptions) {
         if self.mode == Mode::Offered
             && self.offer.is_some()
-            && let Err(reason) = handshake::on_syn(&options.signals)
+            && let Err(reason) =
+                handshake::on_syn(&options.signals, self.config.behaviour.other_algorithms)
         {
             self.set_plain(reason);
         }
@@ -358,8 +359,10 @@ impl Connection {
         data: Bytes,
         counters: &mut Counters,
     ) {
+        let ahead = self.subflows.get(index).is_some_and(|s| s.received.expects_mapped());
+        let trigger = Trigger::Unmapped { ahead };
         let held = !matches!(self.mode, Mode::Tcp(_))
-            && self.question_at(now, index, Trigger::Unmapped, offset, counters) == Verdict::Hold;
+            && self.question_at(now, index, trigger, offset, counters) == Verdict::Hold;
         if held {
             self.hold(now, index, offset, data, counters);
         } else if matches!(self.mode, Mode::Tcp(_)) {
@@ -396,7 +399,7 @@ impl Connection {
         if self.error.is_some() {
             return;
         }
-        let received = self.recv.insert(offset, data);
+        let received = self.recv.insert_at(now, offset, data);
         if self.released && matches!(received, Received::InOrder | Received::OutOfOrder { .. }) {
             // RFC 1122 4.2.2.13: a RST says that data was lost.
             return self.abort(now);

@@ -14,6 +14,7 @@ mod options;
 mod output;
 mod paths;
 mod retries;
+mod siblings;
 mod timeout;
 
 use super::close::Close;
@@ -35,6 +36,7 @@ use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
 use crate::seq::DataSeq;
 use crate::tcp::SocketEnd;
+use crate::tcp::congestion::SiblingView;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -108,6 +110,7 @@ pub(crate) struct Connection {
     retries: Retries,
     scheduler: Box<dyn Scheduler>,
     snapshots: Vec<SubflowSnapshot>,
+    siblings: Vec<SiblingView>,
     timers: Timers,
     events: VecDeque<Event>,
     /// The application waits for room to write.
@@ -196,6 +199,7 @@ impl Connection {
             retries: Retries::default(),
             scheduler: scheduler::new(config.scheduler),
             snapshots: Vec::new(),
+            siblings: Vec::new(),
             timers: Timers::default(),
             events: VecDeque::new(),
             write_blocked: false,

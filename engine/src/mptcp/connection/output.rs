@@ -74,7 +74,7 @@ impl Connection {
             _ if self.error.is_some() => false,
             // A server that may answer the SYN's data before the third packet.
             Mode::Offered => self.is_early() && self.fill_new(now),
-            Mode::Tcp(_) => self.fill_plain(),
+            Mode::Tcp(_) => self.fill_plain(now),
             Mode::Mptcp => {
                 self.end_with_new_data()
                     || self.fill_reinjection(counters)
@@ -84,7 +84,7 @@ impl Connection {
         }
     }
 
-    fn fill_plain(&mut self) -> bool {
+    fn fill_plain(&mut self, now: Instant) -> bool {
         let meta = self.meta_view();
         let Some(first) = self.subflows.first_mut() else { return false };
         if first.phase != Phase::Active {
@@ -100,6 +100,7 @@ impl Connection {
             }
             return false;
         }
+        first.tcp.before_new_data(now);
         // With nothing in flight something has to be staged, or TCP would have nothing to probe a closed window with.
         let idle = first.tcp.in_flight() == 0 && first.tcp.unsent() == 0;
         let available = if idle { first.tcp.available().max(mss) } else { first.tcp.available() };
@@ -108,7 +109,7 @@ impl Connection {
             return false;
         }
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
-        let Some((offset, payload)) = self.send.take_new(len) else { return false };
+        let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
         first.stage(offset, payload, &meta);
         true
@@ -171,9 +172,8 @@ impl Connection {
         }
         let most = if meta.client && !meta.confirmed { mss } else { mss * MAX_SEGMENTS };
         let len = allowed.min(most).min(self.send.window()).min(MAX_MAPPING);
-        let Some((offset, payload)) = self.send.take_new(whole_segments(len, mss)) else {
-            return false;
-        };
+        let len = whole_segments(len, mss);
+        let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
         target.stage(offset, payload, &meta);
         if self.timers.retransmit.is_none() {
@@ -185,6 +185,9 @@ impl Connection {
     /// Asks the scheduler, and checks its answer.
     fn pick(&mut self, now: Instant, unsent: u64) -> Option<(SubflowId, u64)> {
         let reserved = self.meta_view().reserved_options();
+        for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
+            subflow.tcp.before_new_data(now);
+        }
         let mut snapshots = mem::take(&mut self.snapshots);
         snapshots.clear();
         snapshots

@@ -68,16 +68,13 @@ impl Connection {
     }
 
     fn on_subflow_timeout(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        self.tcp_on_timeout(now, index);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
-        if subflow.tcp.poll_timeout().is_some_and(|at| at <= now) {
-            subflow.tcp.on_timeout(now);
-        }
         if subflow.join_ack_at().is_some_and(|at| at <= now) {
             subflow.repeat_join_ack(now, self.config.tcp.max_syn_retransmits);
         }
         if subflow.doubt_at().is_some_and(|at| at <= now) && !subflow.probe_again(now) {
             // [ADDR-27]: nobody is there any more.
-            counters.rm_subflow += 1;
             subflow.reset(ResetReason::Unspecified);
             return;
         }
@@ -219,7 +216,7 @@ impl Connection {
             self.remapped |= old.is_some();
             self.bytes_sent += u64::from(old.is_none());
             // Where nothing was acknowledged so far, a new octet has to do; the subflow's TCP probes for it.
-            if let Some((offset, octet)) = old.or_else(|| self.send.take_new(1)) {
+            if let Some((offset, octet)) = old.or_else(|| self.send.take_new(1, 1)) {
                 target.stage(offset, octet, &meta);
             }
         }

@@ -1,6 +1,7 @@
 //! J: joins against limits, identifiers and the state of the connection.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::probe::{ANSWER, NONCE, Probe, QUIET, Run, Stop, stop};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{SERVER, Setup, probe_address, stack_address};
@@ -23,8 +24,8 @@ pub(super) const CASES: &[Case] = &[
         "accepted; first subflow alive | refused; first subflow alive", j17),
     case("J18", "an identifier in use from another address", "3.2", SERVER,
         "RST reason 3; app: 'xyz'", j18),
-    case("J19", "join after the peer's DATA_FIN", "3.2", SERVER,
-        "RST reason 3", j19),
+    case("J19", "join after the peer's DATA_FIN", "3.2, 3.3.3", SERVER,
+        "ACK", j19),
     case("J20", "join after fallback", "3.7", SERVER, "never joined; app: 'xyz'", j20),
     case("J21", "join with the backup bit", "3.3.8 [PRIO-1]", SERVER,
         "data on the first, none on the backup", j21),

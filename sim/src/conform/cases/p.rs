@@ -1,6 +1,7 @@
 //! P: parsers, fed by packets; those of files belong elsewhere.
 
 use crate::conform::case::{Case, case, skip};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::probe::{Probe, QUIET, Run, stop};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{CLIENT, SERVER, Setup, probe_address};
@@ -90,7 +91,7 @@ fn p07(p: &mut Probe<'_>) -> Run {
     p.answers(&mut a);
     let dss = p.map(&a, 3, b"BAD", 0);
     let at = a.nxt as i64;
-    let packet = p.bytes_of(&mut a, &seg().data(b"BAD").dss(dss).at(at));
+    let packet = a.packet(&seg().data(b"BAD").dss(dss).at(at));
     for offset in [0_u8, 4, 15] {
         let mut copy = packet.clone();
         if let Some(byte) = copy.get_mut(32) {

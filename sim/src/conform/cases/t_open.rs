@@ -1,6 +1,7 @@
 //! T: the TCP core under attack, while it opens; and packets that are no packets.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::digest::pattern;
 use crate::conform::packet::{Packet, fix_checksums};
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};
@@ -220,7 +221,7 @@ fn t27(p: &mut Probe<'_>) -> Run {
     p.answers(&mut a);
     let dss = p.map(&a, 3, b"BAD", 0);
     let at = a.nxt as i64;
-    let packet = p.bytes_of(&mut a, &seg().data(b"BAD").dss(dss).at(at));
+    let packet = a.packet(&seg().data(b"BAD").dss(dss).at(at));
     for packet in broken(&packet) {
         p.target.inject(&packet);
     }
