@@ -6,12 +6,14 @@
 Modes: `upload` sends, ends its data and reads the answer; `download` reads all; `echo` does both at once; `reset`
 sends and resets. Data flows when K subflows are there. One line answers each command.
 
+With "receive_buffer": B it has a buffer of that size, with "pause": S a download waits so many seconds before it reads.
 With "parallel": true the next command is read meanwhile. With "gate": B an echo stops after B bytes until the command
 {"go": true}. With "fast_open": B the first B bytes of an upload go by MSG_FASTOPEN.
 """
 
 import socket
 import threading
+import time
 
 from common import commands, data, read_all, report, reset, stream_socket, subflows, wait_for_subflows
 
@@ -20,6 +22,8 @@ def run(command):
     facts = {"mode": command["mode"], "sent": 0, "received": 0, "error": None}
     sock = stream_socket(command["protocol"], command["host"])
     sock.settimeout(60)
+    if command.get("receive_buffer"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, command["receive_buffer"])
     try:
         early = command.get("fast_open")
         if early is not None:
@@ -44,7 +48,8 @@ def run(command):
 def talk(sock, command, facts):
     mode = command["mode"]
     if mode == "download":
-        facts["received"], facts["received_sha256"] = read_all(sock)
+        time.sleep(command.get("pause", 0))
+        read_all(sock, facts)
         return
     block, facts["sent_sha256"] = data(command["size"], command["seed"])
     facts["sent"] = len(block)
@@ -56,7 +61,7 @@ def talk(sock, command, facts):
         sock.sendall(block[facts.get("early", 0) :])
         sock.shutdown(1)
         answer = []
-        read_all(sock, lambda view: answer.append(bytes(view)))
+        read_all(sock, {}, lambda view: answer.append(bytes(view)))
         facts["answer"] = b"".join(answer).decode("latin-1")
         return
 
@@ -71,7 +76,7 @@ def talk(sock, command, facts):
 
     sender = threading.Thread(target=send)
     sender.start()
-    facts["received"], facts["received_sha256"] = read_all(sock)
+    read_all(sock, facts)
     sender.join()
 
 

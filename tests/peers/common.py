@@ -72,18 +72,19 @@ def wait_for_subflows(sock, wanted):
         time.sleep(0.002)
 
 
-def read_all(sock, each=None):
-    """Reads to the end; length and hash of what came."""
-    total, digest, buffer = 0, hashlib.sha256(), bytearray(CHUNK)
+def read_all(sock, facts, each=None):
+    """Reads to the end or to an error; `received` and `received_sha256` say what came."""
+    digest, buffer = hashlib.sha256(), bytearray(CHUNK)
     view = memoryview(buffer)
-    while True:
-        count = sock.recv_into(buffer)
-        if count == 0:
-            return total, digest.hexdigest()
-        total += count
-        digest.update(view[:count])
-        if each:
-            each(view[:count])
+    facts["received"] = 0
+    try:
+        while (count := sock.recv_into(buffer)) > 0:
+            facts["received"] += count
+            digest.update(view[:count])
+            if each:
+                each(view[:count])
+    finally:
+        facts["received_sha256"] = digest.hexdigest()
 
 
 def reset(sock):

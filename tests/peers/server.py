@@ -21,11 +21,11 @@ asked = {"size": 0, "seed": 0, "subflows": 0}
 
 
 def echo(sock, facts):
-    facts["received"], facts["received_sha256"] = read_all(sock, sock.sendall)
+    read_all(sock, facts, sock.sendall)
 
 
 def sink(sock, facts):
-    facts["received"], facts["received_sha256"] = read_all(sock)
+    read_all(sock, facts)
     sock.sendall(facts["received_sha256"].encode())
 
 
@@ -35,12 +35,12 @@ def source(sock, facts):
     sock.sendall(block)
     facts["sent"] = len(block)
     sock.shutdown(socket.SHUT_WR)
-    facts["received"], facts["received_sha256"] = read_all(sock)
+    read_all(sock, facts)
 
 
 def store(sock, facts):
     pieces = []
-    facts["received"], facts["received_sha256"] = read_all(sock, lambda view: pieces.append(bytes(view)))
+    read_all(sock, facts, lambda view: pieces.append(bytes(view)))
     for piece in pieces:
         sock.sendall(piece)
     facts["sent"] = facts["received"]

@@ -220,23 +220,33 @@ fn a_data_fin_is_answered_in_time_wait() {
     }
 }
 
-/// (X13) [FIN-8] [FIN-9]: the FIN of the only subflow is no end of the data; the timeout decides.
+/// (X13) [FIN-8] [FIN-9]: the FIN of the only subflow is no end of the data; the timeout decides. Without any option it
+/// may come from a peer that went on as plain TCP, to which a FIN in return would be an end of our data: a RST, unless
+/// we have said our last word.
 #[test]
 fn a_fin_on_the_only_subflow_is_not_the_end_of_the_data() {
-    let (mut script, mut flow) = server();
-    let dss = script.map(&flow, 0, b"data", 0);
-    script.send(&mut flow, seg().data(b"data").dss(dss));
-    assert_eq!(script.read(), b"data");
-    script.send(&mut flow, seg().fin());
-    let packets = script.all(&mut flow);
-    assert!(packets.iter().any(|p| p.header.flags.fin), "{packets:#?}");
-    script.send(&mut flow, seg());
-    assert!(!script.at_end());
-    script.advance(Duration::from_secs(59));
-    assert!(!script.events.iter().any(|e| matches!(e, Event::Closed(_))));
-    script.advance(Duration::from_secs(2));
-    assert!(script.events.contains(&Event::Closed(Some(ConnectionError::Timeout))));
-    assert!(!script.at_end(), "an error, not an end");
+    for (bare, ended) in [(false, false), (true, false), (true, true)] {
+        let (mut script, mut flow) = server();
+        let dss = script.map(&flow, 0, b"data", 0);
+        script.send(&mut flow, seg().data(b"data").dss(dss));
+        assert_eq!(script.read(), b"data");
+        if ended {
+            script.shutdown();
+        }
+        let ack = script.ack(0);
+        script.send(&mut flow, if bare { seg().fin() } else { seg().fin().dss(ack) });
+        let packets = script.all(&mut flow);
+        let reset = packets.iter().any(|p| p.header.flags.rst);
+        let fin = packets.iter().any(|p| p.header.flags.fin);
+        assert_eq!((reset, fin), (bare && !ended, !bare || ended), "{packets:#?}");
+        script.send(&mut flow, seg());
+        assert!(!script.at_end());
+        script.advance(Duration::from_secs(59));
+        assert!(!script.events.iter().any(|e| matches!(e, Event::Closed(_))));
+        script.advance(Duration::from_secs(2));
+        assert!(script.events.contains(&Event::Closed(Some(ConnectionError::Timeout))));
+        assert!(!script.at_end(), "an error, not an end");
+    }
 }
 
 /// (X13) [FB-6] [FIN-8]: without any option the FIN of the only subflow is the end of plain TCP's data, if the peer has

@@ -33,6 +33,94 @@ fn collect(script: &Script, flow: &Flow, packets: &[Packet], into: &mut BTreeMap
     }
 }
 
+/// A server that sends again on its only subflow, as Linux does.
+fn repeating_server() -> (Script, Flow) {
+    let mut config = config();
+    config.behaviour.repeat_on_only_subflow = true;
+    let mut script = Script::server(config);
+    let flow = script.serve();
+    (script, flow)
+}
+
+/// Acknowledged by the only subflow, and not at data level.
+fn unacknowledged(script: &mut Script, flow: &mut Flow) {
+    script.write(b"once more");
+    script.next(flow);
+    let dss = script.ack(0);
+    script.send(flow, seg().dss(dss));
+}
+
+/// (K24) (K26): the peer of an only subflow may be plain TCP by now, and would take octets that come again for new ones.
+/// It is asked, and nothing else, until a join shows that it never can be.
+#[test]
+fn nothing_is_sent_again_to_a_peer_that_may_be_plain() {
+    let (mut script, mut flow) = server();
+    unacknowledged(&mut script, &mut flow);
+    for _ in 0..3 {
+        let question = script.wait(&mut flow, Duration::from_secs(5)).expect("a keepalive");
+        assert!(question.payload.is_empty());
+        let dss = script.ack(0);
+        script.send(&mut flow, seg().dss(dss));
+    }
+    assert_eq!(script.endpoint.counters().mptcp_retrans, 0);
+    let mut second = script.joined(1);
+    script.advance(Duration::from_secs(5));
+    let packets = [script.all(&mut flow), script.all(&mut second)].concat();
+    let again = packets.iter().find(|p| !p.payload.is_empty()).expect("sent again");
+    assert_eq!(again.payload, b"once more"[..]);
+}
+
+/// The answer is bare: the peer is plain TCP, and what it has is all of one mapping.
+#[test]
+fn the_answer_may_show_that_the_peer_is_plain() {
+    let (mut script, mut flow) = server();
+    unacknowledged(&mut script, &mut flow);
+    let question = script.wait(&mut flow, Duration::from_secs(5)).expect("a keepalive");
+    assert!(question.payload.is_empty());
+    script.send(&mut flow, seg());
+    script.advance(Duration::from_secs(5));
+    assert!(!script.info().mptcp);
+    assert_eq!(script.info().bytes_acked, 9);
+}
+
+/// [FB-7] [FB-8]: options vanish in the middle, and what is acknowledged crosses the border of two mappings: plain TCP
+/// is not safe, so the subflow is reset, and the data comes again on the next one.
+#[test]
+fn bare_acks_across_mappings_reset_the_subflow() {
+    let mut script = Script::server(ConnectionConfig { nagle: false, ..config() });
+    let mut flow = script.serve();
+    script.write(b"proof");
+    script.next(&mut flow);
+    let dss = script.ack(5);
+    script.send(&mut flow, seg().dss(dss));
+    for piece in [b"one", b"two", b"six"] {
+        script.write(piece);
+        script.next(&mut flow);
+        script.send(&mut flow, seg());
+    }
+    script.advance(Duration::from_secs(2));
+    let packets = script.all(&mut flow);
+    assert!(packets.iter().all(|p| p.payload.is_empty()), "{packets:#?}");
+    assert!(packets.last().expect("a RST").header.flags.rst, "{packets:#?}");
+    assert!(script.info().mptcp && script.info().error.is_none());
+    let mut second = script.joined(1);
+    script.advance(Duration::from_secs(2));
+    let mut sent = BTreeMap::new();
+    let packets = script.all(&mut second);
+    collect(&script, &second, &packets, &mut sent);
+    let octets: Vec<u8> = sent.values().copied().collect();
+    assert_eq!(octets, b"onetwosix");
+}
+
+/// Nobody answers at all: the subflow is given up as TCP would give it up.
+#[test]
+fn questions_without_answers_come_to_an_end() {
+    let (mut script, mut flow) = server();
+    unacknowledged(&mut script, &mut flow);
+    script.advance(Duration::from_secs(1_200));
+    assert!(script.all(&mut flow).last().is_some_and(|p| p.header.flags.rst));
+}
+
 /// Takes so much data; `answer` makes the peer's answer to each flight of what came so far.
 fn collect_all(
     script: &mut Script,
@@ -54,7 +142,7 @@ fn collect_all(
 /// the only subflow there is.
 #[test]
 fn data_without_data_ack_is_sent_again() {
-    let (mut script, mut flow) = server();
+    let (mut script, mut flow) = repeating_server();
     script.write(b"once more");
     let first = script.next(&mut flow);
     let dss = script.ack(0);
@@ -127,10 +215,16 @@ fn a_subflows_own_window_is_obeyed() {
     assert!(sent <= 4_000, "{sent}");
 }
 
-/// (K32): with everything acknowledged and the window closed, an old octet asks for news.
+/// (K32): with everything acknowledged and the window closed, an old octet asks for news; or a keepalive, where the peer
+/// might take it for a new octet.
 #[test]
 fn zero_window_is_probed_at_data_level() {
-    let (mut script, mut flow) = server();
+    for (server, len) in [(repeating_server(), 1), (server(), 0)] {
+        zero_window(server, len);
+    }
+}
+
+fn zero_window((mut script, mut flow): (Script, Flow), len: usize) {
     // Announce an edge of exactly five octets from the start on: the third ACK had 65 535.
     let data = pattern(7, 65_535);
     script.write(&data);
@@ -143,11 +237,13 @@ fn zero_window_is_probed_at_data_level() {
     // The subflow's window opens, the data level's does not: only then is a probe of ours needed.
     script.send(&mut flow, seg().window(65_535));
     let probe = script.wait(&mut flow, Duration::from_secs(10)).expect("a probe");
-    assert_eq!(probe.payload.len(), 1);
-    let mapping = probe.mapping().expect("a fresh mapping");
-    assert_eq!(mapping.data_seq.expand(script.own_dsn(0)), script.own_dsn(65_534));
-    assert_eq!(probe.payload[0], data[65_534]);
-    assert_eq!(script.endpoint.counters().win_probe, 1);
+    assert_eq!(probe.payload.len(), len);
+    if len > 0 {
+        let mapping = probe.mapping().expect("a fresh mapping");
+        assert_eq!(mapping.data_seq.expand(script.own_dsn(0)), script.own_dsn(65_534));
+        assert_eq!(probe.payload[0], data[65_534]);
+    }
+    assert_eq!(script.endpoint.counters().win_probe, len as u64);
     let dss = script.ack(65_535);
     script.send(&mut flow, seg().dss(dss).window(1_000));
     let sent = script.all(&mut flow);

@@ -144,7 +144,8 @@ const CASES: &[Case] = &[
     case("M22b", &[(1, "alg:longer=12,at=20k")], Mptcp).paths(2).checksum(),
     case("M23", &[(0, "alg:longer=12,at=100k")], Either).data(Anything),
     case("M24", &[(0, "alg:shorter=3,at=100k")], Either).checksum().data(OrAsChanged),
-    case("M24b", &[(0, "alg:shorter=3,at=100k")], Either).data(Anything),
+    // the last octets have no mapping any more, and on the only subflow they are not sent again
+    case("M24b", &[(0, "alg:shorter=3,at=100k")], Either).data(Anything).within(30),
     case("M24c", &[(1, "alg:shorter=3,at=20k")], Mptcp).paths(2).checksum(),
     case("M25", &[(0, "hold")], Mptcp).loss(10),
     case("M25b", &[(0, "hold:drop")], Mptcp).loss(5).within(30),

@@ -80,8 +80,18 @@ pub struct Behaviour {
     /// A DSS has a checksum though none was agreed, or none though one was. Default reset ([DSS-1] [DSS-2]); Linux
     /// falls back (K25).
     pub checksum_disagreement: OnlySubflow,
-    /// A mapping contradicts one in force [DSS-4]. Default and Linux: fall back (K25).
+    /// A mapping contradicts one in force [DSS-4]. Default reset: a peer that stays in MPTCP never learns of a fallback
+    /// here. Linux falls back (K25).
     pub mapping_conflict: OnlySubflow,
+    /// The peer's options vanish: octets of several mappings are acknowledged without any, or a FIN has none before this
+    /// end's data has its end. Default reset [FB-7]: a Linux peer that falls back at the border of two mappings loses
+    /// data without a word, and to plain TCP a FIN in return is an end. Otherwise it goes on, as plain TCP after such
+    /// ACKs.
+    pub options_vanish: OnlySubflow,
+    /// What the only subflow delivered, and nobody acknowledged at data level, is sent again on it. Default false: the
+    /// peer may have gone on as plain TCP without a word (K24), and then that is new data. Once another subflow was
+    /// joined it cannot have (K26). Linux sends it again (K30).
+    pub repeat_on_only_subflow: bool,
     /// Octets arrive without a mapping. Default hold: a peer that stays in MPTCP never learns of a fallback here, and
     /// what it sends again at data level (K30) would be new data to plain TCP. Linux falls back (K24).
     pub unmapped_data: UnmappedData,
@@ -164,7 +174,9 @@ impl Behaviour {
     pub const fn rfc() -> Self {
         Self {
             checksum_disagreement: OnlySubflow::Reset,
-            mapping_conflict: OnlySubflow::FallBack,
+            mapping_conflict: OnlySubflow::Reset,
+            options_vanish: OnlySubflow::Reset,
+            repeat_on_only_subflow: false,
             unmapped_data: UnmappedData::Hold,
             failed_data: FailedData::Withhold,
             repeat_fail: true,
@@ -198,6 +210,9 @@ impl Behaviour {
     pub const fn linux() -> Self {
         Self {
             checksum_disagreement: OnlySubflow::FallBack,
+            mapping_conflict: OnlySubflow::FallBack,
+            options_vanish: OnlySubflow::FallBack,
+            repeat_on_only_subflow: true,
             unmapped_data: UnmappedData::FallBack,
             failed_data: FailedData::Deliver,
             repeat_fail: false,

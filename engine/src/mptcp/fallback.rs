@@ -11,19 +11,22 @@ pub(crate) enum Trigger {
     /// A packet of the first handshake has no MP_CAPABLE, or none that can be used.
     Handshake(FallbackReason),
     /// Data was acknowledged by a segment without any MPTCP option.
-    /// `holding` if octets without a mapping are held on that subflow, too.
-    BareAck { holding: bool },
+    /// `holding` if octets without a mapping are held on that subflow, too; `crossing` if what is acknowledged so, and
+    /// not at data level, stood in more than one mapping.
+    BareAck { holding: bool, crossing: bool },
     /// Data was delivered again and again, and never acknowledged at data level.
     NeverDataAcked,
     /// No answer to any DATA_FIN.
     DataFinUnanswered,
-    /// A FIN without any MPTCP option; `heard` if the peer has sent a DSS that was more than a DATA_FIN, `unsent` if
-    /// this end has data that no subflow was given yet.
-    BareFin { heard: bool, unsent: bool },
+    /// A FIN without any MPTCP option; `heard` if the peer has sent a DSS that was more than a DATA_FIN, `early` if a
+    /// FIN in return could come before the end of this end's data.
+    BareFin { heard: bool, early: bool },
     /// Octets that no mapping covers; `ahead` if one was announced that begins behind them.
     Unmapped { ahead: bool },
     /// Such octets were held, and no mapping came for too long or for too many of them.
     NeverMapped,
+    /// Mappings come, but octets are missing at data level that this subflow alone can have brought.
+    MappingsLost,
     /// A DSS has a checksum though none was agreed, or none though one was.
     ChecksumDisagreement,
     /// A mapping contradicts one in force.
@@ -113,7 +116,7 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         Trigger::BareAck { .. } if standing.awaiting => Verdict::Ignore,
         // Nothing of MPTCP comes any more. If the peer has fallen back, what is sent again at data level is new data to
         // it; if it has not, some of what is held may have been sent again. Neither way is safe [FB-7].
-        Trigger::BareAck { holding: true } if standing.alone => {
+        Trigger::BareAck { holding: true, .. } if standing.alone => {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }
         // [FB-4] [FB-5] [FB-6] (K12): the options do not get through, or the peer has fallen back. Later, and beside
@@ -121,8 +124,20 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         Trigger::BareAck { .. } if standing.joined && !standing.proven => {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }
+        // A segment joined out of two with different mappings makes Linux fall back, too, and lose data that it has
+        // acknowledged: its application sees an end too early, and no error.
+        Trigger::BareAck { crossing: true, .. }
+            if standing.alone && behaviour.options_vanish == OnlySubflow::Reset =>
+        {
+            Verdict::Reset(ResetReason::MiddleboxInterference)
+        }
         Trigger::BareAck { .. } if possible => Verdict::FallBack(FallbackReason::NoDssInAck),
         Trigger::BareAck { .. } => Verdict::Ignore,
+        // Options get through. On the only subflow nothing is sent again; on the next one it will be, and soon.
+        Trigger::NeverDataAcked | Trigger::MappingsLost if standing.alone => {
+            Verdict::Reset(ResetReason::TooMuchOutstandingData)
+        }
+        Trigger::MappingsLost => Verdict::Ignore,
         // [FB-4] [FB-7]: stream and data offsets differ by now, so the subflow goes.
         Trigger::NeverDataAcked => Verdict::Reset(ResetReason::MiddleboxInterference),
         // [FB-6]: nothing says that the server speaks MPTCP. A FIN it will understand.
@@ -137,7 +152,7 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         }
         // Plain TCP, or an MPTCP that lost its option: an end of the data that may be none is an error, and a FIN in
         // return could be one to the peer.
-        Trigger::BareFin { heard, unsent } if standing.alone && (!heard || unsent) => {
+        Trigger::BareFin { heard, early } if standing.alone && (!heard || early) => {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }
         // A subflow's own business [FIN-8].

@@ -185,6 +185,11 @@ impl RecvQueue {
         self.fin == Some(self.nxt)
     }
 
+    /// Octets are missing before some that are here, or before the DATA_FIN.
+    pub(crate) fn has_gap(&self) -> bool {
+        !self.out_of_order.is_empty() || self.fin.is_some_and(|fin| fin > self.nxt)
+    }
+
     /// There is data to read.
     pub(crate) fn is_readable(&self) -> bool {
         self.ready_len > 0

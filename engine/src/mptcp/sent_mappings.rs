@@ -88,6 +88,12 @@ impl SentMappings {
         delivered.into_iter().any(|m| m.data_range().contains(&data_una))
     }
 
+    /// Mappings of which the subflow delivered octets (up to `una`) that the data level did not acknowledge.
+    pub(crate) fn count_delivered(&self, una: u64, data_una: u64) -> usize {
+        let touched = self.0.iter().take_while(|m| m.start < una);
+        touched.filter(|m| m.data_range().end > data_una).count()
+    }
+
     /// The subflow works again: what is still in flight may be reinjected anew should it stall again.
     pub(crate) fn forget_reinjections(&mut self) {
         for mapping in &mut self.0 {
@@ -137,5 +143,15 @@ mod tests {
         sent.forget_reinjections();
         assert_eq!(sent.take_unacknowledged(1_100).count(), 1);
         assert_eq!(sent.take_delivered_unacknowledged(100, 0).count(), 1);
+    }
+
+    #[test]
+    fn mappings_in_doubt_are_counted() {
+        let sent = two();
+        let counts = [(0, 0), (1, 0), (100, 0), (101, 0), (150, 1_099), (150, 1_100), (150, 5_050)];
+        assert_eq!(
+            counts.map(|(una, data)| sent.count_delivered(una, data)),
+            [0, 1, 1, 2, 2, 1, 0]
+        );
     }
 }

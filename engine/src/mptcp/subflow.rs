@@ -113,6 +113,8 @@ pub(crate) struct Subflow {
     pub(crate) heard_dss: bool,
     /// Acknowledgements of data without any option, in a row.
     pub(crate) bare_acks: u32,
+    /// Keepalives the data level asked for, without an answer yet.
+    asked: u32,
     /// The peer's FIN came without any option.
     pub(crate) bare_fin: bool,
     /// What the peer's RST said.
@@ -177,6 +179,7 @@ impl Subflow {
             proven: false,
             heard_dss: false,
             bare_acks: 0,
+            asked: 0,
             bare_fin: false,
             reported: false,
             peer_reset: None,

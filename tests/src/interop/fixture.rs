@@ -35,6 +35,8 @@ pub struct Setup {
     pub seed: u64,
     /// How many of the three paths it has.
     pub paths: usize,
+    /// The paths' MTU; by default that of the interfaces.
+    pub mtu: Option<u32>,
     /// Where its connections go, so that paths lead there.
     pub dest: IpAddr,
     /// Its paths one by one, instead: an interface and a destination of the family wanted.
@@ -55,6 +57,7 @@ impl Default for Setup {
             boxes: Vec::new(),
             seed: 1,
             paths: 3,
+            mtu: None,
             dest: SERVER,
             ways: Vec::new(),
             dead_subflows: false,
@@ -241,7 +244,7 @@ fn on_paths<T>(
     scenario: impl AsyncFnOnce(&Stack) -> T,
 ) -> T {
     let ways = ways(setup);
-    let options = PathOptions { dest: Some(setup.dest), ..PathOptions::default() };
+    let options = PathOptions { dest: Some(setup.dest), mtu: setup.mtu, ..PathOptions::default() };
     let (mut set, devices) = PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun))
         .unwrap_or_else(|e| panic!("{e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -37,7 +37,7 @@ impl Connection {
     }
 
     /// The application has said its last word, and all of it was given to subflows.
-    fn has_said_all(&self) -> bool {
+    pub(super) fn has_said_all(&self) -> bool {
         self.close.is_requested() && self.send.unsent() == 0
     }
 
@@ -297,6 +297,23 @@ impl Connection {
         }
     }
 
+    /// The wait for a mapping of what the subflow at `index` delivered is over.
+    pub(super) fn on_mapping_overdue(
+        &mut self,
+        now: Instant,
+        index: usize,
+        counters: &mut Counters,
+    ) {
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        if subflow.received.awaits_mapping() {
+            return self.on_never_mapped(now, index, counters);
+        }
+        subflow.stop_waiting();
+        if self.recv.has_gap() {
+            self.question(now, index, Trigger::MappingsLost, counters);
+        }
+    }
+
     /// No mapping came for what the subflow at `index` delivers: it goes. If nothing at all was received since the last
     /// one went in the same way, a further one would be no better.
     pub(super) fn on_never_mapped(&mut self, now: Instant, index: usize, counters: &mut Counters) {
@@ -332,7 +349,9 @@ fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
         Trigger::BareAck { .. } | Trigger::DataFinUnanswered | Trigger::BareFin { .. } => {
             counters.mp_capable_data_fallback += falls;
         }
-        Trigger::NeverDataAcked | Trigger::NeverMapped => counters.dss_no_match_tcp += resets,
+        Trigger::NeverDataAcked | Trigger::NeverMapped | Trigger::MappingsLost => {
+            counters.dss_no_match_tcp += resets
+        }
         Trigger::Unmapped { .. } => {
             counters.dss_fallback += falls;
             counters.dss_no_match_tcp += resets;

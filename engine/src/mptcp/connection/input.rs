@@ -1,6 +1,7 @@
 //! A segment comes in: TCP first, then its options, then its data.
 
 use super::{Connection, Mode};
+use crate::config::OnlySubflow;
 use crate::counters::Counters;
 use crate::error::{FallbackReason, ResetReason};
 use crate::event::Event;
@@ -441,8 +442,11 @@ impl Connection {
             && !(subflow.heard_dss && self.close.is_received())
             && !subflow.fast_closing
         {
-            let trigger =
-                Trigger::BareFin { heard: subflow.heard_dss, unsent: self.send.unsent() > 0 };
+            let early = match self.config.behaviour.options_vanish {
+                OnlySubflow::Reset => !self.has_said_all(),
+                OnlySubflow::FallBack => self.send.unsent() > 0,
+            };
+            let trigger = Trigger::BareFin { heard: subflow.heard_dss, early };
             self.question(now, index, trigger, counters);
             self.drain(now, index, counters);
         }

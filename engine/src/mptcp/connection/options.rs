@@ -33,8 +33,14 @@ impl Connection {
             self.on_signal(now, index, &option, segment, counters);
         }
         let bare = options.dss.is_none() && options.signals.is_empty();
-        if !bare && let Some(subflow) = self.subflows.get_mut(index) {
-            subflow.bare_acks = 0;
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            let answer = disposition.acceptable && subflow.take_answer();
+            if !bare {
+                subflow.bare_acks = 0;
+            } else if answer && disposition.newly_acked == 0 {
+                // The next segment, or the timer that asked, tells.
+                subflow.bare_acks += 1;
+            }
         }
         if segment.flags.fin
             && disposition.acceptable
@@ -75,9 +81,12 @@ impl Connection {
             && let Some(subflow) = self.subflows.get_mut(index)
         {
             subflow.bare_acks += 1;
-            // One segment may lose its options on a path that has carried them; the next one, or a timer, tells.
-            if !subflow.proven || subflow.bare_acks > 1 {
-                let trigger = Trigger::BareAck { holding: subflow.mapping_due().is_some() };
+            // One segment may lose its options on a path that has carried them; the next one, or a timer, tells. Where
+            // plain TCP is out of the question it is the timer: an infinite mapping may be on its way.
+            let trigger = subflow.bare_ack(self.send.una());
+            let patient = subflow.join.is_none()
+                && matches!(trigger, Trigger::BareAck { holding: false, crossing: true });
+            if !patient && (!subflow.proven || subflow.bare_acks > 1) {
                 self.question(now, index, trigger, counters);
             }
         }
@@ -190,7 +199,7 @@ impl Connection {
             subflow_seq: mapping.subflow_seq,
             data_len: mapping.data_len,
         });
-        match subflow.on_mapping(Mapping { start, len, data, checksum, data_fin: deferred }) {
+        match subflow.on_mapping(now, Mapping { start, len, data, checksum, data_fin: deferred }) {
             MappingVerdict::Accepted => {}
             MappingVerdict::Conflict => {
                 self.question(now, index, Trigger::MappingConflict, counters);

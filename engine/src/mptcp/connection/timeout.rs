@@ -79,7 +79,7 @@ impl Connection {
             return;
         }
         if subflow.mapping_due().is_some_and(|at| at <= now) {
-            return self.on_never_mapped(now, index, counters);
+            return self.on_mapping_overdue(now, index, counters);
         }
         subflow.on_signal_time(now);
         // Silence, or an RTO: the way there may be broken while the way back is not.
@@ -134,7 +134,7 @@ impl Connection {
             return;
         }
         if let Some(first) = self.subflows.first().filter(|s| s.bare_acks > 0) {
-            let trigger = Trigger::BareAck { holding: first.mapping_due().is_some() };
+            let trigger = first.bare_ack(self.send.una());
             // To a peer that has fallen back a data-level retransmission would be new data.
             self.restart_retransmit(now);
             let verdict = self.question(now, 0, trigger, counters);
@@ -154,6 +154,9 @@ impl Connection {
                 self.question(now, index, Trigger::NeverDataAcked, counters);
             }
         }
+        if !self.may_repeat() {
+            return self.ask_for_data_ack(now);
+        }
         for subflow in &mut self.subflows {
             let delivered = subflow.tcp.una();
             for range in subflow.sent.take_delivered_unacknowledged(delivered, una) {
@@ -162,6 +165,34 @@ impl Connection {
         }
         self.timers.retransmit_backoff += 1;
         self.restart_retransmit(now);
+    }
+
+    /// What a plain receiver would take for new data may go out. The peer may have left MPTCP without a word (K24), but
+    /// it cannot have any more once a subflow was joined (K26).
+    const fn may_repeat(&self) -> bool {
+        self.joined || self.config.behaviour.repeat_on_only_subflow
+    }
+
+    /// The only subflow delivered everything, and the Data ACK does not come. If the peer waits for a mapping, it will
+    /// reset the subflow [DSS-14], and on the next one octets may be sent again. Otherwise it is slow, or plain TCP:
+    /// the answer to a keepalive shows which.
+    fn ask_for_data_ack(&mut self, now: Instant) {
+        let una = self.send.una();
+        self.timers.retransmit_backoff += 1;
+        self.restart_retransmit(now);
+        if self.subflows.first().is_some_and(|s| s.sent.has_delivered(s.tcp.una(), una)) {
+            self.ask(0);
+        }
+    }
+
+    /// Sends a keepalive on the subflow at `index`, or gives it up after as many without answer as TCP sends segments.
+    fn ask(&mut self, index: usize) {
+        let most = self.config.tcp.max_retransmits;
+        if let Some(subflow) = self.subflows.get_mut(index)
+            && !subflow.ask(most)
+        {
+            subflow.reset(ResetReason::UnacceptablePerformance);
+        }
     }
 
     /// The peer's data-level window is closed and nothing is in flight that could bring news: an octet it has
@@ -176,10 +207,12 @@ impl Connection {
             return self.arm_probe(now);
         }
         let meta = self.meta_view();
-        if let Some(target) = self.subflows.iter_mut().find(|s| s.is_usable())
+        let old = self.send.probe_octet();
+        if old.is_some() && !self.may_repeat() {
+            self.ask(0);
+        } else if let Some(target) = self.subflows.iter_mut().find(|s| s.is_usable())
             && target.tcp.unsent() == 0
         {
-            let old = self.send.probe_octet();
             self.remapped |= old.is_some();
             self.bytes_sent += u64::from(old.is_none());
             // Where nothing was acknowledged so far, a new octet has to do; the subflow's TCP probes for it.
