@@ -3,7 +3,7 @@
 use crate::operator::args as operator;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerSpec};
 use mpuser_engine::settings::Settings;
 use mpuser_tun::net::{NetError, PathSpec};
 use std::ffi::OsString;
@@ -123,9 +123,9 @@ pub(crate) struct Transport {
     /// Ask for DSS checksums
     #[arg(long, value_name = "on|off")]
     pub(crate) checksum: Option<Switch>,
-    /// Scheduler
-    #[arg(long, value_name = "NAME", value_parser = scheduler)]
-    pub(crate) sched: Option<SchedulerKind>,
+    /// Scheduler, with its parameters
+    #[arg(long, value_name = "NAME[,PARAM=..]", value_parser = SchedulerSpec::parse)]
+    pub(crate) sched: Option<SchedulerSpec>,
     /// Congestion control
     #[arg(long, value_name = "NAME", value_parser = congestion)]
     pub(crate) cc: Option<CongestionAlgorithm>,
@@ -387,11 +387,6 @@ fn path_manager(text: &str) -> Result<PathManagerKind, String> {
     };
     let name = if text == "none" { "default" } else { text };
     PathManagerKind::from_name(name).ok_or_else(known)
-}
-
-fn scheduler(text: &str) -> Result<SchedulerKind, String> {
-    let known = || format!("the schedulers are {}", SchedulerKind::NAMES.join(", "));
-    SchedulerKind::from_name(text).ok_or_else(known)
 }
 
 fn profile(text: &str) -> Result<Profile, String> {

@@ -32,6 +32,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use error::Failure;
 use output::Printer;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error, json),
     };
     // a panic has been reported by the hook
-    let outcome = std::panic::catch_unwind(|| run(cli));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(cli)));
     outcome.unwrap_or_else(|_| ExitCode::from(error::Code::Internal.exit()))
 }
 

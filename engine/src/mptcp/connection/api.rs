@@ -4,6 +4,7 @@ use super::{Connection, Mode};
 use crate::endpoint::ConnectionInfo;
 use crate::error::{ConnectionError, ReadError, WriteError};
 use crate::mptcp::subflow::Subflow;
+use crate::scheduling::SchedulerEvent;
 use crate::time::Instant;
 use bytes::Bytes;
 
@@ -51,6 +52,7 @@ impl Connection {
                 Err(WriteError::WouldBlock)
             }
             taken => {
+                self.scheduling.note(SchedulerEvent::Written(taken as u64));
                 self.offer_syn_data();
                 Ok(taken)
             }
@@ -104,6 +106,7 @@ impl Connection {
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
             subflows_max: self.config.max_extra_subflows.min(self.limits.subflows),
+            scheduler: self.scheduling.info(),
             subflows,
         }
     }

@@ -14,6 +14,7 @@ mod options;
 mod output;
 mod paths;
 mod retries;
+mod schedule;
 mod timeout;
 
 use super::close::Close;
@@ -24,7 +25,6 @@ use super::lesson::Lesson;
 use super::path_manager::PathManager;
 use super::recv_queue::RecvQueue;
 use super::retry::Retries;
-use super::scheduler::{self, Scheduler, SubflowSnapshot};
 use super::send_queue::SendQueue;
 use super::subflow::{Phase, Subflow};
 use crate::addr::{ConnectionId, FourTuple, SubflowId};
@@ -33,13 +33,14 @@ use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
 use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
+use crate::scheduling::SchedulerEvent;
 use crate::seq::DataSeq;
 use crate::tcp::SocketEnd;
 use crate::time::{Duration, Instant};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use fast_open::FastOpenState;
+use schedule::Scheduling;
 
 /// Most events kept for an application that does not fetch them; the oldest are dropped.
 const MAX_EVENTS: usize = 128;
@@ -106,8 +107,7 @@ pub(crate) struct Connection {
     close: Close,
     pub(crate) paths: PathManager,
     retries: Retries,
-    scheduler: Box<dyn Scheduler>,
-    snapshots: Vec<SubflowSnapshot>,
+    scheduling: Scheduling,
     timers: Timers,
     events: VecDeque<Event>,
     /// The application waits for room to write.
@@ -194,8 +194,7 @@ impl Connection {
             close: Close::default(),
             paths: PathManager::new(first, client),
             retries: Retries::default(),
-            scheduler: scheduler::new(config.scheduler),
-            snapshots: Vec::new(),
+            scheduling: Scheduling::new(&config.scheduler),
             timers: Timers::default(),
             events: VecDeque::new(),
             write_blocked: false,
@@ -301,6 +300,7 @@ impl Connection {
             let (subflow, tuple, ids) = (first.id, first.tuple, (first.local_id, first.remote_id));
             self.emit(Event::Established { mptcp: true, token: self.own.token.0 });
             self.emit(Event::SubflowEstablished { subflow, tuple, ids, backup: false });
+            self.scheduling.note(SchedulerEvent::PathAdded(subflow));
         }
         if !self.client {
             self.confirm(now);
