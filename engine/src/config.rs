@@ -1,6 +1,7 @@
 //! Every limit and choice, with its default and the reason for it.
 
 mod behaviour;
+mod congestion;
 mod paths;
 mod scheduler;
 
@@ -8,6 +9,7 @@ use crate::addr::SourceRoute;
 use crate::time::Duration;
 use alloc::vec::Vec;
 pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile, UnmappedData};
+pub use congestion::CongestionAlgorithm;
 pub use paths::{EndpointFlags, Limits, PathManagerKind};
 pub use scheduler::{
     ParamDoc, ParamKind, SCHEDULER_NAMES, SCHEDULERS, SchedulerDoc, SchedulerSpec,
@@ -70,40 +72,6 @@ impl EndpointConfig {
     pub fn of(profile: Profile) -> Self {
         Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
-}
-
-/// Congestion control of each subflow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CongestionAlgorithm {
-    /// RFC 5681 and 6582.
-    NewReno,
-    /// RFC 9438.
-    #[default]
-    Cubic,
-}
-
-impl CongestionAlgorithm {
-    /// The algorithm of this name (`reno`, `newreno`, `cubic`).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "reno" | "newreno" => Some(Self::NewReno),
-            "cubic" => Some(Self::Cubic),
-            _ => None,
-        }
-    }
-
-    /// Its name, as the kernel spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NewReno => "reno",
-            Self::Cubic => "cubic",
-        }
-    }
-
-    /// Every name [`Self::from_name`] takes.
-    pub const NAMES: &'static [&'static str] = &["cubic", "reno"];
 }
 
 /// Data on the SYN (RFC 7413, RFC 8684 appendix B).

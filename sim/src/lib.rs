@@ -4,11 +4,18 @@
 
 pub mod conform;
 mod direction;
+mod document;
+pub mod expression;
 pub mod link;
+pub mod metrics;
 pub mod middlebox;
 pub mod packet;
+pub mod presets;
 pub mod random;
+pub mod scenario;
+pub mod stats;
 pub mod text;
 
 pub use direction::{Direction, PerDirection};
+pub use document::{Mistake, suggest};
 pub use link::{Link, LinkConfig};

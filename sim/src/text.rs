@@ -10,9 +10,9 @@ fn number(text: &str) -> Option<(f64, &str)> {
     Some((value, unit))
 }
 
-/// Bits per second: `20mbit`, `1.5gbit`, `64kbit`, `9600bit`.
+/// Bits per second: `20mbit`, `1.5gbit`, `64kbit`, `9600bit`; `1000pps` are packets of 1500 bytes.
 pub fn rate(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no rate: write for example 20mbit, 64kbit or 1gbit");
+    let wrong = || format!("{text:?} is no rate: write for example 20mbit, 64kbit or 1000pps");
     let lower = text.to_ascii_lowercase();
     let (value, unit) = number(&lower).ok_or_else(wrong)?;
     let scale = match unit {
@@ -20,6 +20,7 @@ pub fn rate(text: &str) -> Result<u64, String> {
         "k" | "kbit" | "kbps" => 1e3,
         "m" | "mbit" | "mbps" => 1e6,
         "g" | "gbit" | "gbps" => 1e9,
+        "pps" => 12e3,
         _ => return Err(wrong()),
     };
     let bits = value * scale;

@@ -1,33 +1,26 @@
-//! A hand-held peer: builds packets by the wire format, reads what the endpoint emits, in virtual time.
+//! A hand-held peer on the segments and packets of [`mpuser_sim::conform`]: sends them, reads what the endpoint emits, in
+//! virtual time.
 //!
 //! The idea is packetdrill's: a test says what arrives and checks what goes out, value by value. The peer has no
 //! TCP of its own, only counters, so it can do what no stack would.
 
-mod packet;
-mod segment;
-
 use bytes::Bytes;
-use mpuser_engine::addr::{AddressId, ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId};
+use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, IpAddr, ListenerId};
 use mpuser_engine::addr::{SocketAddr, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
-use mpuser_engine::crypto::{Key, Nonce, join_hmac};
-use mpuser_engine::seq::{DataSeq, SeqNum, SubflowSeq};
+use mpuser_engine::crypto::Key;
+use mpuser_engine::seq::{DataSeq, SeqNum};
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::wire::tcp::{ChecksumMode, emit};
-use mpuser_engine::wire::{
-    CapableFlags, Checksum, Dss, DssMapping, MpCapable, MpJoin, MptcpOption, OptionBuffer,
-    TcpHeader, WireDataSeq, dss_checksum,
-};
+use mpuser_engine::wire::{AddAddr, CapableFlags, Dss, MpCapable, MpJoin, MptcpOption};
 use mpuser_engine::{ConnectionInfo, Endpoint, Event, LocalAddress};
-pub use packet::Packet;
-use packet::parse;
-pub use segment::{Seg, seg};
+use mpuser_sim::conform::data_level::DataLevel;
+/// The scripted peer's key (test vector V1, key A) and its nonce in joins (test vector V1, R_A).
+pub use mpuser_sim::conform::data_level::{KEY as PEER_KEY, NONCE as PEER_NONCE};
+pub use mpuser_sim::conform::packet::Packet;
+pub use mpuser_sim::conform::segment::{Flow, Seg, seg};
+use mpuser_sim::conform::target::{probe_address, stack_address};
 use std::collections::VecDeque;
 
-/// The scripted peer's key (test vector V1, key A).
-pub const PEER_KEY: Key = Key(0x0001_0203_0405_0607);
-/// The scripted peer's nonce in joins (test vector V1, R_A).
-pub const PEER_NONCE: Nonce = Nonce(0x1122_3344);
 /// The port the scripted server or the endpoint listens on.
 pub const PORT: u16 = 80;
 /// Flags of an end that speaks HMAC-SHA256 and asks for nothing.
@@ -38,48 +31,13 @@ pub const CHECKSUM_FLAGS: CapableFlags = CapableFlags::new(true, false);
 /// The endpoint's address number `index`.
 #[must_use]
 pub fn engine_address(index: u8) -> IpAddr {
-    IpAddr::from([10, 0, 0, index + 1])
+    stack_address(index, false)
 }
 
 /// The peer's address number `index`.
 #[must_use]
 pub fn peer_address(index: u8) -> IpAddr {
-    IpAddr::from([192, 0, 2, index + 1])
-}
-
-/// One subflow as the peer sees it. Offsets count payload octets; the SYN is not among them.
-#[derive(Clone, Debug)]
-pub struct Flow {
-    /// The endpoint's address (local) and the peer's (remote).
-    pub tuple: FourTuple,
-    /// The peer's initial sequence number.
-    pub iss: u32,
-    /// The endpoint's initial sequence number.
-    pub irs: u32,
-    /// Offset the peer sends next.
-    pub nxt: u64,
-    /// Offset of the endpoint's stream expected next.
-    pub seen: u64,
-    /// The peer's SYN went out, so its numbers start after it.
-    synced: bool,
-    /// The endpoint's nonce, if this is a join.
-    pub nonce: Option<Nonce>,
-}
-
-impl Flow {
-    /// A subflow between these addresses.
-    #[must_use]
-    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
-        let tuple = FourTuple { local, remote };
-        let iss = 0x1000_0000 + u32::from(remote.port());
-        Self { tuple, iss, irs: 0, nxt: 0, seen: 0, synced: false, nonce: None }
-    }
-
-    /// Offset of an emitted packet in the endpoint's stream.
-    #[must_use]
-    pub fn offset(&self, packet: &Packet) -> u64 {
-        u64::from(packet.header.seq.0.wrapping_sub(self.irs).wrapping_sub(1))
-    }
+    probe_address(index, false)
 }
 
 /// An endpoint in the hands of a scripted peer.
@@ -149,50 +107,42 @@ impl Script {
         script
     }
 
+    /// What the peer's options are made of.
+    #[must_use]
+    pub const fn data_level(&self) -> DataLevel {
+        let (own_key, checksum) = (self.key, self.checksum);
+        DataLevel { key: PEER_KEY, own_key, checksum, short: false }
+    }
+
     /// DSN of the peer's octet number `offset`.
     #[must_use]
     pub fn dsn(&self, offset: u64) -> DataSeq {
-        PEER_KEY.facts().idsn + 1 + offset
+        self.data_level().dsn(offset)
     }
 
     /// DSN of the endpoint's octet number `offset`: what the peer acknowledges.
     #[must_use]
     pub fn own_dsn(&self, offset: u64) -> DataSeq {
-        self.key.facts().idsn + 1 + offset
+        self.data_level().own_dsn(offset)
     }
 
     /// A long Data ACK for `offset` octets of the endpoint's.
     #[must_use]
     pub fn ack(&self, offset: u64) -> Dss {
-        let data_ack = Some(WireDataSeq::Long(self.own_dsn(offset).0));
-        Dss { data_ack, ..Dss::default() }
+        self.data_level().ack(offset)
     }
 
     /// A mapping of `data` at the peer's data offset, on a subflow whose next octet is `flow.nxt`, with Data ACK
     /// for `acked`.
     #[must_use]
     pub fn map(&self, flow: &Flow, at: u64, data: &[u8], acked: u64) -> Dss {
-        let (data_seq, subflow_seq) = (self.dsn(at), SubflowSeq::from_offset(flow.nxt));
-        let data_len = data.len() as u16;
-        let checksum = self.checksum.then(|| {
-            let mut sum = Checksum::new();
-            sum.add_bytes(data);
-            dss_checksum(data_seq, subflow_seq, data_len, sum)
-        });
-        let data_seq = WireDataSeq::Long(data_seq.0);
-        let mapping = DssMapping { data_seq, subflow_seq, data_len, checksum };
-        Dss { mapping: Some(mapping), ..self.ack(acked) }
+        self.data_level().map_at(flow.nxt, at, data, data.len() as u16, acked)
     }
 
     /// The peer's DATA_FIN at data offset `at`, alone, with Data ACK for `acked`.
     #[must_use]
     pub fn data_fin(&self, at: u64, acked: u64) -> Dss {
-        let (data_seq, subflow_seq) = (self.dsn(at), SubflowSeq(0));
-        let checksum =
-            self.checksum.then(|| dss_checksum(data_seq, subflow_seq, 1, Checksum::new()));
-        let data_seq = WireDataSeq::Long(data_seq.0);
-        let mapping = DssMapping { data_seq, subflow_seq, data_len: 1, checksum };
-        Dss { mapping: Some(mapping), data_fin: true, ..self.ack(acked) }
+        self.data_level().data_fin(at, acked)
     }
 
     /// Sends a segment of the peer.
@@ -203,62 +153,20 @@ impl Script {
 
     /// As [`Self::send`], and leaves the answers where they are.
     pub fn send_only(&mut self, flow: &mut Flow, seg: Seg) {
-        let start = match (seg.offset, flow.synced) {
-            (Some(offset), _) => flow.iss.wrapping_add(1).wrapping_add(offset as u32),
-            (None, true) => flow.iss.wrapping_add(1).wrapping_add(flow.nxt as u32),
-            (None, false) => flow.iss,
-        };
-        let acked = seg.ack.unwrap_or(flow.seen);
-        let ack = SeqNum(flow.irs.wrapping_add(1).wrapping_add(acked as u32));
-        let header = TcpHeader {
-            src_port: flow.tuple.remote.port(),
-            dst_port: flow.tuple.local.port(),
-            seq: SeqNum(start),
-            ack: (!seg.no_ack).then_some(ack),
-            flags: seg.flags,
-            window: seg.window.unwrap_or(u16::MAX),
-            urgent: seg.urgent,
-        };
-        let mut options = OptionBuffer::new();
-        if seg.flags.syn {
-            options.push_mss(seg.tcp.mss.unwrap_or(1460));
-            flow.synced = true;
-        }
-        if seg.tcp.sack_permitted {
-            options.push_sack_permitted();
-        }
-        if let Some(timestamps) = seg.tcp.timestamps {
-            options.push_timestamps(timestamps);
-        }
-        if let Some(shift) = seg.tcp.window_scale {
-            options.push_window_scale(shift);
-        }
-        if let Some(cookie) = &seg.fast_open {
-            options.push_fast_open(cookie);
-        }
-        for option in &seg.options {
-            assert!(options.push_mptcp(option), "no room for {option}");
-        }
-        if let Some(dss) = &seg.dss {
-            assert!(options.push_dss(dss), "no room for {dss}");
-        }
-        if seg.offset.is_none() {
-            flow.nxt += seg.payload.len() as u64 + u64::from(seg.flags.fin);
-        }
-        let tuple = FourTuple { local: flow.tuple.remote, remote: flow.tuple.local };
-        let mut packet = Vec::new();
-        emit(&mut packet, &tuple, &header, &options, &seg.payload, ChecksumMode::Full);
-        packet.extend_from_slice(&seg.payload);
-        let now = self.now;
-        self.endpoint.handle_packet(now, InterfaceId(0), Bytes::from(packet));
+        assert!(seg.options().len() <= 40, "no room for {seg:?}");
+        let packet = Bytes::from(flow.packet(&seg));
+        self.endpoint.handle_packet(self.now, InterfaceId(0), packet);
     }
 
     /// Takes over what the endpoint emits and says.
     pub fn pump(&mut self) {
         let mut headers = Vec::new();
         while let Some(transmit) = self.endpoint.poll_transmit(self.now, &mut headers) {
-            let bytes = Bytes::from([headers.as_slice(), &transmit.payload].concat());
-            self.emitted.push_back(parse(self.now, &bytes));
+            let bytes = [headers.as_slice(), &transmit.payload].concat();
+            let at = self.now.saturating_since(Instant::ZERO);
+            let packet = Packet::parse(at, &bytes).expect("valid headers and checksums");
+            assert!(!packet.options.malformed, "malformed options");
+            self.emitted.push_back(packet);
         }
         while let Some((_, event)) = self.endpoint.poll_event() {
             self.events.push(event);
@@ -271,11 +179,7 @@ impl Script {
         self.pump();
         let index = self.emitted.iter().position(|p| p.tuple == flow.tuple)?;
         let packet = self.emitted.remove(index)?;
-        if packet.header.flags.syn {
-            flow.irs = packet.header.seq.0;
-        } else if flow.offset(&packet) == flow.seen {
-            flow.seen += packet.payload.len() as u64 + u64::from(packet.header.flags.fin);
-        }
+        flow.hear(&packet);
         Some(packet)
     }
 
@@ -292,7 +196,7 @@ impl Script {
     /// The first packet of a subflow nobody has taken from: a SYN of the endpoint.
     pub fn next_syn(&mut self) -> Option<(Flow, Packet)> {
         self.pump();
-        let syn = self.emitted.iter().find(|p| p.header.flags.syn && p.header.ack.is_none())?;
+        let syn = self.emitted.iter().find(|p| p.is_syn())?;
         let mut flow = Flow::new(syn.tuple.local, syn.tuple.remote);
         let packet = self.next(&mut flow);
         Some((flow, packet))
@@ -398,8 +302,7 @@ impl Script {
     /// The MP_CAPABLE with both keys that the peer, as the client, puts on its third packet.
     #[must_use]
     pub fn capable_ack(&self, flags: CapableFlags) -> MptcpOption {
-        let (sender_key, receiver_key) = (PEER_KEY, self.key);
-        MptcpOption::Capable(MpCapable::Ack { version: 1, flags, sender_key, receiver_key })
+        self.data_level().capable_ack(flags)
     }
 
     /// The peer, as the client, sends a SYN with MP_CAPABLE and gets the SYN/ACK.
@@ -459,9 +362,8 @@ impl Script {
         let local = SocketAddr::new(engine_address(0), PORT);
         let remote = SocketAddr::new(peer_address(index), 41_000 + u16::from(index));
         let mut flow = Flow::new(local, remote);
-        let (token, nonce) = (self.key.facts().token, PEER_NONCE);
-        let join = MpJoin::Syn { backup, address_id: id, token, nonce };
-        self.send(&mut flow, seg().syn().no_ack().option(MptcpOption::Join(join)));
+        let join = self.data_level().join_syn(id, backup);
+        self.send(&mut flow, seg().syn().no_ack().option(join));
         let answer = self.next(&mut flow);
         if let [MptcpOption::Join(MpJoin::SynAck { nonce, .. })] = answer.signals()[..] {
             flow.nonce = Some(nonce);
@@ -472,9 +374,7 @@ impl Script {
     /// MP_JOIN of the third ACK, with the right HMAC.
     #[must_use]
     pub fn join_ack(&self, flow: &Flow) -> MptcpOption {
-        let nonce = flow.nonce.expect("the endpoint's nonce is known");
-        let hmac = join_hmac(PEER_KEY, self.key, PEER_NONCE, nonce).leftmost160();
-        MptcpOption::Join(MpJoin::Ack { hmac })
+        self.data_level().join_ack(flow.nonce.expect("the endpoint's nonce is known"))
     }
 
     /// A subflow the peer opened, with the fourth ACK taken.
@@ -487,6 +387,12 @@ impl Script {
         flow
     }
 
+    /// ADD_ADDR of the peer's, with the right HMAC.
+    #[must_use]
+    pub fn add_addr(&self, id: u8, address: IpAddr, port: Option<u16>) -> AddAddr {
+        self.data_level().add_addr(AddressId(id), address, port)
+    }
+
     /// The peer's answer to the endpoint's MP_JOIN SYN, with the right HMAC.
     #[must_use]
     pub fn join_answer(&self, syn: &Packet, id: AddressId) -> MptcpOption {
@@ -494,9 +400,7 @@ impl Script {
             panic!("no join: {syn:?}");
         };
         assert_eq!(token, PEER_KEY.facts().token, "[JOIN-1]");
-        let hmac = join_hmac(PEER_KEY, self.key, PEER_NONCE, nonce).leftmost64();
-        let (backup, address_id, nonce) = (false, id, PEER_NONCE);
-        MptcpOption::Join(MpJoin::SynAck { backup, address_id, hmac, nonce })
+        self.data_level().join_syn_ack(nonce, id)
     }
 
     /// Takes a subflow the endpoint opens, up to its fourth ACK. The peer's addresses have their index as identifier.

@@ -12,12 +12,6 @@ fn config() -> ConnectionConfig {
     ConnectionConfig::default()
 }
 
-fn add_addr(script: &Script, id: u8, address: IpAddr, port: Option<u16>) -> AddAddr {
-    let id = AddressId(id);
-    let hmac = Some(add_addr_hmac(PEER_KEY, script.key, id, address, port));
-    AddAddr { echo: false, id, address, port, hmac }
-}
-
 /// [ADDR-9] [ADDR-11] (K27) (K28): echoed exactly, without HMAC, alone on a pure ACK.
 #[test]
 fn a_good_add_addr_is_echoed_exactly() {
@@ -34,7 +28,7 @@ fn a_good_add_addr_is_echoed_exactly() {
                 script = Script::client(config(), 1);
                 flow = script.connect();
             }
-            let add = add_addr(&script, 7, address, port);
+            let add = script.add_addr(7, address, port);
             script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
             let echo = script.next(&mut flow);
             let expected = AddAddr { echo: true, hmac: None, ..add };
@@ -62,14 +56,14 @@ fn a_bad_hmac_is_ignored() {
     script.advance(Duration::from_millis(300));
     let mut second = script.take_join();
     script.all(&mut second);
-    let mut add = add_addr(&script, 1, peer_address(1), None);
+    let mut add = script.add_addr(1, peer_address(1), None);
     add.hmac = add.hmac.map(|mut hmac| {
         hmac[7] ^= 1;
         hmac
     });
     script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
     // The HMAC of another port, and the one this end would make.
-    let mut other = add_addr(&script, 1, peer_address(1), Some(1));
+    let mut other = script.add_addr(1, peer_address(1), Some(1));
     other.port = None;
     script.send(&mut flow, seg().option(MptcpOption::AddAddr(other)));
     let own = add_addr_hmac(script.key, PEER_KEY, AddressId(1), peer_address(1), None);
@@ -86,7 +80,7 @@ fn the_client_joins_an_announced_address() {
     for port in [None, Some(8_443)] {
         let mut script = Script::client(config(), 2);
         let mut flow = script.connect();
-        let add = add_addr(&script, 4, peer_address(1), port);
+        let add = script.add_addr(4, peer_address(1), port);
         script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
         let (mut joined, syn) = script.next_syn().expect("a join");
         assert_eq!(syn.tuple.remote, SocketAddr::new(peer_address(1), port.unwrap_or(PORT)));
@@ -112,7 +106,7 @@ fn flag_c_forbids_joins_to_the_first_address() {
     script.send(&mut flow, seg().dss(dss));
     script.advance(Duration::from_secs(5));
     assert!(script.next_syn().is_none());
-    let add = add_addr(&script, 4, peer_address(1), None);
+    let add = script.add_addr(4, peer_address(1), None);
     script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
     let (_, syn) = script.next_syn().expect("a join");
     assert_eq!(syn.tuple.remote.ip(), peer_address(1));
@@ -129,10 +123,10 @@ fn impossible_addresses_are_not_joined() {
     let hosts = ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"];
     for (id, text) in hosts.iter().enumerate() {
         let address = text.parse().expect("an address");
-        let add = add_addr(&script, id as u8 + 1, address, None);
+        let add = script.add_addr(id as u8 + 1, address, None);
         script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
     }
-    let add = add_addr(&script, 9, peer_address(3), Some(0));
+    let add = script.add_addr(9, peer_address(3), Some(0));
     script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
     script.advance(Duration::from_secs(2));
     assert!(script.next_syn().is_none());
@@ -144,7 +138,7 @@ fn an_add_addr_confirms() {
     let mut script = Script::client(config(), 1);
     let mut flow = script.answer(PLAIN_FLAGS);
     assert!(!script.events.contains(&Event::FullyEstablished));
-    let add = add_addr(&script, 1, peer_address(1), None);
+    let add = script.add_addr(1, peer_address(1), None);
     script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
     assert!(script.events.contains(&Event::FullyEstablished));
 }
@@ -154,7 +148,7 @@ fn an_add_addr_confirms() {
 fn a_stray_echo_is_ignored() {
     let mut script = Script::server(config());
     let mut flow = script.serve();
-    let echo = AddAddr { echo: true, hmac: None, ..add_addr(&script, 1, peer_address(1), None) };
+    let echo = AddAddr { echo: true, hmac: None, ..script.add_addr(1, peer_address(1), None) };
     script.send(&mut flow, seg().option(MptcpOption::AddAddr(echo)));
     script.assert_silent();
     assert_eq!(script.endpoint.counters().echo_add, 1);
@@ -166,7 +160,7 @@ fn a_stray_echo_is_ignored() {
 fn an_unacceptable_segment_announces_nothing() {
     let mut script = Script::client(config(), 1);
     let mut flow = script.connect();
-    let option = MptcpOption::AddAddr(add_addr(&script, 1, peer_address(1), None));
+    let option = MptcpOption::AddAddr(script.add_addr(1, peer_address(1), None));
     script.send(&mut flow, seg().at(1 << 30).option(option));
     script.send(&mut flow, seg().acking(1 << 20).option(option));
     script.advance(Duration::from_secs(2));
@@ -181,7 +175,7 @@ fn private_addresses_are_joined() {
     let mut script = Script::client(config(), 1);
     let mut flow = script.connect();
     let address = IpAddr::from([10, 99, 0, 1]);
-    let add = add_addr(&script, 1, address, None);
+    let add = script.add_addr(1, address, None);
     script.send(&mut flow, seg().option(MptcpOption::AddAddr(add)));
     script.advance(Duration::from_millis(300));
     let (_, syn) = script.next_syn().expect("a join");

@@ -5,7 +5,6 @@
 
 use mpuser_engine::addr::{AddressId, IpAddr};
 use mpuser_engine::config::{Behaviour, ConnectionConfig, EndpointFlags};
-use mpuser_engine::crypto::add_addr_hmac;
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::{Duration, Instant};
 use mpuser_engine::wire::{AddAddr, MpJoin, MptcpOption, RemoveAddr};
@@ -176,8 +175,7 @@ impl Run {
         let id = 1 + self.rng.below(4) as u8;
         let address = peer_address(10 + self.rng.below(4) as u8);
         self.log.push(format!("peer announces {id} {address}"));
-        let hmac = Some(add_addr_hmac(PEER_KEY, self.script.key, AddressId(id), address, None));
-        let add = AddAddr { echo: false, id: AddressId(id), address, port: None, hmac };
+        let add = self.script.add_addr(id, address, None);
         let before = self.script.endpoint.counters().add_addr_drop;
         self.script.send(&mut self.first, seg().option(MptcpOption::AddAddr(add)));
         let dropped = self.script.endpoint.counters().add_addr_drop > before;

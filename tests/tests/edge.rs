@@ -93,7 +93,7 @@ fn a_wrong_third_packet_is_refused_and_the_right_one_taken() {
     script.send(&mut flow, seg().syn().no_ack());
     script.next(&mut flow);
     for wrong in [1, 77, u64::from(u32::MAX)] {
-        script.send(&mut flow, seg().acking(wrong));
+        script.send(&mut flow, seg().acking(wrong as i64));
         let answer = script.next(&mut flow);
         assert!(answer.header.flags.rst, "{answer:?}");
         assert_eq!(answer.header.seq, SeqNum(flow.irs.wrapping_add(1).wrapping_add(wrong as u32)));
@@ -253,7 +253,7 @@ fn time_wait_is_bounded() {
     for (flow, rst) in [(9, false), (0, true)] {
         let flow = &mut flows[flow];
         let end = flow.nxt - 1;
-        script.send(flow, seg().fin().at(end));
+        script.send(flow, seg().fin().at(end as i64));
         assert_eq!(script.next(flow).header.flags.rst, rst);
     }
     script.advance(Duration::from_secs(61));

@@ -7,7 +7,7 @@ use mpuser_engine::error::{FallbackReason, ResetReason};
 use mpuser_engine::seq::SubflowSeq;
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{
-    AddAddr, CapableFlags, Dss, DssMapping, MpCapable, MpTcpRst, MptcpOption, WireDataSeq,
+    CapableFlags, Dss, DssMapping, MpCapable, MpTcpRst, MptcpOption, WireDataSeq,
 };
 use mpuser_tests::scripted::*;
 
@@ -280,10 +280,8 @@ fn an_add_addr_on_the_first_ack_is_no_reason_to_fall_back() {
     let mut flow = script.answer(PLAIN_FLAGS);
     script.write(b"request");
     script.all(&mut flow);
-    let (id, address) = (mpuser_engine::addr::AddressId(1), peer_address(1));
-    let hmac = mpuser_engine::crypto::add_addr_hmac(PEER_KEY, script.key, id, address, None);
-    let option = AddAddr { echo: false, id, address, port: None, hmac: Some(hmac) };
-    script.send(&mut flow, seg().option(MptcpOption::AddAddr(option)));
+    let option = MptcpOption::AddAddr(script.add_addr(1, peer_address(1), None));
+    script.send(&mut flow, seg().option(option));
     assert!(script.info().mptcp);
     assert!(script.events.contains(&Event::FullyEstablished));
 }

@@ -49,7 +49,7 @@ fn client_with(cookie: FastOpenCookie, config: &ConnectionConfig, data: &[u8]) -
 /// The SYN with data; the peer takes `taken` octets of it. Returns the third ACK.
 fn take_syn(script: &mut Script, taken: u64) -> (Flow, Packet) {
     let (mut flow, _) = script.next_syn().expect("a SYN");
-    script.send(&mut flow, seg().syn().acking(taken).option(capable_syn_ack()));
+    script.send(&mut flow, seg().syn().acking(taken as i64).option(capable_syn_ack()));
     flow.irs = flow.irs.wrapping_add(taken as u32);
     let third = script.next(&mut flow);
     if let [MptcpOption::Capable(MpCapable::Ack { sender_key, .. })] = third.signals()[..] {
@@ -69,7 +69,7 @@ fn client_sends_data_with_its_syn() {
         assert!(syn.options.timestamps.is_some() && syn.options.sack_permitted);
         assert_eq!(&syn.payload[..], REQUEST);
         let taken = REQUEST.len() as u64;
-        script.send(&mut flow, seg().syn().acking(taken).option(capable_syn_ack()));
+        script.send(&mut flow, seg().syn().acking(taken as i64).option(capable_syn_ack()));
         flow.irs = flow.irs.wrapping_add(taken as u32);
         let third = script.next(&mut flow);
         let [MptcpOption::Capable(MpCapable::Ack { sender_key, .. })] = third.signals()[..] else {
@@ -138,7 +138,7 @@ fn a_lost_syn_is_repeated_without_data() {
         let again = script.wait(&mut flow, Duration::from_secs(2)).expect("a retransmission");
         assert!(again.payload.is_empty() && again.options.fast_open.is_none());
         assert_eq!((again.header.seq, again.signals()), (first.header.seq, first.signals()));
-        script.send(&mut flow, seg().syn().acking(taken).option(capable_syn_ack()));
+        script.send(&mut flow, seg().syn().acking(taken as i64).option(capable_syn_ack()));
         flow.irs = flow.irs.wrapping_add(taken as u32);
         let sent: Vec<u8> = script.all(&mut flow).iter().flat_map(|p| p.payload.to_vec()).collect();
         assert_eq!(sent, REQUEST[taken as usize..]);
@@ -156,7 +156,7 @@ fn a_syn_ack_acknowledges_what_was_sent() {
     for wrong in [REQUEST.len() as u64 + 1, u64::MAX] {
         let mut script = client_with(cookie(&[7; 8]), &config(), REQUEST);
         let (mut flow, _) = script.next_syn().expect("a SYN");
-        script.send(&mut flow, seg().syn().acking(wrong).option(capable_syn_ack()));
+        script.send(&mut flow, seg().syn().acking(wrong as i64).option(capable_syn_ack()));
         assert!(script.next(&mut flow).header.flags.rst);
         assert_eq!(script.info().subflows[0].state, "SYN-SENT");
     }
@@ -404,7 +404,7 @@ fn server_may_close_before_the_third_packet() {
     assert!(packets.iter().all(|p| !p.header.flags.fin && !p.header.flags.rst), "{packets:?}");
     let option = script.capable_ack(PLAIN_FLAGS);
     script.send(&mut flow, seg().option(option));
-    assert!(script.all(&mut flow).iter().any(Packet::is_data_fin));
+    assert!(script.all(&mut flow).iter().any(Packet::is_lone_data_fin));
 }
 
 /// Off, as by default: cookies are neither given nor taken.

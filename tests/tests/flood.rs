@@ -109,15 +109,18 @@ fn script_checksum(script: &mut Script, flow: &Flow) -> Option<u16> {
 /// H17 [INI-35] (K7): a key that was never given out, or none: plain TCP. Linux would believe any.
 #[test]
 fn a_wrong_echo_is_plain_tcp() {
-    let other = third(Key(77), 0);
-    let cases =
-        [(other, FallbackReason::NotUnderstood), (seg(), FallbackReason::AckWithoutCapable)];
+    let other = |echo| third(Key(77), echo);
+    let none = |echo| seg().stamp(5_001, echo);
+    let cases = [
+        (&other as &dyn Fn(u32) -> Seg, FallbackReason::NotUnderstood),
+        (&none, FallbackReason::AckWithoutCapable),
+    ];
     for (answer, reason) in cases {
         let mut script = forgetful();
         let mut flow = client(0);
         script.send(&mut flow, syn());
         let (_, echo) = answered(&mut script, &mut flow);
-        script.send(&mut flow, answer.stamp(5_001, echo).data(b"GET"));
+        script.send(&mut flow, answer(echo).data(b"GET"));
         script.accept();
         assert_eq!(script.info().fallback, Some(reason));
         script.all(&mut flow);

@@ -86,7 +86,7 @@ fn client_that_shuts_down_early_still_sends_the_keys_first() {
     let packets = script.all(&mut flow);
     assert!(matches!(packets[0].signals()[..], [MptcpOption::Capable(MpCapable::Ack { .. })]));
     assert!(packets[0].options.dss.is_none());
-    assert!(packets[1..].iter().any(|p| p.is_data_fin()));
+    assert!(packets[1..].iter().any(|p| p.is_lone_data_fin()));
 }
 
 /// As above, with the third ACK lost: what is repeated begins with the keys again.
@@ -102,7 +102,7 @@ fn a_data_fin_before_confirmation_is_never_repeated_without_the_keys() {
     for pair in packets.chunks(2) {
         let keys = pair[0].signals();
         assert!(matches!(keys[..], [MptcpOption::Capable(MpCapable::Ack { .. })]), "{pair:?}");
-        assert!(pair[1].is_data_fin(), "{pair:?}");
+        assert!(pair[1].is_lone_data_fin(), "{pair:?}");
     }
     // A server that never says a word of MPTCP gets a FIN it understands in the end.
     script.advance(Duration::from_secs(20));

@@ -4,7 +4,6 @@
 use mpuser_engine::PmEndpoint;
 use mpuser_engine::addr::{AddressId, IpAddr, Ipv4Addr, SocketAddr, SourceRoute};
 use mpuser_engine::config::{ConnectionConfig, EndpointFlags, Limits, PathManagerKind};
-use mpuser_engine::crypto::add_addr_hmac;
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{AddAddr, IpHeader, MpJoin, MptcpOption};
 use mpuser_tests::scripted::*;
@@ -30,10 +29,8 @@ fn announce(script: &mut Script, flow: &mut Flow, index: u8) {
 }
 
 fn announce_address(script: &mut Script, flow: &mut Flow, id: u8, address: IpAddr) {
-    let id = AddressId(id);
-    let hmac = Some(add_addr_hmac(PEER_KEY, script.key, id, address, None));
-    let add = AddAddr { echo: false, id, address, port: None, hmac };
-    script.send(flow, seg().option(MptcpOption::AddAddr(add)));
+    let add = MptcpOption::AddAddr(script.add_addr(id, address, None));
+    script.send(flow, seg().option(add));
 }
 
 fn peer(index: u8) -> SocketAddr {

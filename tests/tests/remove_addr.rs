@@ -57,20 +57,7 @@ fn the_subflow_of_a_removed_address_is_closed() {
 fn identifier_0_is_the_first_subflow() {
     let mut script = Script::client(unprobed(), 2);
     let mut first = script.connect();
-    let add = mpuser_engine::crypto::add_addr_hmac(
-        PEER_KEY,
-        script.key,
-        AddressId(1),
-        peer_address(1),
-        None,
-    );
-    let add = mpuser_engine::wire::AddAddr {
-        echo: false,
-        id: AddressId(1),
-        address: peer_address(1),
-        port: None,
-        hmac: Some(add),
-    };
+    let add = script.add_addr(1, peer_address(1), None);
     script.send(&mut first, seg().option(MptcpOption::AddAddr(add)));
     let mut second = script.take_join();
     script.send(&mut second, seg().option(remove(&[0])));
@@ -231,10 +218,8 @@ fn a_list_with_repetitions() {
 fn removed_and_announced_again() {
     let mut script = Script::client(unprobed(), 1);
     let mut first = script.connect();
-    let id = AddressId(1);
     let address = peer_address(1);
-    let hmac = Some(mpuser_engine::crypto::add_addr_hmac(PEER_KEY, script.key, id, address, None));
-    let add = mpuser_engine::wire::AddAddr { echo: false, id, address, port: None, hmac };
+    let add = script.add_addr(1, address, None);
     for round in 0..3 {
         script.send(&mut first, seg().option(MptcpOption::AddAddr(add)));
         script.advance(Duration::from_millis(300));

@@ -119,7 +119,7 @@ fn parse(text: &str, shown: &str) -> Result<Vec<Spec>, Failure> {
             return Err(malformed(format!("two links are called {name}")));
         }
         let boxes = table.boxes.iter().map(|one| format!(" box={one}"));
-        let words = boxes.fold(table.set, |words, one| words + &one);
+        let words = boxes.fold(table.set, |words, one| words + one.as_str());
         let config = config(&words, |because| malformed(format!("link {name}: {because}")))?;
         specs.push(Spec { name, from, to, config, mtu: table.mtu, seed: table.seed });
     }

@@ -106,13 +106,7 @@ fn set_scheduler(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str>
 }
 
 fn set_congestion(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
-    s.connection.tcp.congestion =
-        CongestionAlgorithm::from_name(word(value)).ok_or(match word(value) {
-            "lia" | "olia" | "balia" | "wvegas" => {
-                "the coupled algorithms of the v0.9x kernels are not there"
-            }
-            _ => "",
-        })?;
+    s.connection.tcp.congestion = CongestionAlgorithm::from_name(word(value)).ok_or("")?;
     Ok(())
 }
 

@@ -111,9 +111,9 @@ fn mistakes_are_named() {
              ndiffports, ndiffports=N, binder",
         ),
         (
-            "tcp_congestion_control=olia",
-            "net.ipv4.tcp_congestion_control cannot be \"olia\": the coupled algorithms of the v0.9x kernels are not \
-             there",
+            "tcp_congestion_control=vegas",
+            "net.ipv4.tcp_congestion_control cannot be \"vegas\": it must be one of cubic, reno, lia, olia, balia, \
+             wvegas, ewtcp, coupled",
         ),
         ("available_schedulers=x", "net.mptcp.available_schedulers can only be read"),
     ] {

@@ -1,6 +1,6 @@
 //! What an ACK or a timer means for the sending half: loss recovery and congestion control are told, in one place.
 
-use super::congestion::{AckSample, CoupledView};
+use super::congestion::{AckSample, CongestionEvent, CoupledView};
 use super::prr::Prr;
 use super::rate::RateSample;
 use super::recovery::AckOutcome;
@@ -14,6 +14,15 @@ use core::ops::Range;
 struct SackRanges {
     ranges: [Range<u64>; 4],
     len: usize,
+}
+
+/// Octets under way before an ACK or a timer is acted upon.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    /// What is thought to be in the network (RFC 6675).
+    pipe: u64,
+    /// What is not acknowledged cumulatively (RFC 5681 FlightSize).
+    outstanding: u64,
 }
 
 impl SackRanges {
@@ -63,7 +72,7 @@ impl Send {
         if !self.is_outstanding() && sacks.len == 0 {
             return 0;
         }
-        let in_flight = self.loss.pipe();
+        let flight = Flight { pipe: self.loss.pipe(), outstanding: self.loss.bytes_outstanding() };
         let limited = self.una < self.limited_until;
         if let Some(at) = echoed {
             self.loss.on_timestamp_echo(at);
@@ -76,7 +85,7 @@ impl Send {
             // Karn's ambiguity does not touch an echo (RFC 7323 4); it is as coarse as the clock's tick.
             self.rtt.on_sample(now.saturating_since(at).max(Duration::from_millis(1)));
         }
-        self.tell_congestion_control(now, &outcome, in_flight, limited, coupled);
+        self.tell_congestion_control(now, &outcome, flight, limited, coupled);
         self.rearm(now);
         newly_acked
     }
@@ -101,7 +110,7 @@ impl Send {
         &mut self,
         now: Instant,
         outcome: &AckOutcome,
-        in_flight: u64,
+        flight: Flight,
         limited: bool,
         coupled: &CoupledView<'_>,
     ) {
@@ -113,11 +122,11 @@ impl Send {
             self.congestion.on_recovery_exit(now);
         }
         if outcome.tail_loss_repaired {
-            self.congestion.on_congestion(now, in_flight);
+            self.congestion.on_congestion(&self.event(now, flight), coupled);
             self.congestion.on_recovery_exit(now);
         }
         if outcome.enter_recovery {
-            self.enter_recovery(now, in_flight);
+            self.enter_recovery(now, flight, coupled);
         } else if !self.loss.in_fast_recovery() {
             self.prr = None;
         }
@@ -133,7 +142,7 @@ impl Send {
                 now,
                 newly_acked: outcome.newly_acked,
                 newly_delivered: outcome.newly_delivered,
-                in_flight_before: in_flight,
+                in_flight_before: flight.pipe,
                 srtt: self.rtt.srtt(),
                 min_rtt: self.rtt.min_rtt(),
                 rtt_latest: outcome.rtt_sample,
@@ -156,9 +165,13 @@ impl Send {
         }
     }
 
-    fn enter_recovery(&mut self, now: Instant, in_flight: u64) {
-        self.congestion.on_congestion(now, in_flight);
-        self.prr = Some(Prr::new(self.congestion.ssthresh(), in_flight, self.effective_mss(0)));
+    fn event(&self, now: Instant, flight: Flight) -> CongestionEvent {
+        CongestionEvent { now, flight: flight.outstanding, srtt: self.rtt.srtt() }
+    }
+
+    fn enter_recovery(&mut self, now: Instant, flight: Flight, coupled: &CoupledView<'_>) {
+        self.congestion.on_congestion(&self.event(now, flight), coupled);
+        self.prr = Some(Prr::new(self.congestion.ssthresh(), flight.pipe, self.effective_mss(0)));
     }
 
     pub(super) fn loss_deadline(&self) -> Option<Instant> {
@@ -166,14 +179,19 @@ impl Send {
     }
 
     /// Runs the sender's timer if it is due; `false` when the peer has been silent for `most` timeouts.
-    pub(super) fn on_loss_timeout(&mut self, now: Instant, most: u32) -> bool {
+    pub(super) fn on_loss_timeout(
+        &mut self,
+        now: Instant,
+        most: u32,
+        coupled: &CoupledView<'_>,
+    ) -> bool {
         let Some((_, timer)) = self.loss.poll_timeout().filter(|(at, _)| *at <= now) else {
             return true;
         };
-        let (in_flight, outstanding) = (self.loss.pipe(), self.loss.bytes_outstanding());
+        let flight = Flight { pipe: self.loss.pipe(), outstanding: self.loss.bytes_outstanding() };
         let outcome = self.loss.on_timeout(now, timer, &mut self.rtt);
         if outcome.enter_recovery {
-            self.enter_recovery(now, in_flight);
+            self.enter_recovery(now, flight, coupled);
         } else if let Some(prr) = &mut self.prr {
             prr.on_loss(outcome.newly_lost);
         }
@@ -184,7 +202,7 @@ impl Send {
             self.timeouts += 1;
             self.prr = None;
             self.tail_probe = None;
-            self.congestion.on_retransmission_timeout(now, outstanding);
+            self.congestion.on_retransmission_timeout(&self.event(now, flight), coupled);
         }
         if outcome.probe.is_some() {
             self.tail_probe = outcome.probe;

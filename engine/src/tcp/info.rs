@@ -1,5 +1,6 @@
 //! What can be asked of a socket.
 
+use super::congestion::SiblingView;
 use super::segment::Segment;
 use super::socket::Socket;
 use super::state::{SocketEnd, State};
@@ -59,7 +60,7 @@ impl Socket {
     /// Fast recovery is under way.
     #[must_use]
     pub fn in_recovery(&self) -> bool {
-        self.send.prr.is_some()
+        self.send.loss.in_recovery()
     }
 
     /// Multiplies the congestion window by `factor`, from 0.1 to 1, down to one segment at least; outside of slow start the
@@ -96,6 +97,25 @@ impl Socket {
     #[must_use]
     pub fn ssthresh(&self) -> u64 {
         self.send.congestion.ssthresh()
+    }
+
+    /// What coupled congestion control of the sibling subflows has to know; `None` while there is nothing to couple
+    /// with: before the handshake is done and measured, and once this end closes.
+    #[must_use]
+    pub fn sibling_view(&self) -> Option<SiblingView> {
+        let srtt = self.srtt().filter(|srtt| !srtt.is_zero() && self.state.can_send())?;
+        let congestion = &self.send.congestion;
+        let mut view = SiblingView {
+            cwnd: congestion.window(),
+            ssthresh: congestion.ssthresh(),
+            srtt,
+            min_rtt: self.min_rtt().unwrap_or(srtt),
+            mss: self.send.effective_mss(0),
+            in_recovery: self.send.loss.in_recovery(),
+            ..SiblingView::default()
+        };
+        congestion.tell(&mut view);
+        Some(view)
     }
 
     /// Delivery rate as last measured, bytes a second.

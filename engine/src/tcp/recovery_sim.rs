@@ -3,7 +3,7 @@
 use super::*;
 use crate::buffer::RangeSet;
 use crate::config::CongestionAlgorithm;
-use crate::tcp::congestion::{self, AckSample, CongestionControl, CoupledView};
+use crate::tcp::congestion::{self, AckSample, CongestionControl, CongestionEvent, CoupledView};
 use crate::tcp::prr::Prr;
 use proptest::prelude::*;
 use std::boxed::Box;
@@ -151,6 +151,7 @@ impl Sim {
             return;
         }
         let in_flight = self.loss.pipe();
+        let event = self.event();
         if self.plan.timestamps {
             self.loss.on_timestamp_echo(ack.echo);
         }
@@ -169,11 +170,11 @@ impl Sim {
             self.cc.on_recovery_exit(self.now);
         }
         if out.tail_loss_repaired {
-            self.cc.on_congestion(self.now, in_flight);
+            self.cc.on_congestion(&event, &CoupledView::NONE);
             self.cc.on_recovery_exit(self.now);
         }
         if out.enter_recovery {
-            self.cc.on_congestion(self.now, in_flight);
+            self.cc.on_congestion(&event, &CoupledView::NONE);
             self.prr = Some(Prr::new(self.cc.ssthresh(), in_flight, MSS as u32));
         }
         if !self.loss.in_fast_recovery() {
@@ -196,15 +197,21 @@ impl Sim {
         self.cc.on_ack(&sample, &CoupledView::NONE);
     }
 
+    fn event(&self) -> CongestionEvent {
+        let flight = self.loss.bytes_outstanding();
+        CongestionEvent { now: self.now, flight, srtt: self.rtt.srtt() }
+    }
+
     fn on_timeout(&mut self, timer: LossTimer) {
         let in_flight = self.loss.pipe();
+        let event = self.event();
         let out = self.loss.on_timeout(self.now, timer, &mut self.rtt);
         if out.retransmission_timeout {
-            self.cc.on_retransmission_timeout(self.now, self.loss.bytes_outstanding());
+            self.cc.on_retransmission_timeout(&event, &CoupledView::NONE);
             self.prr = None;
         }
         if out.enter_recovery {
-            self.cc.on_congestion(self.now, in_flight);
+            self.cc.on_congestion(&event, &CoupledView::NONE);
             self.prr = Some(Prr::new(self.cc.ssthresh(), in_flight, MSS as u32));
         } else if let Some(prr) = &mut self.prr {
             prr.on_loss(out.newly_lost);

@@ -1,5 +1,6 @@
 //! The timers of a socket, all in one place.
 
+use super::congestion::CoupledView;
 use super::socket::Socket;
 use super::state::{SocketEnd, State};
 use crate::time::Instant;
@@ -26,6 +27,11 @@ impl Socket {
 
     /// Runs every timer that is due.
     pub fn on_timeout(&mut self, now: Instant) {
+        self.on_timeout_coupled(now, &CoupledView::NONE);
+    }
+
+    /// [`Self::on_timeout`] for congestion control that looks at the sibling subflows.
+    pub fn on_timeout_coupled(&mut self, now: Instant, coupled: &CoupledView<'_>) {
         if self.reset_pending {
             return;
         }
@@ -39,7 +45,8 @@ impl Socket {
                 }
             }
             _ => {
-                if self.send.on_loss_timeout(now, self.params.config.max_retransmits) {
+                let most = self.params.config.max_retransmits;
+                if self.send.on_loss_timeout(now, most, coupled) {
                     self.on_probe_timeout(now);
                 } else {
                     self.finish(SocketEnd::Timeout);

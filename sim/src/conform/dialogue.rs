@@ -1,19 +1,18 @@
 //! Whole exchanges: handshakes, joins, transfers.
 
 use super::packet::Packet;
-use super::probe::{ANSWER, NONCE, Probe, Stop, stop};
+use super::probe::{ANSWER, Probe, Stop, stop};
 use super::segment::{Flow, Seg, seg};
 use super::target::{PORT, probe_address};
 use mpuser_engine::addr::{AddressId, IpAddr, SocketAddr};
-use mpuser_engine::crypto::{Nonce, add_addr_hmac, join_hmac};
-use mpuser_engine::wire::{AddAddr, CapableFlags, Dss, FastClose, MpCapable, MpJoin, MptcpOption};
+use mpuser_engine::crypto::Nonce;
+use mpuser_engine::wire::{CapableFlags, Dss, FastClose, MpCapable, MpJoin, MptcpOption};
 
 impl Probe<'_> {
     /// MP_CAPABLE with both keys, for the third packet of the probe as client.
     #[must_use]
     pub const fn capable_ack(&self, flags: CapableFlags) -> MptcpOption {
-        let (sender_key, receiver_key) = (self.key, self.own_key);
-        MptcpOption::Capable(MpCapable::Ack { version: 1, flags, sender_key, receiver_key })
+        self.data_level().capable_ack(flags)
     }
 
     /// Sends a SYN with this on a new subflow and takes the answer; learns the stack's key or nonce if it is there.
@@ -143,8 +142,7 @@ impl Probe<'_> {
     /// MP_JOIN of a SYN with these values.
     #[must_use]
     pub fn join_option(&self, id: u8, backup: bool) -> MptcpOption {
-        let (address_id, token) = (AddressId(id), self.own_key.facts().token);
-        MptcpOption::Join(MpJoin::Syn { backup, address_id, token, nonce: NONCE })
+        self.data_level().join_syn(AddressId(id), backup)
     }
 
     /// A joining SYN from the probe's address number `index`, and the answer.
@@ -158,9 +156,7 @@ impl Probe<'_> {
     /// MP_JOIN of the third packet with the right HMAC.
     #[must_use]
     pub fn join_ack(&self, flow: &Flow) -> MptcpOption {
-        let nonce = flow.nonce.unwrap_or(Nonce(0));
-        let hmac = join_hmac(self.key, self.own_key, NONCE, nonce).leftmost160();
-        MptcpOption::Join(MpJoin::Ack { hmac })
+        self.data_level().join_ack(flow.nonce.unwrap_or(Nonce(0)))
     }
 
     /// A subflow the probe opens from its address number `index`, with the same number as identifier.
@@ -189,10 +185,7 @@ impl Probe<'_> {
     pub fn join_answer(&mut self, flow: &mut Flow, syn: &Packet, id: u8) -> Result<Seg, Stop> {
         self.learn(flow, syn);
         let nonce = flow.nonce.ok_or_else(|| stop("the SYN has no MP_JOIN"))?;
-        let hmac = join_hmac(self.key, self.own_key, NONCE, nonce).leftmost64();
-        let (backup, address_id) = (false, AddressId(id));
-        let join = MpJoin::SynAck { backup, address_id, hmac, nonce: NONCE };
-        Ok(seg().syn().option(MptcpOption::Join(join)))
+        Ok(seg().syn().option(self.data_level().join_syn_ack(nonce, AddressId(id))))
     }
 
     /// Takes a subflow the stack opens, up to the fourth ACK.
@@ -211,9 +204,7 @@ impl Probe<'_> {
     /// ADD_ADDR with the right HMAC.
     #[must_use]
     pub fn add_addr(&self, id: u8, address: IpAddr, port: Option<u16>) -> MptcpOption {
-        let id = AddressId(id);
-        let hmac = add_addr_hmac(self.key, self.own_key, id, address, port);
-        MptcpOption::AddAddr(AddAddr { echo: false, id, address, port, hmac: Some(hmac) })
+        MptcpOption::AddAddr(self.data_level().add_addr(AddressId(id), address, port))
     }
 
     /// MP_FASTCLOSE with the stack's key.

@@ -10,6 +10,7 @@ pub mod cases;
 mod checks;
 pub mod compare;
 pub mod counters;
+pub mod data_level;
 mod dialogue;
 pub mod digest;
 pub mod engine;

@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 use mpuser_engine::addr::{FourTuple, IpAddr, Ipv4Addr, SocketAddr};
+use mpuser_engine::seq::DataSeq;
 use mpuser_engine::wire::ip::protocol;
 use mpuser_engine::wire::tcp::{HEADER_LEN, verify_checksum};
-use mpuser_engine::wire::{Checksum, Dss, IpHeader, MptcpOption, TcpHeader, TcpOptions};
+use mpuser_engine::wire::{
+    Checksum, Dss, DssMapping, IpHeader, MptcpOption, TcpHeader, TcpOptions,
+};
 use std::time::Duration;
 
 /// A packet the stack under test sent.
@@ -54,6 +57,24 @@ impl Packet {
         self.options.dss
     }
 
+    /// The MPTCP options other than DSS.
+    #[must_use]
+    pub fn signals(&self) -> Vec<MptcpOption> {
+        self.options.signals.iter().collect()
+    }
+
+    /// The Data ACK; of a short one, what follows zero.
+    #[must_use]
+    pub fn data_ack(&self) -> Option<DataSeq> {
+        self.options.dss?.data_ack.map(|ack| ack.expand(DataSeq(0)))
+    }
+
+    /// The mapping.
+    #[must_use]
+    pub fn mapping(&self) -> Option<DssMapping> {
+        self.options.dss?.mapping
+    }
+
     /// No MPTCP option at all.
     #[must_use]
     pub fn is_plain(&self) -> bool {
@@ -76,6 +97,12 @@ impl Packet {
     #[must_use]
     pub fn is_data_fin(&self) -> bool {
         self.options.dss.is_some_and(|dss| dss.data_fin)
+    }
+
+    /// An empty segment with a DATA_FIN.
+    #[must_use]
+    pub fn is_lone_data_fin(&self) -> bool {
+        self.payload.is_empty() && self.is_data_fin()
     }
 
     /// The first MPTCP option `pick` takes.

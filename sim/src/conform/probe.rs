@@ -3,21 +3,19 @@
 //! It has no TCP of its own, only counters, so it can do what no stack would. Nothing in it panics: what does not
 //! come as a case needs it ends the case with a [`Stop`], and that is what was observed.
 
-use super::packet::{Packet, build};
+pub use super::data_level::NONCE;
+use super::data_level::{DataLevel, KEY};
+use super::packet::Packet;
 use super::segment::{Flow, Seg};
 use super::target::{PORT, Setup, Target, probe_address, stack_address};
 use mpuser_engine::addr::SocketAddr;
-use mpuser_engine::crypto::{Key, Nonce};
-use mpuser_engine::seq::{DataSeq, SeqNum, SubflowSeq};
-use mpuser_engine::wire::{
-    CapableFlags, Checksum, Dss, DssMapping, TcpHeader, WireDataSeq, dss_checksum,
-};
+use mpuser_engine::crypto::Key;
+use mpuser_engine::seq::DataSeq;
+use mpuser_engine::wire::{CapableFlags, Dss};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// The probe's nonce in joins.
-pub const NONCE: Nonce = Nonce(0x1122_3344);
 /// How long an answer may take that has to come.
 pub const ANSWER: Duration = Duration::from_secs(3);
 /// How long to listen before it is called silence.
@@ -73,7 +71,7 @@ impl<'t> Probe<'t> {
         Self {
             target,
             setup,
-            key: Key(0x0001_0203_0405_0607),
+            key: KEY,
             own_key: Key(0),
             checksum: setup.checksum,
             short: false,
@@ -127,26 +125,29 @@ impl<'t> Probe<'t> {
         key.0 == self.key.0
     }
 
-    /// DSN of the probe's octet number `offset`.
+    /// What its options are made of.
+    #[must_use]
+    pub const fn data_level(&self) -> DataLevel {
+        let Self { key, own_key, checksum, short, .. } = *self;
+        DataLevel { key, own_key, checksum, short }
+    }
+
+    /// See [`DataLevel::dsn`].
     #[must_use]
     pub fn dsn(&self, offset: u64) -> DataSeq {
-        self.key.facts().idsn + 1 + offset
+        self.data_level().dsn(offset)
     }
 
-    /// DSN of the stack's octet number `offset`: what the probe acknowledges.
+    /// See [`DataLevel::own_dsn`].
     #[must_use]
     pub fn own_dsn(&self, offset: u64) -> DataSeq {
-        self.own_key.facts().idsn + 1 + offset
+        self.data_level().own_dsn(offset)
     }
 
-    const fn wire(&self, seq: DataSeq) -> WireDataSeq {
-        if self.short { WireDataSeq::Short(seq.low32()) } else { WireDataSeq::Long(seq.0) }
-    }
-
-    /// A Data ACK for `offset` octets of the stack's.
+    /// See [`DataLevel::ack`].
     #[must_use]
     pub fn ack(&self, offset: u64) -> Dss {
-        Dss { data_ack: Some(self.wire(self.own_dsn(offset))), ..Dss::default() }
+        self.data_level().ack(offset)
     }
 
     /// A mapping of `data` at the probe's data offset `at`, for the next octets of `flow`, with a Data ACK for
@@ -156,68 +157,21 @@ impl<'t> Probe<'t> {
         self.map_at(flow.nxt, at, data, data.len() as u16, acked)
     }
 
-    /// A mapping of `data_len` octets from subflow offset `from`, with the checksum of `data`.
+    /// See [`DataLevel::map_at`].
     #[must_use]
     pub fn map_at(&self, from: u64, at: u64, data: &[u8], data_len: u16, acked: u64) -> Dss {
-        let (data_seq, subflow_seq) = (self.dsn(at), SubflowSeq::from_offset(from));
-        let checksum = self.checksum.then(|| {
-            let mut sum = Checksum::new();
-            sum.add_bytes(data);
-            dss_checksum(data_seq, subflow_seq, data_len, sum)
-        });
-        let data_seq = self.wire(data_seq);
-        let mapping = DssMapping { data_seq, subflow_seq, data_len, checksum };
-        Dss { mapping: Some(mapping), ..self.ack(acked) }
+        self.data_level().map_at(from, at, data, data_len, acked)
     }
 
-    /// The probe's DATA_FIN at data offset `at`, alone, with a Data ACK for `acked`.
+    /// See [`DataLevel::data_fin`].
     #[must_use]
     pub fn data_fin(&self, at: u64, acked: u64) -> Dss {
-        let (data_seq, subflow_seq) = (self.dsn(at), SubflowSeq(0));
-        let checksum =
-            self.checksum.then(|| dss_checksum(data_seq, subflow_seq, 1, Checksum::new()));
-        let data_seq = self.wire(data_seq);
-        let mapping = DssMapping { data_seq, subflow_seq, data_len: 1, checksum };
-        Dss { mapping: Some(mapping), data_fin: true, ..self.ack(acked) }
-    }
-
-    /// The bytes of a segment of the probe's; its place on the subflow is taken.
-    pub fn bytes_of(&self, flow: &mut Flow, seg: &Seg) -> Vec<u8> {
-        let base = if flow.synced { flow.iss.wrapping_add(1) } else { flow.iss };
-        let start = match seg.offset {
-            Some(offset) => flow.iss.wrapping_add(1).wrapping_add(offset as u32),
-            None => base.wrapping_add(flow.nxt as u32),
-        };
-        let acked = seg.ack.unwrap_or(flow.seen as i64);
-        let ack = SeqNum(flow.irs.wrapping_add(1).wrapping_add(acked as u32));
-        let header = TcpHeader {
-            src_port: flow.tuple.remote.port(),
-            dst_port: flow.tuple.local.port(),
-            seq: SeqNum(start),
-            ack: (!seg.no_ack).then_some(ack),
-            flags: seg.flags,
-            window: seg.window.unwrap_or(u16::MAX),
-            urgent: seg.urgent,
-        };
-        let mut options = Vec::new();
-        if let Some((value, echo)) = &mut flow.timestamps {
-            *value += 1;
-            options.extend_from_slice(&[1, 1, 8, 10]);
-            options.extend_from_slice(&value.to_be_bytes());
-            options.extend_from_slice(&echo.to_be_bytes());
-        }
-        options.extend_from_slice(&seg.options);
-        flow.synced |= seg.flags.syn;
-        if seg.offset.is_none() {
-            flow.nxt += seg.payload.len() as u64 + u64::from(seg.flags.fin);
-        }
-        build(flow.tuple.remote, flow.tuple.local, &header, &options, &seg.payload)
+        self.data_level().data_fin(at, acked)
     }
 
     /// Sends a segment.
     pub fn send(&mut self, flow: &mut Flow, seg: Seg) {
-        let packet = self.bytes_of(flow, &seg);
-        self.target.inject(&packet);
+        self.target.inject(&flow.packet(&seg));
     }
 
     /// Sends data at this data offset, mapped, acknowledging nothing at the data level.

@@ -1,10 +1,11 @@
-//! What the probe sends, and the subflow it sends it on.
+//! What a hand-made end sends, and the subflow it sends it on.
 
-use super::packet::Packet;
+use super::packet::{Packet, build};
 use mpuser_engine::addr::{FourTuple, SocketAddr};
 use mpuser_engine::crypto::Nonce;
+use mpuser_engine::seq::SeqNum;
 use mpuser_engine::tcp::Flags;
-use mpuser_engine::wire::{Dss, MptcpOption, OptionBuffer};
+use mpuser_engine::wire::{Dss, FastOpenCookie, MptcpOption, OptionBuffer, TcpHeader};
 
 /// One subflow as the probe sees it. Offsets count payload octets; the SYN is not among them.
 #[derive(Clone, Debug)]
@@ -53,19 +54,59 @@ impl Flow {
             self.seen += packet.payload.len() as u64 + u64::from(packet.header.flags.fin);
         }
     }
+
+    /// The packet that a segment becomes; its place on the subflow is taken.
+    pub fn packet(&mut self, seg: &Seg) -> Vec<u8> {
+        let start = match (seg.offset, self.synced) {
+            (Some(offset), _) => self.iss.wrapping_add(1).wrapping_add(offset as u32),
+            (None, true) => self.iss.wrapping_add(1).wrapping_add(self.nxt as u32),
+            (None, false) => self.iss,
+        };
+        let acked = seg.ack.unwrap_or(self.seen as i64);
+        let ack = SeqNum(self.irs.wrapping_add(1).wrapping_add(acked as u32));
+        let header = TcpHeader {
+            src_port: self.tuple.remote.port(),
+            dst_port: self.tuple.local.port(),
+            seq: SeqNum(start),
+            ack: (!seg.no_ack).then_some(ack),
+            flags: seg.flags,
+            window: seg.window.unwrap_or(u16::MAX),
+            urgent: seg.urgent,
+        };
+        let mut options = Vec::new();
+        if let Some((value, echo)) = &mut self.timestamps {
+            *value += 1;
+            options.extend_from_slice(&timestamps(*value, *echo));
+        }
+        options.extend_from_slice(&seg.options());
+        self.synced |= seg.flags.syn;
+        if seg.offset.is_none() {
+            self.nxt += seg.payload.len() as u64 + u64::from(seg.flags.fin);
+        }
+        build(self.tuple.remote, self.tuple.local, &header, &options, &seg.payload)
+    }
+}
+
+/// The option, on a boundary of four octets (RFC 7323).
+fn timestamps(value: u32, echo: u32) -> [u8; 12] {
+    let mut option = [1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0];
+    let (_, numbers) = option.split_at_mut(4);
+    numbers.copy_from_slice(&(u64::from(value) << 32 | u64::from(echo)).to_be_bytes());
+    option
 }
 
 /// A segment the probe is about to send: a pure ACK unless told otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct Seg {
-    pub(super) flags: Flags,
-    pub(super) no_ack: bool,
+    flags: Flags,
+    no_ack: bool,
     pub(super) offset: Option<i64>,
-    pub(super) ack: Option<i64>,
-    pub(super) window: Option<u16>,
-    pub(super) urgent: u16,
-    pub(super) options: Vec<u8>,
-    pub(super) payload: Vec<u8>,
+    ack: Option<i64>,
+    window: Option<u16>,
+    urgent: u16,
+    mss: Option<u16>,
+    options: Vec<u8>,
+    payload: Vec<u8>,
 }
 
 /// An empty segment with an ACK.
@@ -79,12 +120,12 @@ impl Seg {
     #[must_use]
     pub fn syn(mut self) -> Self {
         self.flags.syn = true;
-        self.raw(&[2, 4, 0x05, 0xb4])
+        self.mss(1_460)
     }
 
     /// SYN without any option of its own.
     #[must_use]
-    pub fn bare_syn(mut self) -> Self {
+    pub const fn bare_syn(mut self) -> Self {
         self.flags.syn = true;
         self
     }
@@ -153,6 +194,40 @@ impl Seg {
         self
     }
 
+    /// The MSS, in the place of the one a SYN has.
+    #[must_use]
+    pub const fn mss(mut self, mss: u16) -> Self {
+        self.mss = Some(mss);
+        self
+    }
+
+    /// SACK permitted, for a SYN.
+    #[must_use]
+    pub fn sack_permitted(self) -> Self {
+        self.raw(&[1, 1, 4, 2])
+    }
+
+    /// Window scale, for a SYN.
+    #[must_use]
+    pub fn scale(self, shift: u8) -> Self {
+        self.raw(&[1, 3, 3, shift])
+    }
+
+    /// These timestamps, on this segment alone.
+    #[must_use]
+    pub fn stamp(self, value: u32, echo: u32) -> Self {
+        self.raw(&timestamps(value, echo))
+    }
+
+    /// A Fast Open cookie, or the request for one (RFC 7413).
+    #[must_use]
+    pub fn fast_open(mut self, cookie: FastOpenCookie) -> Self {
+        let mut buffer = OptionBuffer::new();
+        let _fits = buffer.push_fast_open(&cookie);
+        self.options.extend_from_slice(buffer.as_slice());
+        self
+    }
+
     /// An MPTCP option.
     #[must_use]
     pub fn option(mut self, option: MptcpOption) -> Self {
@@ -183,5 +258,12 @@ impl Seg {
         option.extend_from_slice(body);
         option.resize(option.len().next_multiple_of(4), 1);
         self.raw(&option)
+    }
+
+    /// All options, however long.
+    #[must_use]
+    pub fn options(&self) -> Vec<u8> {
+        let mss = self.mss.map(u16::to_be_bytes).map(|[high, low]| [2, 4, high, low]);
+        mss.as_slice().concat().into_iter().chain(self.options.iter().copied()).collect()
     }
 }

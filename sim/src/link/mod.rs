@@ -19,6 +19,7 @@ pub(crate) use holding::Holding;
 pub use icmp::{TooBig, fragmentation_needed};
 pub use loss::Loss;
 pub use outage::Outages;
+pub(crate) use parse::KEYS;
 pub use parse::ReadFile;
 pub use queue::{Aqm, QueueLimit};
 pub use rate::Trace;

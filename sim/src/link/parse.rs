@@ -9,6 +9,7 @@ use super::queue::{Aqm, QueueLimit};
 use super::rate::Trace;
 use crate::direction::Direction;
 use crate::text;
+use mpuser_engine::time::Duration;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 pub type ReadFile<'a> = &'a mut dyn FnMut(&str) -> Result<String, String>;
 
 /// What a lane understands, for messages.
-const KEYS: &str = "rate, trace, delay, jitter, loss, reorder, duplicate, corrupt, queue, aqm, mtu, state, down, box";
+pub(crate) const KEYS: &str = "rate, trace, delay, jitter, loss, reorder, duplicate, corrupt, queue, aqm, mtu, state, down, box";
 
 impl LinkConfig {
     /// Changes what `text` names and leaves the rest: words `key=value`, both directions alike unless the key begins
@@ -27,38 +28,104 @@ impl LinkConfig {
     /// # Errors
     /// Says which word cannot be understood and what could stand there; nothing has changed then.
     pub fn apply(&mut self, text: &str, read: ReadFile<'_>) -> Result<(), String> {
+        let mut words = Vec::new();
+        for word in text.split_whitespace() {
+            let pair = word.split_once('=');
+            words.push(
+                pair.ok_or_else(|| format!("{word:?} is no key=value; the keys are {KEYS}"))?,
+            );
+        }
+        self.apply_pairs(&words, read).map_err(|(at, error)| match words.get(at) {
+            Some((key, _)) => format!("{key}: {error}"),
+            None => error,
+        })
+    }
+
+    /// The same for words that are taken apart already; of a mistake it says which word's it is.
+    pub(crate) fn apply_pairs(
+        &mut self,
+        words: &[(&str, &str)],
+        read: ReadFile<'_>,
+    ) -> Result<(), (usize, String)> {
         let mut next = self.clone();
         let mut fresh = true;
-        for word in text.split_whitespace() {
-            let (key, value) = word
-                .split_once('=')
-                .ok_or_else(|| format!("{word:?} is no key=value; the keys are {KEYS}"))?;
-            if key == "box" {
-                if std::mem::take(&mut fresh) {
-                    next.boxes.clear();
-                }
-                if value != "none" {
-                    crate::middlebox::build(value, 0)?;
-                    next.boxes.push(value.to_owned());
-                }
-                continue;
-            }
-            let (directions, key) = match (key.strip_prefix("fwd."), key.strip_prefix("back.")) {
-                (Some(key), _) => (&[Direction::Forward][..], key),
-                (_, Some(key)) => (&[Direction::Backward][..], key),
-                _ => (&Direction::BOTH[..], key),
-            };
-            for direction in directions {
-                let lane = match direction {
-                    Direction::Forward => &mut next.forward,
-                    Direction::Backward => &mut next.backward,
-                };
-                apply(lane, key, value, read).map_err(|error| format!("{key}: {error}"))?;
-            }
+        // a queue may be a share of what the other words make of the link
+        let (later, first): (Vec<usize>, Vec<usize>) = (0..words.len())
+            .partition(|at| words.get(*at).is_some_and(|(key, _)| key.ends_with("queue")));
+        for at in first.into_iter().chain(later) {
+            let Some((key, value)) = words.get(at) else { continue };
+            next.apply_pair(key, value, &mut fresh, read).map_err(|error| (at, error))?;
         }
         *self = next;
         Ok(())
     }
+
+    fn apply_pair(
+        &mut self,
+        key: &str,
+        value: &str,
+        fresh: &mut bool,
+        read: ReadFile<'_>,
+    ) -> Result<(), String> {
+        if key == "box" {
+            if std::mem::take(fresh) {
+                self.boxes.clear();
+            }
+            if value != "none" {
+                crate::middlebox::build(value, 0)?;
+                self.boxes.push(value.to_owned());
+            }
+            return Ok(());
+        }
+        let (directions, key) = match (key.strip_prefix("fwd."), key.strip_prefix("back.")) {
+            (Some(key), _) => (&[Direction::Forward][..], key),
+            (_, Some(key)) => (&[Direction::Backward][..], key),
+            _ => (&Direction::BOTH[..], key),
+        };
+        for direction in directions {
+            let round_trip = self.forward.delay + self.backward.delay;
+            let lane = match direction {
+                Direction::Forward => &mut self.forward,
+                Direction::Backward => &mut self.backward,
+            };
+            match value.split_once("bdp") {
+                Some((share, over)) if key == "queue" => {
+                    lane.queue = QueueLimit::Bytes(bdp(lane, share, over, round_trip)?);
+                }
+                _ => apply(lane, key, value, read)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `0.5bdp`: a share of what fills the link for one round trip of its own, or, as `0.5bdp:100ms`, for that long. At
+/// least one packet.
+fn bdp(lane: &LaneConfig, share: &str, over: &str, own: Duration) -> Result<u64, String> {
+    let wrong = || {
+        format!("{share}bdp{over} is no length of a queue: write for example 0.5bdp or 1bdp:100ms")
+    };
+    let share: f64 = share.parse().map_err(|_| wrong())?;
+    let time = match over.strip_prefix(':') {
+        Some(time) => text::duration(time)?,
+        None if over.is_empty() => own,
+        None => return Err(wrong()),
+    };
+    let rate = lane.trace.as_ref().map(|trace| trace.mean_rate()).or(lane.rate);
+    let rate = rate.ok_or(
+        "without a rate there is no bandwidth-delay product: write rate, or the queue as 100p",
+    )?;
+    if time.is_zero() {
+        return Err(
+            "without a delay there is no bandwidth-delay product: write for example 0.5bdp:100ms"
+                .into(),
+        );
+    }
+    let bytes = rate as f64 / 8.0 * time.as_secs_f64() * share;
+    if !(0.0..1e12).contains(&bytes) {
+        return Err(wrong());
+    }
+    Ok((bytes.round() as u64).max(1500))
 }
 
 /// Without files.
@@ -81,7 +148,10 @@ fn apply(lane: &mut LaneConfig, key: &str, value: &str, read: ReadFile<'_>) -> R
         "trace" => {
             lane.trace = match value {
                 "none" => None,
-                _ => Some(Arc::new(Trace::parse(&read(value)?)?)),
+                _ => {
+                    let trace = Trace::parse(&read(value)?);
+                    Some(Arc::new(trace.map_err(|error| format!("{value}, {error}"))?))
+                }
             }
         }
         "delay" => lane.delay = text::duration(value)?,
@@ -113,7 +183,10 @@ fn apply(lane: &mut LaneConfig, key: &str, value: &str, read: ReadFile<'_>) -> R
             }
         }
         "down" => lane.outages = outages(value)?,
-        _ => return Err(format!("there is no such key; the keys are {KEYS}")),
+        _ => {
+            let known = KEYS.split(", ");
+            return Err(format!("there is no such key: {}", crate::suggest(key, known)));
+        }
     }
     Ok(())
 }
@@ -127,7 +200,7 @@ fn jitter(value: &str) -> Result<Jitter, String> {
 
 fn loss(value: &str, read: ReadFile<'_>) -> Result<Loss, String> {
     if let Some(file) = value.strip_prefix("trace:") {
-        return loss_trace(&read(file)?);
+        return loss_trace(&read(file)?).map_err(|error| format!("{file}: {error}"));
     }
     let Some(states) = value.strip_prefix("ge:") else {
         return Ok(match text::probability(value)? {
@@ -171,7 +244,7 @@ fn queue(value: &str) -> Result<QueueLimit, String> {
     }
     let bytes = text::size(value);
     bytes.map(QueueLimit::Bytes).map_err(|_| {
-        format!("{value:?} is no length of a queue: write for example 100p, 64k or 50ms")
+        format!("{value:?} is no length of a queue: write for example 100p, 64k, 50ms or 0.5bdp")
     })
 }
 

@@ -183,7 +183,7 @@ fn texts_are_read_and_shown() {
 fn mistakes_are_named() {
     for (text, part) in [
         ("delay", "no key=value"),
-        ("speed=1mbit", "the keys are rate"),
+        ("speed=1mbit", "no such key"),
         ("rate=fast", "rate: \"fast\" is no rate"),
         ("loss=ge:1%", "TO_BAD"),
         ("trace=x", "no file"),

@@ -294,13 +294,15 @@ fn find(id: &NetnsId) -> Option<Netns> {
         .find(|ns| ns.id().is_ok_and(|i| i == *id))
 }
 
-/// Whether any process is in the namespace.
+/// Whether any process is in the namespace. Its inode alone does not tell: a younger namespace may have it by now.
 fn in_use(id: &NetnsId) -> bool {
     let link = format!("net:[{}]", id.inode);
     let Ok(proc) = std::fs::read_dir("/proc") else { return true };
     proc.flatten()
-        .filter_map(|e| std::fs::read_link(e.path().join("ns/net")).ok())
-        .any(|l| l.as_os_str() == link.as_str())
+        .map(|e| e.path().join("ns/net"))
+        .filter(|p| std::fs::read_link(p).is_ok_and(|l| l.as_os_str() == link.as_str()))
+        .find_map(|p| Netns::open_path(&p).and_then(|ns| ns.id()).ok())
+        .is_some_and(|there| there == *id)
 }
 
 #[cfg(test)]

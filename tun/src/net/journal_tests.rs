@@ -60,6 +60,17 @@ fn a_sysctl_somebody_needs_or_changed_is_left_alone() {
 }
 
 #[test]
+fn a_reused_inode_does_not_keep_a_namespace_in_use() {
+    let here = NetnsId::current().unwrap();
+    assert!(in_use(&here));
+    assert!(!in_use(&NetnsId { inode: 1, ..here }));
+    // Linux 5.14 has cookies; before, the inode has to do.
+    if here.cookie.is_some() {
+        assert!(!in_use(&NetnsId { cookie: Some(u64::MAX), ..here }));
+    }
+}
+
+#[test]
 fn start_time_is_known() {
     assert!(start_time().unwrap() > 0);
 }

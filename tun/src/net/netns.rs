@@ -5,6 +5,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ pub struct Netns {
 impl Netns {
     /// The namespace of the calling thread (not of the process: the two may differ).
     pub fn current() -> Result<Self> {
-        Self::open_path("/proc/thread-self/ns/net")
+        Self::open_path("/proc/thread-self/ns/net".as_ref())
     }
 
     /// The namespace that `ip netns add NAME` made.
@@ -66,7 +67,7 @@ impl Netns {
                 "list them with `ip netns list`",
             ));
         }
-        Self::open_path(&format!("{NETNS_DIR}/{name}")).map_err(|e| match e.kind {
+        Self::open_path(&Path::new(NETNS_DIR).join(name)).map_err(|e| match e.kind {
             ErrorKind::File => NetError::new(
                 ErrorKind::NotFound,
                 format!("there is no network namespace {name}"),
@@ -77,8 +78,10 @@ impl Netns {
         })
     }
 
-    fn open_path(path: &str) -> Result<Self> {
-        let file = File::open(path).map_err(|e| NetError::io(format!("cannot open {path}"), &e))?;
+    /// The namespace that a file of `/run/netns` or `/proc` stands for.
+    pub(crate) fn open_path(path: &Path) -> Result<Self> {
+        let cannot = |e| NetError::io(format!("cannot open {}", path.display()), &e);
+        let file = File::open(path).map_err(cannot)?;
         Ok(Self { file })
     }
 

@@ -29,10 +29,11 @@ impl Connection {
         options: &TcpOptions,
         counters: &mut Counters,
     ) {
-        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        let Some(subflow) = self.subflows.get(index) else { return };
         let (before, repairing) = (subflow.tcp.state(), subflow.tcp.in_recovery());
         // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
-        let disposition = subflow.tcp.on_segment(now, segment);
+        let disposition = self.tcp_on_segment(now, index, segment);
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.on_progress(now, disposition.newly_acked);
         subflow.on_heard(&disposition);
         let id = subflow.id;

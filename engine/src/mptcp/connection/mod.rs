@@ -15,6 +15,7 @@ mod output;
 mod paths;
 mod retries;
 mod schedule;
+mod siblings;
 mod timeout;
 
 use super::close::Close;
@@ -36,6 +37,7 @@ use crate::event::Event;
 use crate::scheduling::SchedulerEvent;
 use crate::seq::DataSeq;
 use crate::tcp::SocketEnd;
+use crate::tcp::congestion::SiblingView;
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -108,6 +110,7 @@ pub(crate) struct Connection {
     pub(crate) paths: PathManager,
     retries: Retries,
     scheduling: Scheduling,
+    siblings: Vec<SiblingView>,
     timers: Timers,
     events: VecDeque<Event>,
     /// The application waits for room to write.
@@ -195,6 +198,7 @@ impl Connection {
             paths: PathManager::new(first, client),
             retries: Retries::default(),
             scheduling: Scheduling::new(&config.scheduler),
+            siblings: Vec::new(),
             timers: Timers::default(),
             events: VecDeque::new(),
             write_blocked: false,

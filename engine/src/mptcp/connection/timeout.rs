@@ -71,13 +71,11 @@ impl Connection {
     }
 
     fn on_subflow_timeout(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        let timeouts = self.subflows.get(index).map_or(0, |s| s.tcp.backoff_count());
+        self.tcp_on_timeout(now, index);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
-        if subflow.tcp.poll_timeout().is_some_and(|at| at <= now) {
-            let before = subflow.tcp.backoff_count();
-            subflow.tcp.on_timeout(now);
-            if subflow.tcp.backoff_count() > before {
-                self.scheduling.note(SchedulerEvent::RetransmissionTimeout(subflow.id));
-            }
+        if subflow.tcp.backoff_count() > timeouts {
+            self.scheduling.note(SchedulerEvent::RetransmissionTimeout(subflow.id));
         }
         if subflow.join_ack_at().is_some_and(|at| at <= now) {
             subflow.repeat_join_ack(now, self.config.tcp.max_syn_retransmits);

@@ -4,7 +4,8 @@
 
 use super::hystart::{Growth, HyStart};
 use super::{
-    AckSample, CongestionControl, CoupledView, initial_window, min_ssthresh, segment_size,
+    AckSample, CongestionControl, CongestionEvent, CoupledView, initial_window, min_ssthresh,
+    segment_size,
 };
 use crate::time::{Duration, Instant};
 
@@ -48,7 +49,7 @@ struct Prior {
 
 /// CUBIC.
 #[derive(Clone, Debug)]
-pub struct Cubic {
+pub(super) struct Cubic {
     mss: u64,
     cwnd: u64,
     ssthresh: u64,
@@ -66,7 +67,7 @@ pub struct Cubic {
 impl Cubic {
     /// The initial window of RFC 6928; `mss` in octets.
     #[must_use]
-    pub fn new(mss: u32) -> Self {
+    pub(super) fn new(mss: u32) -> Self {
         let mss = segment_size(mss);
         Self {
             mss,
@@ -200,13 +201,13 @@ impl CongestionControl for Cubic {
         }
     }
 
-    fn on_congestion(&mut self, _now: Instant, _in_flight: u64) {
+    fn on_congestion(&mut self, _event: &CongestionEvent, _coupled: &CoupledView<'_>) {
         self.decrease();
         self.cwnd = self.ssthresh;
         self.in_fast_recovery = true;
     }
 
-    fn on_retransmission_timeout(&mut self, _now: Instant, _in_flight: u64) {
+    fn on_retransmission_timeout(&mut self, _event: &CongestionEvent, _coupled: &CoupledView<'_>) {
         // The threshold is kept while the same segment times out again (RFC 5681 3.1).
         if !self.timed_out {
             self.decrease();

@@ -3,15 +3,22 @@
 //! Each subflow has its own (RFC 8684 3.3.8); [`CoupledView`] hands in the siblings' state, so a coupled algorithm
 //! (RFC 6356) is one more implementation of [`CongestionControl`].
 
+mod balia;
+mod coupled;
 mod cubic;
+mod ewtcp;
 mod hystart;
+mod lia;
 mod new_reno;
+mod olia;
+mod window;
+mod wvegas;
 
 use crate::config::CongestionAlgorithm;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
-pub use cubic::Cubic;
-pub use new_reno::NewReno;
+use cubic::Cubic;
+use window::{Aimd, rate};
 
 /// What one acceptable ACK tells the algorithm.
 #[derive(Clone, Copy, Debug)]
@@ -37,29 +44,54 @@ pub struct AckSample {
     pub in_recovery: bool,
 }
 
-/// One subflow of the connection, as its siblings see it.
+/// A loss, or what is taken for one.
 #[derive(Clone, Copy, Debug)]
-pub struct SiblingView {
-    /// Congestion window, octets.
-    pub cwnd: u64,
+pub struct CongestionEvent {
+    /// When it was detected.
+    pub now: Instant,
+    /// Octets sent and not cumulatively acknowledged (FlightSize, RFC 5681 2), lost ones included.
+    pub flight: u64,
     /// Smoothed RTT.
-    pub srtt: Duration,
-    /// Sender's maximum segment size, octets.
-    pub mss: u32,
+    pub srtt: Option<Duration>,
 }
 
-/// All established subflows of a connection.
+/// Another subflow of the connection, as its siblings see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SiblingView {
+    /// Congestion window, octets; in fast recovery what it will be afterwards.
+    pub cwnd: u64,
+    /// Slow start threshold, octets; `u64::MAX` before the first congestion.
+    pub ssthresh: u64,
+    /// Smoothed RTT, never zero.
+    pub srtt: Duration,
+    /// Smallest RTT of the recent past.
+    pub min_rtt: Duration,
+    /// Sender's maximum segment size, octets.
+    pub mss: u32,
+    /// Fast recovery, or retransmission after a timeout, is under way.
+    pub in_recovery: bool,
+    /// OLIA: octets acknowledged since the last loss or between the last two, whichever is more.
+    pub loss_interval: u64,
+    /// wVegas: octets a second when its share was last chosen; 0 before that.
+    pub equilibrium_rate: u64,
+}
+
+impl SiblingView {
+    fn rate(&self) -> f64 {
+        rate(self.cwnd, self.srtt)
+    }
+}
+
+/// The other established subflows of a connection, stale and closing ones left out.
 #[derive(Clone, Copy, Debug)]
 pub struct CoupledView<'a> {
-    /// The subflows, this one included.
-    pub siblings: &'a [SiblingView],
-    /// Index of this one.
-    pub own: usize,
+    /// In order of opening.
+    pub others: &'a [SiblingView],
 }
 
 impl CoupledView<'_> {
     /// A subflow alone in the world.
-    pub const NONE: CoupledView<'static> = CoupledView { siblings: &[], own: 0 };
+    pub const NONE: CoupledView<'static> = CoupledView { others: &[] };
 }
 
 /// A congestion control algorithm. All amounts are octets.
@@ -72,12 +104,12 @@ pub trait CongestionControl: core::fmt::Debug + Send {
     fn ssthresh(&self) -> u64;
     /// An ACK that acknowledged something new. Ignored during fast recovery, when the window stands still.
     fn on_ack(&mut self, sample: &AckSample, coupled: &CoupledView<'_>);
-    /// Loss was detected and fast recovery begins: the multiplicative decrease. `in_flight` is what was in flight
-    /// before the ACK that told, lost octets included.
-    fn on_congestion(&mut self, now: Instant, in_flight: u64);
-    /// The retransmission timer expired: one segment, and slow start (RFC 5681 3.1). `in_flight` is everything
-    /// outstanding. Of several timeouts without progress only the first sets the threshold.
-    fn on_retransmission_timeout(&mut self, now: Instant, in_flight: u64);
+    /// Loss was detected and fast recovery begins: the multiplicative decrease. The flight is the one before the ACK
+    /// that told.
+    fn on_congestion(&mut self, event: &CongestionEvent, coupled: &CoupledView<'_>);
+    /// The retransmission timer expired: one segment, and slow start (RFC 5681 3.1). Of several timeouts without
+    /// progress only the first sets the threshold.
+    fn on_retransmission_timeout(&mut self, event: &CongestionEvent, coupled: &CoupledView<'_>);
     /// Everything outstanding when recovery began is acknowledged.
     fn on_recovery_exit(&mut self, now: Instant);
     /// The last decrease answered a loss that was none: restore what it took.
@@ -87,10 +119,14 @@ pub trait CongestionControl: core::fmt::Debug + Send {
     /// The handshake had to be repeated: begin with one segment (RFC 5681 3.1).
     fn on_handshake_loss(&mut self);
     /// The layer above wants less on this path: the window shrinks to `factor` of it, and outside of slow start the
-    /// threshold as well; see [`penalised`].
-    fn penalise(&mut self, factor: f64);
+    /// threshold as well; see [`penalised`]. By default nothing: what models the path has no window of that kind.
+    fn penalise(&mut self, factor: f64) {
+        let _ = factor;
+    }
     /// The maximum segment size changed.
     fn set_mss(&mut self, mss: u32);
+    /// Adds what only the algorithm knows and its siblings need.
+    fn tell(&self, _view: &mut SiblingView) {}
 }
 
 /// What an IPv4 or IPv6 packet can carry bounds the arithmetic.
@@ -136,10 +172,18 @@ fn rescale(cwnd: u64, from: u64, to: u64) -> u64 {
 #[must_use]
 pub fn new(algorithm: CongestionAlgorithm, mss: u32) -> Box<dyn CongestionControl> {
     match algorithm {
-        CongestionAlgorithm::NewReno => Box::new(NewReno::new(mss)),
+        CongestionAlgorithm::NewReno => Box::new(Aimd::new(mss, new_reno::NewReno)),
         CongestionAlgorithm::Cubic => Box::new(Cubic::new(mss)),
+        CongestionAlgorithm::Lia => Box::new(Aimd::new(mss, lia::Lia)),
+        CongestionAlgorithm::Olia => Box::new(Aimd::new(mss, olia::Olia::default())),
+        CongestionAlgorithm::Balia => Box::new(Aimd::new(mss, balia::Balia)),
+        CongestionAlgorithm::Wvegas => Box::new(Aimd::new(mss, wvegas::Wvegas::default())),
+        CongestionAlgorithm::Ewtcp => Box::new(Aimd::new(mss, ewtcp::Ewtcp)),
+        CongestionAlgorithm::Coupled => Box::new(Aimd::new(mss, coupled::Coupled)),
     }
 }
 
+#[cfg(test)]
+mod coupled_tests;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,14 @@ fn round(cc: &mut dyn CongestionControl, now: &mut Instant, rtt: Duration) {
     }
 }
 
+fn loss(now: Instant, flight: u64) -> CongestionEvent {
+    CongestionEvent { now, flight, srtt: Some(RTT) }
+}
+
+fn reno() -> Box<dyn CongestionControl> {
+    new(CongestionAlgorithm::NewReno, MSS as u32)
+}
+
 fn both() -> [Box<dyn CongestionControl>; 2] {
     [CongestionAlgorithm::NewReno, CongestionAlgorithm::Cubic].map(|a| new(a, MSS as u32))
 }
@@ -39,11 +47,10 @@ fn initial_window_follows_rfc_6928() {
     for (mss, window) in
         [(536, 5360), (1000, 10_000), (1460, 14_600), (2000, 14_600), (9000, 18_000)]
     {
-        assert_eq!(NewReno::new(mss).window(), window);
-        assert_eq!(Cubic::new(mss).window(), window);
-    }
-    for algorithm in [CongestionAlgorithm::NewReno, CongestionAlgorithm::Cubic] {
-        assert_eq!(new(algorithm, 1000).name(), algorithm.name());
+        for name in CongestionAlgorithm::NAMES {
+            let cc = new(CongestionAlgorithm::from_name(name).unwrap(), mss);
+            assert_eq!((cc.window(), cc.name()), (window, *name));
+        }
     }
 }
 
@@ -62,19 +69,19 @@ fn slow_start_doubles_and_only_a_used_window_grows() {
 
 #[test]
 fn reno_adds_one_segment_per_round_trip() {
-    let mut cc = NewReno::new(MSS as u32);
+    let mut cc = reno();
     let mut now = Instant::ZERO;
-    cc.on_congestion(now, 20_000);
+    cc.on_congestion(&loss(now, 20_000), &CoupledView::NONE);
     assert_eq!(
         (cc.window(), cc.ssthresh()),
         (5000, 5000),
         "half of the window, which bounds the flight"
     );
-    round(&mut cc, &mut now, RTT);
+    round(&mut *cc, &mut now, RTT);
     assert_eq!(cc.window(), 5000, "the window stands still in fast recovery");
     cc.on_recovery_exit(now);
     for n in 1..20 {
-        round(&mut cc, &mut now, RTT);
+        round(&mut *cc, &mut now, RTT);
         assert_eq!(cc.window(), 5000 + n * MSS);
     }
 }
@@ -82,15 +89,15 @@ fn reno_adds_one_segment_per_round_trip() {
 #[test]
 fn a_timeout_means_one_segment_and_repeated_ones_keep_the_threshold() {
     for (mut cc, ssthresh) in both().into_iter().zip([5000, 7000]) {
-        cc.on_retransmission_timeout(Instant::ZERO, 10_000);
+        cc.on_retransmission_timeout(&loss(Instant::ZERO, 10_000), &CoupledView::NONE);
         assert_eq!((cc.window(), cc.ssthresh()), (MSS, ssthresh));
-        cc.on_retransmission_timeout(Instant::from_millis(1000), MSS);
+        cc.on_retransmission_timeout(&loss(Instant::from_millis(1000), MSS), &CoupledView::NONE);
         assert_eq!((cc.window(), cc.ssthresh()), (MSS, ssthresh), "{}", cc.name());
         // Slow start back to the threshold, although recovery is still under way.
         let mut now = Instant::from_millis(2000);
         (0..3).for_each(|_| round(&mut *cc, &mut now, RTT));
         assert!(cc.window() >= ssthresh && cc.window() < ssthresh + 2 * MSS);
-        cc.on_retransmission_timeout(now, 8000);
+        cc.on_retransmission_timeout(&loss(now, 8000), &CoupledView::NONE);
         assert!(cc.ssthresh() < ssthresh, "progress was made: a new loss");
     }
 }
@@ -101,12 +108,12 @@ fn undo_gives_back_window_and_threshold() {
         let mut now = Instant::from_millis(1);
         (0..3).for_each(|_| round(&mut *cc, &mut now, RTT));
         let before = (cc.window(), cc.ssthresh());
-        cc.on_congestion(now, 80_000);
+        cc.on_congestion(&loss(now, 80_000), &CoupledView::NONE);
         assert!(cc.window() < before.0);
         cc.undo();
         assert_eq!((cc.window(), cc.ssthresh()), before);
-        cc.on_retransmission_timeout(now, 80_000);
-        cc.on_retransmission_timeout(now + RTT, 1000);
+        cc.on_retransmission_timeout(&loss(now, 80_000), &CoupledView::NONE);
+        cc.on_retransmission_timeout(&loss(now + RTT, 1000), &CoupledView::NONE);
         cc.undo();
         assert_eq!((cc.window(), cc.ssthresh()), before, "{}", cc.name());
         cc.undo();
@@ -119,7 +126,7 @@ fn a_pause_longer_than_the_rto_restarts_from_the_initial_window() {
     for mut cc in both() {
         let mut now = Instant::from_millis(1);
         (0..3).for_each(|_| round(&mut *cc, &mut now, RTT));
-        cc.on_congestion(now, 80_000);
+        cc.on_congestion(&loss(now, 80_000), &CoupledView::NONE);
         cc.on_recovery_exit(now);
         let window = cc.window();
         cc.on_idle_restart(RTT, RTT * 3);
@@ -235,7 +242,7 @@ fn cubic_follows_the_curve_of_rfc_9438() {
         let rtt = Duration::from_millis(rtt_ms);
         let mut now = Instant::from_millis(1000);
         let mut cc = cubic_at(segments, now);
-        cc.on_congestion(now, segments * MSS);
+        cc.on_congestion(&loss(now, segments * MSS), &CoupledView::NONE);
         cc.on_recovery_exit(now);
         let mut model: Option<FloatCubic> = None;
         for n in 0..150 {
@@ -267,7 +274,7 @@ fn cubic_comes_back_to_its_plateau_after_k_seconds() {
     // K = cbrt(W_max (1 - beta) / C) = cbrt(1000 * 0.3 / 0.4) = 9.09 s.
     let mut now = Instant::from_millis(1000);
     let mut cc = cubic_at(1000, now);
-    cc.on_congestion(now, 1_000_000);
+    cc.on_congestion(&loss(now, 1_000_000), &CoupledView::NONE);
     assert_eq!(cc.window(), 700_000);
     cc.on_recovery_exit(now);
     let start = now;
@@ -279,7 +286,7 @@ fn cubic_comes_back_to_its_plateau_after_k_seconds() {
     assert!((990_000..=1_000_000).contains(&cc.window()), "{}", cc.window());
     assert!(windows[10] - windows[0] > windows[80] - windows[70], "concave: fast first");
     // Fast convergence: a loss below the old plateau lowers the next one.
-    cc.on_congestion(now, cc.window());
+    cc.on_congestion(&loss(now, cc.window()), &CoupledView::NONE);
     assert_eq!(
         cc.ssthresh(),
         windows[windows.len() - 1] / 10 * 7 + windows[windows.len() - 1] % 10 * 7 / 10
@@ -290,7 +297,7 @@ fn cubic_comes_back_to_its_plateau_after_k_seconds() {
 fn time_without_use_of_the_window_does_not_count() {
     let mut now = Instant::from_millis(1000);
     let mut cc = cubic_at(1000, now);
-    cc.on_congestion(now, 1_000_000);
+    cc.on_congestion(&loss(now, 1_000_000), &CoupledView::NONE);
     cc.on_recovery_exit(now);
     round(&mut cc, &mut now, RTT);
     let window = cc.window();
@@ -344,8 +351,8 @@ proptest! {
                         cc.on_ack(&ack, &CoupledView::NONE);
                         prop_assert!(cc.window() >= before);
                     }
-                    Event::Congestion => cc.on_congestion(now, cc.window()),
-                    Event::Timeout => cc.on_retransmission_timeout(now, cc.window()),
+                    Event::Congestion => cc.on_congestion(&loss(now, cc.window()), &CoupledView::NONE),
+                    Event::Timeout => cc.on_retransmission_timeout(&loss(now, cc.window()), &CoupledView::NONE),
                     Event::Exit => cc.on_recovery_exit(now),
                     Event::Undo => cc.undo(),
                     Event::Idle => cc.on_idle_restart(RTT * 10, RTT),

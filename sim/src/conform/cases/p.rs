@@ -90,7 +90,7 @@ fn p07(p: &mut Probe<'_>) -> Run {
     p.answers(&mut a);
     let dss = p.map(&a, 3, b"BAD", 0);
     let at = a.nxt as i64;
-    let packet = p.bytes_of(&mut a, &seg().data(b"BAD").dss(dss).at(at));
+    let packet = a.packet(&seg().data(b"BAD").dss(dss).at(at));
     for offset in [0_u8, 4, 15] {
         let mut copy = packet.clone();
         if let Some(byte) = copy.get_mut(32) {

@@ -220,7 +220,7 @@ fn t27(p: &mut Probe<'_>) -> Run {
     p.answers(&mut a);
     let dss = p.map(&a, 3, b"BAD", 0);
     let at = a.nxt as i64;
-    let packet = p.bytes_of(&mut a, &seg().data(b"BAD").dss(dss).at(at));
+    let packet = a.packet(&seg().data(b"BAD").dss(dss).at(at));
     for packet in broken(&packet) {
         p.target.inject(&packet);
     }

@@ -1,0 +1,110 @@
+//! Scenarios as people write them: TOML, with parameters and `${expressions}`. Links are described in the words of
+//! `mpuser link`.
+
+mod flows;
+mod links;
+mod params;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use super::spec::Scenario;
+use crate::document::{Context, Mistake, Table, parse as parse_document};
+use crate::link::ReadFile;
+pub use params::{Assignments, Param};
+
+/// Keys of the whole file. Those of experiments and presets are read elsewhere.
+const KEYS: [&str; 12] = [
+    "name",
+    "description",
+    "seed",
+    "duration",
+    "warm_up",
+    "sample",
+    "params",
+    "links",
+    "flows",
+    "background",
+    "experiment",
+    "preset",
+];
+
+/// What is wanted of a scenario beside what its file says.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Parameters with other values than the file's.
+    pub set: Assignments,
+    /// The scheduler of every MPTCP flow, by name.
+    pub scheduler: Option<String>,
+    /// The congestion control of every MPTCP flow, by name.
+    pub cc: Option<String>,
+}
+
+impl Scenario {
+    /// Reads a scenario. `read` gives the contents of the traces it names.
+    ///
+    /// # Errors
+    /// The first mistake, with its place and what would be right.
+    pub fn parse(text: &str, wishes: &Wishes, read: ReadFile<'_>) -> Result<Self, Mistake> {
+        let document = parse_document(text)?;
+        let mut wishes = wishes.clone();
+        let params = params::resolve(text, document.get_ref(), &mut wishes)?;
+        let context = Context { text, params: &params };
+        let root = Table::root(context, document.get_ref());
+        root.only(&KEYS)?;
+        let mut scenario =
+            Self { name: root.need("name", "name = \"two-path\"")?.text()?, ..Self::default() };
+        if let Some(item) = root.get("description") {
+            scenario.description = item.text()?;
+        }
+        if let Some(item) = root.get("seed") {
+            scenario.seed = item.whole(0..=1 << 53)?;
+        }
+        if let Some(item) = root.get("duration") {
+            scenario.duration = item.long_duration()?;
+        }
+        if let Some(item) = root.get("warm_up") {
+            scenario.warm_up = item.duration()?;
+            if scenario.warm_up >= scenario.duration {
+                return Err(item.mistake(
+                    "nothing is left to measure",
+                    "warm_up has to be shorter than duration, which is 10s unless it is given",
+                ));
+            }
+        }
+        if let Some(item) = root.get("sample") {
+            scenario.sample = item.duration()?;
+        }
+        let example = "[links.wifi] with rate = \"20mbit\"";
+        for (name, item) in root.need("links", example)?.table()?.items() {
+            scenario.links.insert(name.to_owned(), links::link(&item, read)?);
+        }
+        let flows = root.need("flows", "[[flows]] with paths = [\"wifi\"]")?;
+        for (number, item) in flows.array()?.iter().enumerate() {
+            let group = flows::group(&item.table()?, number, &scenario, &wishes)?;
+            scenario.flows.push(group);
+        }
+        if scenario.flows.is_empty() {
+            return Err(flows.mistake("there is no flow", "write a table [[flows]]"));
+        }
+        if let Some(item) = root.get("background") {
+            for (number, item) in item.array()?.iter().enumerate() {
+                let load = traffic::background(&item.table()?, number, &scenario)?;
+                scenario.background.push(load);
+            }
+        }
+        scenario
+            .check()
+            .map_err(|error| root.mistake(error, "see sim/README.md for what can be said"))?;
+        Ok(scenario)
+    }
+
+    /// The parameters a scenario's text has, with their defaults.
+    ///
+    /// # Errors
+    /// As [`Scenario::parse`].
+    pub fn params(text: &str) -> Result<Vec<Param>, Mistake> {
+        let document = parse_document(text)?;
+        params::declared(text, document.get_ref())
+    }
+}
