@@ -356,9 +356,22 @@ impl SendQueue {
         }
     }
 
+    /// Passes over the next new octets, at most `len`: they wait for a subflow. How many there were.
+    pub(crate) fn set_aside(&mut self, len: u64) -> u64 {
+        let mut left = len;
+        while left > 0
+            && let Some((at, piece)) = self.take_new(usize::try_from(left).unwrap_or(usize::MAX))
+        {
+            let taken = piece.len() as u64;
+            self.reinject(at..at + taken, Reinjection::SET_ASIDE);
+            left -= taken;
+        }
+        len - left
+    }
+
     /// Forgets what waits for reinjection: there is only one subflow left and it retransmits by itself.
     pub(crate) fn clear_reinjections(&mut self) {
-        self.reinject.clear();
+        self.reinject.retain(|r| r.origin == Reinjection::SET_ASIDE);
     }
 
     /// What must hold after every event.

@@ -44,6 +44,13 @@ pub enum Action {
         /// Data offsets; may be cut at the end.
         range: Range<u64>,
     },
+    /// Pass over the next new bytes, at most `len`: they wait as a reinjection of [`Reinjection::SET_ASIDE`], to be sent by
+    /// [`Self::Reinject`] in any order. For those who leave reinjections to themselves ([`Interest::reinjections`]), with
+    /// two subflows at least.
+    SetAside {
+        /// At most this many bytes.
+        len: u64,
+    },
     /// Multiply this subflow's congestion window by `factor`, between 0.1 and 1, at most once in its smoothed RTT.
     /// Outside of slow start its threshold is multiplied, too.
     Penalise {
@@ -95,6 +102,11 @@ pub enum SchedulerEvent {
     ReceiveBufferRetransmission(SubflowId),
     /// The time set by [`Action::SetTimer`] has come.
     Timer,
+}
+
+impl Reinjection {
+    /// The origin of bytes that were on no subflow so far.
+    pub const SET_ASIDE: SubflowId = SubflowId(u32::MAX);
 }
 
 /// What a scheduler wants to be asked and told beyond the usual: new bytes wait, and the window is open.

@@ -145,13 +145,12 @@ impl Connection {
         let len = (range.end - range.start).min(room);
         let len = usize::try_from(len).unwrap_or(0);
         let Some(payload) = self.send.sent_at(range.start, len) else { return false };
-        counters.mptcp_retrans += 1;
-        self.bytes_retrans += payload.len() as u64;
         self.remapped = true;
         let len = payload.len() as u64;
         self.send.reinjected(len);
         target.stage(range.start, payload, &meta);
         self.send.carried(range.start..range.start + len, SubflowSet::of(target.id));
+        self.count_reinjection(origin, len, counters);
         true
     }
 

@@ -10,8 +10,8 @@ use crate::mptcp::scheduler;
 use crate::mptcp::send_queue::SendQueue;
 use crate::mptcp::subflow::{Phase, Subflow};
 use crate::scheduling::{
-    Action, Interest, Outstanding as _, Scheduler, SchedulerEvent, SchedulerInfo, SchedulerView,
-    SubflowSet, SubflowSnapshot,
+    Action, Interest, Outstanding as _, Reinjection, Scheduler, SchedulerEvent, SchedulerInfo,
+    SchedulerView, SubflowSet, SubflowSnapshot,
 };
 use crate::time::{Duration, Instant};
 use alloc::borrow::ToOwned as _;
@@ -25,6 +25,8 @@ use core::ops::Range;
 const MAX_IDLE_ACTIONS: u32 = 16;
 /// Events kept for a scheduler that wants them; further ones are dropped.
 const MAX_EVENTS: usize = 64;
+/// Most bytes set aside at once.
+const MAX_ASIDE: u64 = 64 << 20;
 /// A timer is at least this far away: a scheduler cannot keep the clock from going on.
 const MIN_DELAY: Duration = Duration::from_millis(1);
 
@@ -309,6 +311,12 @@ impl Connection {
                     known(subflow).is_some() && self.penalise(now, subflow, factor, snapshots);
                 return if allowed { Outcome::Done } else { Outcome::Refused };
             }
+            Action::SetAside { len } => {
+                let allowed = fresh && self.scheduling.interest.reinjections && snapshots.len() > 1;
+                let len = len.min(self.send.window()).min(MAX_ASIDE);
+                let aside = if allowed { self.send.set_aside(len) } else { 0 };
+                return if aside > 0 { Outcome::Done } else { Outcome::Refused };
+            }
             Action::Send { subflow, len } if fresh => known(subflow)
                 .and_then(|s| self.stage_new(now, s, len))
                 .map(|range| (subflow, range)),
@@ -322,6 +330,9 @@ impl Connection {
         };
         let Some((subflow, range)) = staged else { return Outcome::Refused };
         self.scheduling.scheduler.on_staged(subflow, range);
+        if self.timers.retransmit.is_none() {
+            self.restart_retransmit(now);
+        }
         Outcome::Staged
     }
 
@@ -390,9 +401,23 @@ impl Connection {
         }
         let staged = self.stage_again(target, range.start..range.end.min(waiting.range.end))?;
         self.send.reinjected_range(staged.clone());
-        counters.mptcp_retrans += 1;
-        self.bytes_retrans += staged.end - staged.start;
+        self.count_reinjection(waiting.origin, staged.end - staged.start, counters);
         Some(staged)
+    }
+
+    /// What was set aside goes out for the first time.
+    pub(super) fn count_reinjection(
+        &mut self,
+        origin: SubflowId,
+        len: u64,
+        counters: &mut Counters,
+    ) {
+        if origin == Reinjection::SET_ASIDE {
+            self.bytes_sent += len;
+        } else {
+            counters.mptcp_retrans += 1;
+            self.bytes_retrans += len;
+        }
     }
 
     fn stage_again(&mut self, target: &SubflowSnapshot, range: Range<u64>) -> Option<Range<u64>> {

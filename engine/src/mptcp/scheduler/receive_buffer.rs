@@ -33,6 +33,10 @@ impl ReceiveBuffer {
         }
     }
 
+    pub(super) fn of_all_carriers(self) -> Self {
+        Self { all: true, ..self }
+    }
+
     pub(super) const fn is_on(&self) -> bool {
         self.opportunistic || self.penalise
     }

@@ -1,14 +1,16 @@
-//! One subflow after the other, as the v0.9x kernels do it.
+//! One subflow after the other: as the v0.9x kernels do it, and with weights.
 
 use crate::addr::SubflowId;
 use crate::config::SchedulerSpec;
 use crate::scheduling::{Action, Scheduler, SchedulerView, SubflowSnapshot};
+use alloc::vec::Vec;
 use core::ops::Range;
 
 #[derive(Debug)]
 pub(super) struct RoundRobin {
-    /// Segments in a row.
-    segments: u64,
+    name: &'static str,
+    /// Segments in a row, for each subflow by its number among them; the last holds for all the others.
+    segments: Vec<u64>,
     /// One without room is passed over; otherwise everybody waits for it.
     cwnd_limited: bool,
     current: Option<SubflowId>,
@@ -18,26 +20,35 @@ pub(super) struct RoundRobin {
 
 impl RoundRobin {
     pub(super) fn new(spec: &SchedulerSpec) -> Self {
-        Self {
-            segments: spec.number("num_segments") as u64,
-            cwnd_limited: spec.switch("cwnd_limited"),
-            current: None,
-            left: 0,
-        }
+        Self::with("rr", spec, [spec.number("num_segments") as u64].into())
+    }
+
+    pub(super) fn weighted(spec: &SchedulerSpec) -> Self {
+        Self::with("wrr", spec, spec.weights("weights").iter().map(|w| u64::from(*w)).collect())
+    }
+
+    fn with(name: &'static str, spec: &SchedulerSpec, segments: Vec<u64>) -> Self {
+        Self { name, segments, cwnd_limited: spec.switch("cwnd_limited"), current: None, left: 0 }
     }
 
     fn eligible<'a>(
         &self,
         view: &SchedulerView<'a>,
     ) -> impl Iterator<Item = &'a SubflowSnapshot> + use<'a> {
-        let (all, unsent) = (!self.cwnd_limited, view.unsent);
-        view.regular().filter(move |s| all || s.is_open(unsent))
+        let (all, sendable) = (!self.cwnd_limited, view.sendable());
+        view.regular().filter(move |s| all || s.is_open(sendable))
+    }
+
+    fn turn(&self, view: &SchedulerView<'_>, next: &SubflowSnapshot) -> u64 {
+        let position = view.subflows.iter().filter(|s| s.id < next.id).count();
+        let segments = self.segments.get(position).or(self.segments.last());
+        segments.copied().unwrap_or(1).max(1) * next.segment()
     }
 }
 
 impl Scheduler for RoundRobin {
     fn name(&self) -> &str {
-        "rr"
+        self.name
     }
 
     fn schedule(&mut self, view: &SchedulerView<'_>) -> Action {
@@ -50,12 +61,12 @@ impl Scheduler for RoundRobin {
                 let Some(next) = after.or_else(|| self.eligible(view).min_by_key(|s| s.id)) else {
                     return Action::Wait;
                 };
-                self.left = self.segments * next.segment();
+                self.left = self.turn(view, next);
                 next
             }
         };
         self.current = Some(next.id);
-        if !next.is_open(view.unsent) {
+        if !next.is_open(view.sendable()) {
             return Action::Wait;
         }
         Action::Send { subflow: next.id, len: self.left.min(next.available) }
