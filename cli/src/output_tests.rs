@@ -24,6 +24,8 @@ pub(crate) fn subflow(id: u32, sent: u64, received: u64) -> SubflowInfo {
         cwnd: 14_480,
         ssthresh: u64::MAX,
         in_flight: 0,
+        idle_resets: 0,
+        pacing_rate: 0,
         mss: 1448,
     }
 }

@@ -106,6 +106,12 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Congestion control. Default CUBIC.
     pub congestion: CongestionAlgorithm,
+    /// Spread data over the round trip ([`Socket::pacing_rate`](crate::tcp::Socket::pacing_rate)). Default false, as
+    /// Linux without `fq`; algorithms that need it (BBR) pace in any case.
+    pub pacing: bool,
+    /// Begin with the initial window again when nothing was sent for longer than the RTO (RFC 5681 4.1, RFC 2861).
+    /// Default true, as Linux.
+    pub slow_start_after_idle: bool,
     /// Longest delay of an acknowledgement. Default 40 ms; RFC 9293 allows up to 500.
     pub delayed_ack: Duration,
     /// Segments at the beginning of a connection that are acknowledged at once, while this end only receives: the
@@ -135,6 +141,8 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             congestion: CongestionAlgorithm::default(),
+            pacing: false,
+            slow_start_after_idle: true,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 0,
             min_rto: Duration::from_millis(200),

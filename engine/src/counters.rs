@@ -97,7 +97,7 @@ counters! {
     rm_addr = "MPTcpExtRmAddr",
     /// REMOVE_ADDRs sent.
     rm_addr_tx = "MPTcpExtRmAddrTx",
-    /// Subflows removed because their address was.
+    /// Subflows closed because this end's address or endpoint went. Those the peer withdrew are not counted here.
     rm_subflow = "MPTcpExtRmSubflow",
     /// MP_PRIOs sent.
     mp_prio_tx = "MPTcpExtMPPrioTx",

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::time::Instant;
 use mpuser_sim::{Direction, Link};
-use mpuser_tun::device::{Device, Received, split};
+use mpuser_tun::device::{Device, Received, segments};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -66,14 +66,11 @@ impl<D: Device> Device for Boxed<D> {
         segment_size: Option<u16>,
     ) -> io::Result<()> {
         let mut state = self.lock();
-        let mut push = |headers: &[u8], payload: &[u8]| {
+        let push = |headers: &[u8], payload: &[u8]| {
             state.link.push(now, Direction::Forward, [headers, payload].concat().into());
             Ok(())
         };
-        match segment_size {
-            Some(size) if payload.len() > usize::from(size) => split(headers, payload, size, push)?,
-            _ => push(headers, payload)?,
-        }
+        segments(headers, payload, segment_size, push)?;
         self.flush(now, &mut state);
         Ok(())
     }

@@ -357,6 +357,15 @@ impl Script {
         flow
     }
 
+    /// As [`Self::connect`], with the subflow the endpoint opens from its second address.
+    pub fn connect_twice(&mut self) -> (Flow, Flow) {
+        let first = self.connect();
+        // Within 250 ms by itself [HEU-7].
+        self.advance(Duration::from_millis(300));
+        let second = self.take_join();
+        (first, second)
+    }
+
     /// The peer's MP_JOIN SYN, and the endpoint's answer.
     pub fn join_syn(&mut self, index: u8, id: AddressId, backup: bool) -> (Flow, Packet) {
         let local = SocketAddr::new(engine_address(0), PORT);

@@ -52,9 +52,7 @@ fn a_good_add_addr_is_echoed_exactly() {
 #[test]
 fn a_bad_hmac_is_ignored() {
     let mut script = Script::client(config(), 2);
-    let mut flow = script.connect();
-    script.advance(Duration::from_millis(300));
-    let mut second = script.take_join();
+    let (mut flow, mut second) = script.connect_twice();
     script.all(&mut second);
     let mut add = script.add_addr(1, peer_address(1), None);
     add.hmac = add.hmac.map(|mut hmac| {
@@ -116,9 +114,7 @@ fn flag_c_forbids_joins_to_the_first_address() {
 #[test]
 fn impossible_addresses_are_not_joined() {
     let mut script = Script::client(config(), 2);
-    let mut flow = script.connect();
-    script.advance(Duration::from_millis(300));
-    let mut second = script.take_join();
+    let (mut flow, mut second) = script.connect_twice();
     script.all(&mut second);
     let hosts = ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"];
     for (id, text) in hosts.iter().enumerate() {

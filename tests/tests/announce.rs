@@ -50,6 +50,16 @@ fn announcements(packets: &[Packet]) -> Vec<(Duration, AddAddr)> {
     .collect()
 }
 
+/// The addresses 5, 6 and 7, announced and echoed.
+fn announce_three(script: &mut Script, flow: &mut Flow) {
+    for id in 5..8 {
+        add(script, endpoint([203, 0, 113, id].into(), id, None));
+        let (_, sent) = announcements(&script.all(flow))[0];
+        echo(script, flow, &sent);
+    }
+    script.all(flow);
+}
+
 fn removals(packets: &[Packet]) -> Vec<Vec<u8>> {
     packets
         .iter()
@@ -229,12 +239,7 @@ fn an_identifier_is_reused_after_its_withdrawal() {
 #[test]
 fn a_flush_is_one_option() {
     let (mut script, mut flow) = connection(true);
-    for id in 5..8 {
-        add(&mut script, endpoint([203, 0, 113, id].into(), id, None));
-        let (_, sent) = announcements(&script.all(&mut flow))[0];
-        echo(&mut script, &mut flow, &sent);
-    }
-    script.all(&mut flow);
+    announce_three(&mut script, &mut flow);
     script.endpoint.flush_endpoints(script.now);
     script.advance(Duration::from_millis(600));
     assert_eq!(removals(&script.all(&mut flow)), [[5, 6, 7]]);
@@ -247,9 +252,7 @@ fn a_flush_is_one_option() {
 #[test]
 fn subflows_of_a_deleted_endpoint_are_closed() {
     let mut script = Script::client(ConnectionConfig::default(), 2);
-    let mut first = script.connect();
-    script.advance(Duration::from_millis(300));
-    let mut second = script.take_join();
+    let (mut first, mut second) = script.connect_twice();
     script.all(&mut first);
     script.all(&mut second);
     delete(&mut script, 2);
@@ -259,15 +262,14 @@ fn subflows_of_a_deleted_endpoint_are_closed() {
     script.advance(Duration::from_secs(70));
     assert!(script.next_syn().is_none(), "it is not opened anew");
     assert_eq!(script.established().len(), 1);
+    assert_eq!(script.endpoint.counters().rm_subflow, 1);
 }
 
 /// Identifier 0: the address of the first subflow.
 #[test]
 fn the_initial_address_can_be_deleted() {
     let mut script = Script::client(ConnectionConfig::default(), 2);
-    let mut first = script.connect();
-    script.advance(Duration::from_millis(300));
-    let mut second = script.take_join();
+    let (mut first, mut second) = script.connect_twice();
     script.all(&mut first);
     script.all(&mut second);
     script.endpoint.delete_initial_address(script.now, engine_address(0));
@@ -282,9 +284,7 @@ fn the_initial_address_can_be_deleted() {
 #[test]
 fn an_address_that_vanishes_is_withdrawn_elsewhere() {
     let mut script = Script::client(ConnectionConfig::default(), 2);
-    let mut first = script.connect();
-    script.advance(Duration::from_millis(300));
-    script.take_join();
+    let (mut first, _) = script.connect_twice();
     script.all(&mut first);
     let local = script.endpoint.addresses()[1];
     script.endpoint.remove_address(script.now, local.address);
@@ -316,12 +316,7 @@ fn a_withdrawal_waits_for_a_subflow() {
 #[test]
 fn signals_are_not_sent_in_bursts() {
     let (mut script, mut flow) = connection(true);
-    for id in 5..8 {
-        add(&mut script, endpoint([203, 0, 113, id].into(), id, None));
-        let (_, sent) = announcements(&script.all(&mut flow))[0];
-        echo(&mut script, &mut flow, &sent);
-    }
-    script.all(&mut flow);
+    announce_three(&mut script, &mut flow);
     // Each is an option of its own, and nothing is heard of the peer meanwhile.
     for id in 5..8 {
         delete(&mut script, id);

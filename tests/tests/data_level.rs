@@ -33,6 +33,23 @@ fn collect(script: &Script, flow: &Flow, packets: &[Packet], into: &mut BTreeMap
     }
 }
 
+/// Takes so much data; `answer` makes the peer's answer to each flight of what came so far.
+fn collect_all(
+    script: &mut Script,
+    flow: &mut Flow,
+    len: usize,
+    answer: impl Fn(&Script, usize) -> Seg,
+) {
+    let mut got = BTreeMap::new();
+    while got.len() < len {
+        let packets = script.all(flow);
+        assert!(!packets.is_empty(), "stuck at {}", got.len());
+        collect(script, flow, &packets, &mut got);
+        let answer = answer(script, got.len());
+        script.send(flow, answer);
+    }
+}
+
 /// [DACK-8] [DACK-14] (K30): acknowledged by the subflow, never at data level: sent again under a new mapping, on
 /// the only subflow there is.
 #[test]
@@ -117,15 +134,9 @@ fn zero_window_is_probed_at_data_level() {
     // Announce an edge of exactly five octets from the start on: the third ACK had 65 535.
     let data = pattern(7, 65_535);
     script.write(&data);
-    let mut got = BTreeMap::new();
-    while got.len() < data.len() {
-        let packets = script.all(&mut flow);
-        assert!(!packets.is_empty(), "stuck at {}", got.len());
-        collect(&script, &flow, &packets, &mut got);
-        let left = (data.len() - got.len()) as u16;
-        let dss = script.ack(got.len() as u64);
-        script.send(&mut flow, seg().dss(dss).window(left));
-    }
+    collect_all(&mut script, &mut flow, data.len(), |script, got| {
+        seg().dss(script.ack(got as u64)).window((data.len() - got) as u16)
+    });
     // Window 0 at both levels now, everything acknowledged.
     script.write(b"more");
     script.all(&mut flow);
@@ -259,15 +270,8 @@ fn data_acks_may_come_rarely() {
     let (mut script, mut flow) = server();
     let data = pattern(3, 20_000);
     script.write(&data);
-    let mut got = BTreeMap::new();
-    while got.len() < data.len() {
-        let packets = script.all(&mut flow);
-        assert!(!packets.is_empty(), "stuck at {}", got.len());
-        collect(&script, &flow, &packets, &mut got);
-        // Acknowledged by the subflow, without a Data ACK: what is in the window still goes.
-        let empty = Dss::default();
-        script.send(&mut flow, seg().dss(empty));
-    }
+    // Acknowledged by the subflow, without a Data ACK: what is in the window still goes.
+    collect_all(&mut script, &mut flow, data.len(), |_, _| seg().dss(Dss::default()));
     let dss = script.ack(20_000);
     script.send(&mut flow, seg().dss(dss));
     assert_eq!(script.info().bytes_acked, 20_000);

@@ -4,7 +4,6 @@ use mpuser_engine::Event;
 use mpuser_engine::addr::{AddressId, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointFlags, SchedulerSpec};
 use mpuser_engine::error::SubflowError;
-use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{MpPrio, MptcpOption, RawOption};
 use mpuser_tests::scripted::*;
 
@@ -128,9 +127,7 @@ fn set_backup_is_told_on_the_subflow_itself() {
 #[test]
 fn the_flag_of_an_endpoint_changes_its_subflows() {
     let mut script = Script::client(ConnectionConfig::default(), 2);
-    let mut first = script.connect();
-    script.advance(Duration::from_millis(300));
-    let mut second = script.take_join();
+    let (mut first, mut second) = script.connect_twice();
     script.all(&mut first);
     script.all(&mut second);
     let backup = EndpointFlags { subflow: true, backup: true, ..EndpointFlags::default() };

@@ -108,9 +108,7 @@ fn subflows_by_hand() {
 #[test]
 fn a_reset_first_subflow_does_not_come_back() {
     let mut script = Script::client(config(), 2);
-    let mut first = script.connect();
-    script.advance(Duration::from_millis(300));
-    let mut second = script.take_join();
+    let (mut first, mut second) = script.connect_twice();
     script.send(&mut first, seg().rst());
     script.advance(Duration::from_secs(30));
     assert!(joins(&mut script).is_empty());

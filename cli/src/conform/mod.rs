@@ -24,7 +24,8 @@ pub(crate) fn run(args: &Conform, printer: Printer) -> Result<ExitCode, Failure>
         return Ok(ExitCode::SUCCESS);
     }
     let known = Differences::reviewed()
-        .map_err(|why| Failure::internal("the file of expected differences is broken", why))?;
+        .map_err(|why| Failure::internal("the file of expected differences is broken", why))?
+        .of(args.profile);
     let whole = args.only.is_empty();
     let kernel = args.target == ConformTarget::Kernel;
     let rows = judged(&cases, args, &known, printer)?;

@@ -87,6 +87,9 @@ pub struct Behaviour {
     pub unmapped_data: UnmappedData,
     /// Octets whose checksum is wrong, on the only subflow. Default withhold.
     pub failed_data: FailedData,
+    /// An MP_FAIL that brings no infinite mapping is repeated, and after 15 RTOs the subflow is reset. Default true;
+    /// Linux sends one and waits for 120 s (K39).
+    pub repeat_fail: bool,
     /// MP_FAIL is sent for the very first mapping, too [FB-12]. Default true; Linux falls back in silence (K39).
     pub fail_first_mapping: bool,
     /// After data was acknowledged without any option, one infinite mapping says that this end goes on as plain TCP
@@ -144,6 +147,12 @@ pub struct Behaviour {
     /// Joins are taken on any port (RFC 8684 3.2 [JOIN-17] [JOIN-18]). Default true; with Linux on the port of the
     /// first subflow and on announced ports only (K17).
     pub join_any_port: bool,
+    /// Subflows may be added while one direction is at its end: the other may still have much to send. Default true
+    /// (RFC 8684 3.3.3 says nothing of it); Linux takes and opens none.
+    pub join_half_closed: bool,
+    /// A client may offer further algorithms beside HMAC-SHA256 (RFC 8684 3.1 [INI-24]). Default true; Linux answers
+    /// such a SYN in plain TCP.
+    pub other_algorithms: bool,
 }
 
 impl Behaviour {
@@ -155,6 +164,7 @@ impl Behaviour {
             mapping_conflict: OnlySubflow::FallBack,
             unmapped_data: UnmappedData::Hold,
             failed_data: FailedData::Withhold,
+            repeat_fail: true,
             fail_first_mapping: true,
             announce_fallback: true,
             fast_close: FastCloseForm::Ack,
@@ -174,6 +184,8 @@ impl Behaviour {
             probe_before_remove: true,
             unique_join_ids: true,
             join_any_port: true,
+            join_half_closed: true,
+            other_algorithms: true,
         }
     }
 
@@ -184,6 +196,7 @@ impl Behaviour {
             checksum_disagreement: OnlySubflow::FallBack,
             unmapped_data: UnmappedData::FallBack,
             failed_data: FailedData::Deliver,
+            repeat_fail: false,
             fail_first_mapping: false,
             announce_fallback: false,
             fast_close: FastCloseForm::Reset,
@@ -202,6 +215,8 @@ impl Behaviour {
             probe_before_remove: false,
             unique_join_ids: false,
             join_any_port: false,
+            join_half_closed: false,
+            other_algorithms: false,
             ..Self::rfc()
         }
     }

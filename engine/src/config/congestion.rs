@@ -1,7 +1,7 @@
 //! Congestion control by name.
 
 /// Congestion control of each subflow (RFC 8684 3.3.8). The coupled ones look at all subflows of a connection; with a
-/// single one they are Reno.
+/// single one they are Reno, but for wVegas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CongestionAlgorithm {
@@ -22,10 +22,12 @@ pub enum CongestionAlgorithm {
     Ewtcp,
     /// Fully coupled (NSDI 2011).
     Coupled,
+    /// BBR version 1 (draft-cardwell-iccrg-bbr-congestion-control-00), each subflow on its own.
+    Bbr,
 }
 
 impl CongestionAlgorithm {
-    const ALL: [(Self, &'static str, &'static str); 8] = [
+    const ALL: [(Self, &'static str, &'static str); 9] = [
         (Self::Cubic, "cubic", "RFC 9438, each subflow on its own"),
         (Self::NewReno, "reno", "RFC 5681 with SACK, each subflow on its own"),
         (Self::Lia, "lia", "RFC 6356: together as aggressive as one TCP on the best path"),
@@ -38,11 +40,16 @@ impl CongestionAlgorithm {
             "coupled",
             "the windows together are one TCP's, on the least congested paths",
         ),
+        (
+            Self::Bbr,
+            "bbr",
+            "BBR version 1: by measured bandwidth and delay, paced, each subflow on its own",
+        ),
     ];
 
     /// Every name [`Self::from_name`] takes, the default first.
     pub const NAMES: &'static [&'static str] =
-        &["cubic", "reno", "lia", "olia", "balia", "wvegas", "ewtcp", "coupled"];
+        &["cubic", "reno", "lia", "olia", "balia", "wvegas", "ewtcp", "coupled", "bbr"];
 
     /// Every algorithm, the default first.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -71,7 +78,7 @@ impl CongestionAlgorithm {
     /// It looks at the other subflows of its connection.
     #[must_use]
     pub const fn is_coupled(self) -> bool {
-        !matches!(self, Self::NewReno | Self::Cubic)
+        !matches!(self, Self::NewReno | Self::Cubic | Self::Bbr)
     }
 
     fn row(self) -> (Self, &'static str, &'static str) {

@@ -1,6 +1,7 @@
 //! Handshakes of which nothing is kept: the answer to a SYN when there are too many, and the third packet that
 //! brings everything back (RFC 4987 3.6, RFC 8684 3.1).
 
+use super::input::Stranger;
 use super::syn_cookies::{KEY_DRAWS, Remembered, SynCookies};
 use super::{Endpoint, LocalAddress};
 use crate::addr::{FourTuple, ListenerId};
@@ -22,13 +23,11 @@ impl Endpoint {
     pub(super) fn answer_and_forget(
         &mut self,
         now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        syn: &Segment,
-        options: &TcpOptions,
+        stranger: &Stranger<'_>,
         config: &ConnectionConfig,
     ) {
-        let offer = handshake::on_syn(&options.signals).ok();
+        let Stranger { local, tuple, segment: syn, options } = *stranger;
+        let offer = handshake::on_syn(&options.signals, config.behaviour.other_algorithms).ok();
         self.counters.mp_capable_syn_rx += u64::from(offer.is_some());
         let params = self.open_params(now, config, local, &tuple);
         let mut answer = cookie_options(now, &params, syn);
@@ -64,20 +63,13 @@ impl Endpoint {
 
     /// A segment of no known connection may be the third packet of a handshake that was forgotten; false when it is
     /// not.
-    pub(super) fn accept_remembered(
-        &mut self,
-        now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
-        options: &TcpOptions,
-    ) -> bool {
+    pub(super) fn accept_remembered(&mut self, now: Instant, stranger: &Stranger<'_>) -> bool {
+        let Stranger { local, tuple, segment, options } = *stranger;
         let flags = segment.flags;
         if flags.syn || flags.rst || segment.ack.is_none() || !self.cookies.expected(now) {
             return false;
         }
-        let Some(listener_id) = self.listeners.find(tuple.local) else { return false };
-        let Some(listener) = self.listeners.get(listener_id) else { return false };
+        let Some((listener_id, listener)) = self.listeners.find(tuple.local) else { return false };
         let Some(remembered) = self.cookies.check(&tuple, segment, now) else {
             self.counters.syncookies_failed += 1;
             return false;

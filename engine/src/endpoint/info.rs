@@ -84,6 +84,10 @@ pub struct SubflowInfo {
     pub ssthresh: u64,
     /// Bytes in flight.
     pub in_flight: u64,
+    /// Times the congestion window was reset after a pause (RFC 5681 4.1).
+    pub idle_resets: u64,
+    /// The rate data is paced at, or would be, bytes a second; 0 before the first RTT sample.
+    pub pacing_rate: u64,
     /// Largest payload of one segment, bytes.
     pub mss: u32,
 }

@@ -12,6 +12,15 @@ use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
 use bytes::Bytes;
 
+/// A segment that no subflow has, and where it came.
+#[derive(Clone, Copy)]
+pub(super) struct Stranger<'a> {
+    pub(super) local: &'a LocalAddress,
+    pub(super) tuple: FourTuple,
+    pub(super) segment: &'a Segment,
+    pub(super) options: &'a TcpOptions,
+}
+
 impl Endpoint {
     /// Takes in one IP packet. Whatever is wrong with it is counted and otherwise ignored.
     pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: Bytes) {
@@ -65,34 +74,26 @@ impl Endpoint {
             connection.end_time_wait(now, index);
             self.serve(now, id);
         }
-        self.handle_unknown(now, local, tuple, &segment, &options);
+        self.handle_unknown(now, &Stranger { local, tuple, segment: &segment, options: &options });
     }
 
     /// No subflow has these addresses: a join, a new connection, or a mistake.
-    fn handle_unknown(
-        &mut self,
-        now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
-        options: &TcpOptions,
-    ) {
+    fn handle_unknown(&mut self, now: Instant, stranger: &Stranger<'_>) {
+        let Stranger { tuple, segment, options, .. } = *stranger;
         let is_syn = segment.flags.syn && segment.ack.is_none() && !segment.flags.rst;
         if is_syn && let Some(join) = join_syn(options) {
             // [JOIN-17]: by token, whatever the port.
             self.counters.mp_join_syn_rx += 1;
             self.counters.mp_join_syn_backup_rx += u64::from(join.backup);
-            if let Err(reason) = self.accept_join(now, local, tuple, segment, &join) {
-                self.reply_reset(now, local, tuple, segment, reason);
+            if let Err(reason) = self.accept_join(now, stranger, &join) {
+                self.reply_reset(now, stranger, reason);
             }
             return;
         }
-        if is_syn && self.accept_connection(now, local, tuple, segment, options) {
+        if is_syn && self.accept_connection(now, stranger) {
             return;
         }
-        if self.accept_waiting_join(now, tuple, segment, options)
-            || self.accept_remembered(now, local, tuple, segment, options)
-        {
+        if self.accept_waiting_join(now, stranger) || self.accept_remembered(now, stranger) {
             return;
         }
         self.counters.no_socket += 1;
@@ -102,17 +103,16 @@ impl Endpoint {
         self.counters.mp_capable_endp_attempt += u64::from(for_joins);
         let prohibited = MpTcpRst::lasting(ResetReason::AdministrativelyProhibited);
         let reason = for_joins.then_some(prohibited);
-        self.reply_reset(now, local, tuple, segment, reason);
+        self.reply_reset(now, stranger, reason);
     }
 
     pub(super) fn reply_reset(
         &mut self,
         now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
+        stranger: &Stranger<'_>,
         reason: Option<MpTcpRst>,
     ) {
+        let Stranger { local, tuple, segment, .. } = *stranger;
         if !self.stateless.reset(now, &mut self.rng, local, tuple, segment, reason) {
             self.counters.stateless_drop += 1;
         }

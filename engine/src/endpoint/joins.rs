@@ -4,6 +4,7 @@
 //! few of them get a socket that repeats its SYN/ACK. The others are answered once for each SYN and stand in a table
 //! whose slots are chosen by a secret, so that nobody can aim at the slot of somebody else.
 
+use super::input::Stranger;
 use super::open::egress;
 use super::{Endpoint, Entry, LocalAddress};
 use crate::addr::{AddressId, ConnectionId, FourTuple, SocketAddr, SubflowId};
@@ -72,11 +73,10 @@ impl Endpoint {
     pub(super) fn accept_join(
         &mut self,
         now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
+        stranger: &Stranger<'_>,
         join: &JoinSyn,
     ) -> Result<(), Option<MpTcpRst>> {
+        let Stranger { local, tuple, segment, .. } = *stranger;
         let id = self.tokens.get(&join.token).copied();
         let entry = id.and_then(|id| self.connections.get(&id)).filter(|e| e.connection.is_mptcp());
         let (Some(id), Some(entry)) = (id, entry) else {
@@ -101,7 +101,7 @@ impl Endpoint {
             return Err(known.then_some(MpTcpRst::lasting(ResetReason::AdministrativelyProhibited)));
         }
         if crowded || self.half_open_joins() >= self.config.max_half_open_joins {
-            self.answer_join(now, local, tuple, segment, join, id);
+            self.answer_join(now, stranger, join, id);
             return Ok(());
         }
         let params = self
@@ -169,12 +169,11 @@ impl Endpoint {
     fn answer_join(
         &mut self,
         now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
+        stranger: &Stranger<'_>,
         join: &JoinSyn,
         id: ConnectionId,
     ) {
+        let Stranger { local, tuple, segment, .. } = *stranger;
         let slot = self.secrets.slot(&tuple, SLOTS);
         let same = |w: &&Waiting| w.tuple == tuple && w.join == *join && w.syn.seq == segment.seq;
         let known = self
@@ -214,13 +213,8 @@ impl Endpoint {
 
     /// A segment of no known subflow may be the third ACK of a join that waits in the table; false when it is not. Only
     /// with the right HMAC does it get a socket [JOIN-14] [SEC-5].
-    pub(super) fn accept_waiting_join(
-        &mut self,
-        now: Instant,
-        tuple: FourTuple,
-        segment: &Segment,
-        options: &TcpOptions,
-    ) -> bool {
+    pub(super) fn accept_waiting_join(&mut self, now: Instant, stranger: &Stranger<'_>) -> bool {
+        let Stranger { tuple, segment, options, .. } = *stranger;
         let slot = self.secrets.slot(&tuple, SLOTS);
         let acks = |w: &&Waiting| {
             let numbers = segment.ack == Some(w.iss + 1) && segment.seq == w.syn.seq + 1;
@@ -233,13 +227,8 @@ impl Endpoint {
         match self.check_waiting(now, &waiting, options) {
             Ok(()) => self.admit(now, *waiting, segment, options),
             Err(reason) => {
-                self.reply_reset(
-                    now,
-                    &waiting.local,
-                    tuple,
-                    segment,
-                    Some(MpTcpRst::lasting(reason)),
-                );
+                let stranger = Stranger { local: &waiting.local, ..*stranger };
+                self.reply_reset(now, &stranger, Some(MpTcpRst::lasting(reason)));
             }
         }
         true

@@ -81,13 +81,9 @@ impl Listeners {
         self.by_id.values()
     }
 
-    pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
-        self.by_id.get(&id)
-    }
-
     /// Who listens on `address`: an exact match goes before a wildcard of its family, and that before `[::]`, which
     /// takes both families as on Linux.
-    pub(super) fn find(&self, address: SocketAddr) -> Option<ListenerId> {
+    pub(super) fn find(&self, address: SocketAddr) -> Option<(ListenerId, &Listener)> {
         let rank = |listener: &Listener| {
             let local = listener.local;
             let same_family = local.is_ipv4() == address.is_ipv4();
@@ -99,8 +95,8 @@ impl Listeners {
                 () => local.is_ipv6().then_some(0),
             }
         };
-        let ranked = self.by_id.iter().filter_map(|(id, l)| Some((rank(l)?, *id)));
-        ranked.max_by_key(|(rank, _)| *rank).map(|(_, id)| id)
+        let ranked = self.by_id.iter().filter_map(|(id, l)| Some((rank(l)?, (*id, l))));
+        ranked.max_by_key(|(rank, _)| *rank).map(|(_, found)| found)
     }
 
     /// Handshakes under way.

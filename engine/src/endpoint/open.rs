@@ -1,5 +1,6 @@
 //! Connections and subflows are made here, in all four ways: active and passive, first and joined.
 
+use super::input::Stranger;
 use super::{Endpoint, Entry, LocalAddress};
 use crate::addr::{AddressId, ConnectionId, FourTuple, IpAddr, SocketAddr, SourceRoute, SubflowId};
 use crate::config::ConnectionConfig;
@@ -8,10 +9,10 @@ use crate::error::{ConnectError, FallbackReason, SubflowError};
 use crate::mptcp::connection::Connection;
 use crate::mptcp::handshake;
 use crate::mptcp::subflow::{Egress, Join, Subflow};
-use crate::tcp::{OpenParams, Segment, Socket};
+use crate::tcp::{OpenParams, Socket};
 use crate::time::Instant;
 use crate::window::WindowScale;
-use crate::wire::{TcpOptions, source_route};
+use crate::wire::source_route;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -88,16 +89,9 @@ impl Endpoint {
     }
 
     /// A SYN for a listener; false when nobody listens there.
-    pub(super) fn accept_connection(
-        &mut self,
-        now: Instant,
-        local: &LocalAddress,
-        tuple: FourTuple,
-        segment: &Segment,
-        options: &TcpOptions,
-    ) -> bool {
-        let Some(listener_id) = self.listeners.find(tuple.local) else { return false };
-        let Some(listener) = self.listeners.get(listener_id) else { return false };
+    pub(super) fn accept_connection(&mut self, now: Instant, stranger: &Stranger<'_>) -> bool {
+        let Stranger { local, tuple, segment, options } = *stranger;
+        let Some((listener_id, listener)) = self.listeners.find(tuple.local) else { return false };
         if !listener.has_place() || self.connections.len() >= self.config.max_connections {
             // Dropped, not refused: the client tries again, as with the kernel.
             self.counters.listen_drops += 1;
@@ -105,10 +99,10 @@ impl Endpoint {
         }
         let config = listener.config.clone();
         if !listener.has_room() || self.listeners.half_open() >= self.config.max_half_open {
-            self.answer_and_forget(now, local, tuple, segment, options, &config);
+            self.answer_and_forget(now, stranger, &config);
             return true;
         }
-        let mut offer = handshake::on_syn(&options.signals);
+        let mut offer = handshake::on_syn(&options.signals, config.behaviour.other_algorithms);
         self.counters.mp_capable_syn_rx += u64::from(offer.is_ok());
         let (key, unique) = self.draw_key();
         if offer.is_ok() && !unique {

@@ -3,6 +3,7 @@
 use super::{Endpoint, LocalAddress, PmEndpoint};
 use crate::addr::{AddressId, ConnectionId, IpAddr, SocketAddr, SubflowId};
 use crate::config::{EndpointFlags, Limits};
+use crate::counters::Counters;
 use crate::error::{PmError, SubflowError};
 use crate::mptcp::connection::Connection;
 use crate::mptcp::path_manager::{LocalEndpoint, Presence};
@@ -20,7 +21,7 @@ impl Endpoint {
             return AddressId(0);
         }
         let appeared = self.pm_endpoints.on_address(address.address, address.backup, true);
-        self.each_connection(now, |connection| {
+        self.each_connection(now, |connection, _| {
             if appeared {
                 connection.paths.on_local_added(address.address);
             }
@@ -33,7 +34,9 @@ impl Endpoint {
     pub fn remove_address(&mut self, now: Instant, address: IpAddr) {
         self.addresses.remove(address);
         let ids = self.pm_endpoints.on_address_gone(address);
-        self.each_connection(now, |connection| connection.on_local_removed(now, address, &ids));
+        self.each_connection(now, |connection, counters| {
+            connection.on_local_removed(now, address, &ids, counters);
+        });
     }
 
     /// The addresses added.
@@ -57,12 +60,12 @@ impl Endpoint {
         let presence = if here { Presence::Here } else { Presence::Elsewhere };
         let before = self.pm_endpoints.of_address(endpoint.address).copied();
         let (id, replaced) = self.pm_endpoints.add(&endpoint, presence)?;
-        self.each_connection(now, |connection| {
+        self.each_connection(now, |connection, counters| {
             // The address of the first subflow is 0 under any number.
             let renamed =
                 replaced.is_some() && connection.first_local_address() != endpoint.address;
             if let Some(before) = before.filter(|_| renamed) {
-                connection.on_endpoints_deleted(now, &[before]);
+                connection.on_endpoints_deleted(now, &[before], counters);
             }
             connection.paths.on_local_added(endpoint.address);
         });
@@ -77,16 +80,18 @@ impl Endpoint {
     pub fn delete_endpoint(&mut self, now: Instant, id: AddressId) -> Result<(), PmError> {
         let endpoint = self.pm_endpoints.remove(id)?;
         self.retire(&endpoint);
-        self.each_connection(now, |connection| connection.on_endpoints_deleted(now, &[endpoint]));
+        self.each_connection(now, |connection, counters| {
+            connection.on_endpoints_deleted(now, &[endpoint], counters);
+        });
         Ok(())
     }
 
     /// Deletes the address of the first subflow, identifier 0, of every connection that started from `address`
     /// (`ip mptcp endpoint delete id 0 ADDRESS`).
     pub fn delete_initial_address(&mut self, now: Instant, address: IpAddr) {
-        self.each_connection(now, |connection| {
+        self.each_connection(now, |connection, counters| {
             if connection.first_local_address() == address {
-                connection.on_initial_address_deleted(now);
+                connection.on_initial_address_deleted(now, counters);
             }
         });
     }
@@ -95,7 +100,9 @@ impl Endpoint {
     pub fn flush_endpoints(&mut self, now: Instant) {
         let removed = self.pm_endpoints.flush();
         removed.iter().for_each(|endpoint| self.retire(endpoint));
-        self.each_connection(now, |connection| connection.on_endpoints_deleted(now, &removed));
+        self.each_connection(now, |connection, counters| {
+            connection.on_endpoints_deleted(now, &removed, counters);
+        });
     }
 
     /// Changes what an endpoint is used for (`ip mptcp endpoint change id`): `backup` tells the peer with MP_PRIO on
@@ -111,7 +118,7 @@ impl Endpoint {
         flags: EndpointFlags,
     ) -> Result<(), PmError> {
         let before = self.pm_endpoints.change(id, flags)?;
-        self.each_connection(now, |connection| connection.on_endpoint_changed(&before, flags));
+        self.each_connection(now, |connection, _| connection.on_endpoint_changed(&before, flags));
         Ok(())
     }
 
@@ -124,7 +131,7 @@ impl Endpoint {
     /// Sets the limits of all connections; subflows beyond them stay.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) {
         self.limits = limits;
-        self.each_connection(now, |connection| {
+        self.each_connection(now, |connection, _| {
             connection.limits = limits;
             connection.paths.touch();
         });
@@ -202,11 +209,15 @@ impl Endpoint {
         }
     }
 
-    fn each_connection(&mut self, now: Instant, mut act: impl FnMut(&mut Connection)) {
+    fn each_connection(
+        &mut self,
+        now: Instant,
+        mut act: impl FnMut(&mut Connection, &mut Counters),
+    ) {
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
         for id in ids {
             if let Some(entry) = self.connections.get_mut(&id) {
-                act(&mut entry.connection);
+                act(&mut entry.connection, &mut self.counters);
             }
             self.serve(now, id);
         }

@@ -259,21 +259,29 @@ fn acknowledgement(
         options.push_mptcp(&MptcpOption::Capable(option));
         return;
     }
-    if plan.kind.is_pure_ack()
-        && let Some(signal) = subflow.next_signal(meta)
-    {
+    let signal = subflow.next_signal(meta).filter(|_| plan.kind.is_pure_ack());
+    if let Some(signal) = signal {
         options.push_mptcp(signal);
         if matches!(signal, MptcpOption::AddAddr(_)) {
             return;
         }
     }
     let fin = meta.data_fin.filter(|_| subflow.phase == Phase::Active);
+    let meta = &MetaView { data_ack: intact(meta.data_ack, signal), ..*meta };
     let dss = Dss {
         data_ack: meta.peer_key.map(|_| meta.wire_ack()),
         mapping: fin.map(|seq| fin_mapping(seq, meta)),
         data_fin: fin.is_some(),
     };
     options.push_dss(&dss);
+}
+
+/// A segment that says by MP_FAIL where data is damaged acknowledges none from there on.
+fn intact(data_ack: DataSeq, signal: Option<&MptcpOption>) -> DataSeq {
+    match signal {
+        Some(MptcpOption::Fail(fail)) if data_ack.since(fail.data_seq) > 0 => fail.data_seq,
+        _ => data_ack,
+    }
 }
 
 /// The last word of MPTCP: length 0, checksum 0 [DSS-23]; whatever follows is plain TCP [FB-12].

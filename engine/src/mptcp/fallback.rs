@@ -20,8 +20,8 @@ pub(crate) enum Trigger {
     /// A FIN without any MPTCP option; `heard` if the peer has sent a DSS that was more than a DATA_FIN, `unsent` if
     /// this end has data that no subflow was given yet.
     BareFin { heard: bool, unsent: bool },
-    /// Octets that no mapping covers.
-    Unmapped,
+    /// Octets that no mapping covers; `ahead` if one was announced that begins behind them.
+    Unmapped { ahead: bool },
     /// Such octets were held, and no mapping came for too long or for too many of them.
     NeverMapped,
     /// A DSS has a checksum though none was agreed, or none though one was.
@@ -143,16 +143,18 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         // A subflow's own business [FIN-8].
         Trigger::BareFin { .. } => Verdict::Ignore,
         // (K24): at once, without waiting for a mapping that might come.
-        Trigger::Unmapped if behaviour.unmapped_data == UnmappedData::FallBack => {
-            choose(OnlySubflow::FallBack, ResetReason::MiddleboxInterference)
+        Trigger::Unmapped { ahead } if behaviour.unmapped_data == UnmappedData::FallBack => {
+            let mistaken = ResetReason::MptcpError;
+            let reason = if ahead { mistaken } else { ResetReason::MiddleboxInterference };
+            choose(OnlySubflow::FallBack, reason)
         }
         // [FB-1]: nothing says that the server got the keys; it may be plain TCP (K5).
-        Trigger::Unmapped if standing.client && !standing.confirmed && possible => {
+        Trigger::Unmapped { .. } if standing.client && !standing.confirmed && possible => {
             Verdict::FallBack(FallbackReason::BrokenMapping)
         }
         // A peer in MPTCP sends them again at data level (K30): new data, were this plain TCP. Only the sender knows,
         // and it falls back by itself if it has to [FB-6].
-        Trigger::Unmapped => Verdict::Hold,
+        Trigger::Unmapped { .. } => Verdict::Hold,
         // [FB-7] [FB-8] [DSS-14]
         Trigger::NeverMapped => Verdict::Reset(ResetReason::MiddleboxInterference),
         // [DSS-1] [DSS-2] [DSS-3] (K25)

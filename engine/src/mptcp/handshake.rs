@@ -43,7 +43,10 @@ fn join(signals: &SignalList) -> Option<MpJoin> {
 }
 
 /// The server's reading of a SYN.
-pub(crate) fn on_syn(signals: &SignalList) -> Result<Offer, FallbackReason> {
+pub(crate) fn on_syn(
+    signals: &SignalList,
+    other_algorithms: bool,
+) -> Result<Offer, FallbackReason> {
     let Some(MpCapable::Syn { version, flags }) = capable(signals) else {
         return Err(FallbackReason::SynWithoutCapable);
     };
@@ -52,7 +55,12 @@ pub(crate) fn on_syn(signals: &SignalList) -> Result<Offer, FallbackReason> {
     }
     // [INI-2]: a higher version is answered with ours; v0 is not spoken. [INI-19] B, [INI-23] no algorithm,
     // [INI-32] no common one.
-    if version < VERSION || flags.extensibility() || !flags.hmac_sha256() {
+    let mixed = flags.algorithms() != CapableFlags::HMAC_SHA256;
+    if version < VERSION
+        || flags.extensibility()
+        || !flags.hmac_sha256()
+        || (mixed && !other_algorithms)
+    {
         return Err(FallbackReason::NotUnderstood);
     }
     Ok(Offer { checksum: flags.checksum_required(), deny_join_initial: flags.deny_join_initial() })

@@ -363,6 +363,11 @@ impl MappingQueue {
         }
     }
 
+    /// A mapping is known whose octets have not come.
+    pub(crate) fn expects_mapped(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// There is something to take.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty()

@@ -241,7 +241,7 @@ impl Subflow {
             queue_room: room,
             mss: self.tcp.effective_mss(reserved_options),
             peer_window: self.tcp.peer_window(),
-            pacing_rate: pacing_rate(cwnd, self.tcp.ssthresh(), self.tcp.srtt()),
+            pacing_rate: self.tcp.pacing_rate().unwrap_or_default(),
             delivery_rate: self.tcp.delivery_rate().unwrap_or_default(),
             loss,
             timeouts: self.tcp.backoff_count(),
@@ -507,15 +507,9 @@ impl Subflow {
             cwnd: self.tcp.cwnd(),
             ssthresh: self.tcp.ssthresh(),
             in_flight: self.tcp.in_flight(),
+            idle_resets: self.tcp.idle_resets(),
+            pacing_rate: self.tcp.pacing_rate().unwrap_or(0),
             mss: self.tcp.effective_mss(0),
         }
     }
-}
-
-/// Bytes a second at which Linux would pace: twice the window in each round trip in slow start, 1.2 times after it.
-fn pacing_rate(cwnd: u64, ssthresh: u64, srtt: Option<Duration>) -> u64 {
-    let tenths = if cwnd < ssthresh / 2 { 20 } else { 12 };
-    let Some(nanos) = srtt.map(|srtt| srtt.as_nanos()).filter(|nanos| *nanos > 0) else { return 0 };
-    let rate = u128::from(cwnd) * tenths * 100_000_000 / nanos;
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }

@@ -239,6 +239,20 @@ pub const SETTINGS: &[Setting] = &[
         (|_| CongestionAlgorithm::NAMES.join(" "), fixed),
     ),
     row(
+        "net.ipv4.tcp_slow_start_after_idle",
+        &[],
+        Kind::Switch,
+        "begin with the initial window after a pause longer than the RTO",
+        switch!(connection.tcp.slow_start_after_idle),
+    ),
+    row(
+        "mpuser.pacing",
+        &[],
+        Kind::Switch,
+        "spread data over the round trip; bbr does so in any case",
+        switch!(connection.tcp.pacing),
+    ),
+    row(
         "net.ipv4.tcp_sack",
         &[],
         Kind::Switch,

@@ -113,7 +113,7 @@ fn mistakes_are_named() {
         (
             "tcp_congestion_control=vegas",
             "net.ipv4.tcp_congestion_control cannot be \"vegas\": it must be one of cubic, reno, lia, olia, balia, \
-             wvegas, ewtcp, coupled",
+             wvegas, ewtcp, coupled, bbr",
         ),
         ("available_schedulers=x", "net.mptcp.available_schedulers can only be read"),
     ] {

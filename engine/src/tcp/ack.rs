@@ -142,36 +142,45 @@ impl Send {
                 now,
                 newly_acked: outcome.newly_acked,
                 newly_delivered: outcome.newly_delivered,
+                newly_lost: outcome.newly_lost,
+                in_flight: self.loss.pipe(),
                 in_flight_before: flight.pipe,
                 srtt: self.rtt.srtt(),
                 min_rtt: self.rtt.min_rtt(),
                 rtt_latest: outcome.rtt_sample,
                 cwnd_limited: limited,
                 in_recovery: self.loss.in_recovery(),
+                rate: outcome.rate,
             };
             self.congestion.on_ack(&sample, coupled);
+            if self.congestion.limits_itself() {
+                self.loss.mark_app_limited();
+            }
         }
     }
 
     /// A sample taken while the application was the limit counts only if it shows that more is possible.
     fn on_rate_sample(&mut self, rate: RateSample) {
-        let octets = u128::from(rate.delivered) * 1_000_000_000;
-        let nanos = rate.interval.as_nanos();
-        let Some(bytes) = octets.checked_div(nanos).and_then(|n| u64::try_from(n).ok()) else {
-            return;
-        };
+        let Some(bytes) = rate.per_second() else { return };
         if !rate.app_limited || self.delivery_rate.is_none_or(|known| bytes >= known) {
             self.delivery_rate = Some(bytes);
         }
     }
 
     fn event(&self, now: Instant, flight: Flight) -> CongestionEvent {
-        CongestionEvent { now, flight: flight.outstanding, srtt: self.rtt.srtt() }
+        CongestionEvent {
+            now,
+            flight: flight.outstanding,
+            pipe: self.loss.pipe(),
+            srtt: self.rtt.srtt(),
+        }
     }
 
     fn enter_recovery(&mut self, now: Instant, flight: Flight, coupled: &CoupledView<'_>) {
         self.congestion.on_congestion(&self.event(now, flight), coupled);
-        self.prr = Some(Prr::new(self.congestion.ssthresh(), flight.pipe, self.effective_mss(0)));
+        let ssthresh = self.congestion.ssthresh();
+        self.prr = (!self.congestion.rules_recovery())
+            .then(|| Prr::new(ssthresh, flight.pipe, self.effective_mss(0)));
     }
 
     pub(super) fn loss_deadline(&self) -> Option<Instant> {

@@ -124,6 +124,19 @@ impl Socket {
         self.send.delivery_rate
     }
 
+    /// The rate data is paced at, or would be: what congestion control asks for, else Linux's formula (twice a window
+    /// in each round trip in slow start, 1.2 times afterwards). Octets a second; `None` before the first RTT sample.
+    #[must_use]
+    pub fn pacing_rate(&self) -> Option<u64> {
+        self.send.pacing_rate()
+    }
+
+    /// How often the congestion window was reset after a pause (RFC 5681 4.1).
+    #[must_use]
+    pub fn idle_resets(&self) -> u64 {
+        self.send.idle_resets
+    }
+
     /// Smoothed round-trip time; `None` before the first sample.
     #[must_use]
     pub fn srtt(&self) -> Option<Duration> {

@@ -16,6 +16,7 @@ mod fast_open;
 mod handshake;
 mod info;
 mod output;
+mod pacing;
 mod plan;
 mod probe;
 pub(crate) mod prr;

@@ -42,8 +42,11 @@ impl Socket {
         {
             return Some(plan);
         }
-        self.send.restart_after_idle(now);
-        if let Some(piece) = self.send.next(limits, self.probe.persist_due) {
+        if self.send.unsent() > 0 {
+            self.send.restart_after_idle(now);
+        }
+        let held = self.send.check_pace(now);
+        if !held && let Some(piece) = self.send.next(limits, self.probe.persist_due) {
             return Some(self.plan_piece(now, piece));
         }
         self.send.note_app_limited();

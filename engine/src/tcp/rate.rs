@@ -13,13 +13,26 @@ pub(crate) struct Snapshot {
 
 /// One measurement of the rate at which data is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RateSample {
+pub struct RateSample {
     /// Octets delivered in `interval`.
-    pub(crate) delivered: u64,
-    /// The longer of the time they took to send and to be acknowledged.
-    pub(crate) interval: Duration,
+    pub delivered: u64,
+    /// The longer of the time they took to send and to be acknowledged; not zero.
+    pub interval: Duration,
     /// The application had nothing to send in between: the path can do at least this.
-    pub(crate) app_limited: bool,
+    pub app_limited: bool,
+    /// Octets delivered in all when the octets measured were sent.
+    pub prior_delivered: u64,
+    /// Octets delivered in all now.
+    pub total: u64,
+}
+
+impl RateSample {
+    /// Octets a second.
+    #[must_use]
+    pub fn per_second(&self) -> Option<u64> {
+        let octets = u128::from(self.delivered) * 1_000_000_000;
+        octets.checked_div(self.interval.as_nanos()).and_then(|rate| u64::try_from(rate).ok())
+    }
 }
 
 /// Counts deliveries and makes samples of them.
@@ -69,7 +82,13 @@ impl RateEstimator {
             return None;
         }
         let delivered = self.delivered.saturating_sub(then.delivered);
-        Some(RateSample { delivered, interval, app_limited: then.app_limited })
+        Some(RateSample {
+            delivered,
+            interval,
+            app_limited: then.app_limited,
+            prior_delivered: then.delivered,
+            total: self.delivered,
+        })
     }
 }
 

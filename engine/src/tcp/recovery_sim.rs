@@ -187,19 +187,22 @@ impl Sim {
             now: self.now,
             newly_acked: out.newly_acked,
             newly_delivered: out.newly_delivered,
+            newly_lost: out.newly_lost,
+            in_flight: self.loss.pipe(),
             in_flight_before: in_flight,
             srtt: self.rtt.srtt(),
             min_rtt: self.rtt.min_rtt(),
             rtt_latest: out.rtt_sample,
             cwnd_limited: in_flight + MSS >= self.cc.window(),
             in_recovery: self.loss.in_recovery(),
+            rate: out.rate,
         };
         self.cc.on_ack(&sample, &CoupledView::NONE);
     }
 
     fn event(&self) -> CongestionEvent {
         let flight = self.loss.bytes_outstanding();
-        CongestionEvent { now: self.now, flight, srtt: self.rtt.srtt() }
+        CongestionEvent { now: self.now, flight, pipe: self.loss.pipe(), srtt: self.rtt.srtt() }
     }
 
     fn on_timeout(&mut self, timer: LossTimer) {

@@ -2,6 +2,7 @@
 
 use super::chunks::Chunks;
 use super::congestion::{self, CongestionControl};
+use super::pacing::{Pacer, linux_rate, quantum};
 use super::plan::SendLimits;
 use super::prr::Prr;
 use super::recovery::{LossRecovery, TailProbe};
@@ -59,6 +60,14 @@ pub(super) struct Send {
     pub(super) loss: LossRecovery,
     pub(super) congestion: Box<dyn CongestionControl>,
     pub(super) prr: Option<Prr>,
+    /// Pacing is asked for, whatever congestion control says.
+    pacing: bool,
+    pacer: Pacer,
+    restart_after_idle: bool,
+    /// The window was reset since the last segment went out.
+    idle_reset: bool,
+    /// Window resets after a pause.
+    pub(super) idle_resets: u64,
     pub(super) tail_probe: Option<TailProbe>,
     /// The window was full when the octets up to here were in flight: their ACKs may open it further.
     pub(super) limited_until: u64,
@@ -94,6 +103,11 @@ impl Send {
             loss: LossRecovery::new(segment, config.sack),
             congestion: congestion::new(config.congestion, segment),
             prr: None,
+            pacing: config.pacing,
+            pacer: Pacer::default(),
+            restart_after_idle: config.slow_start_after_idle,
+            idle_reset: false,
+            idle_resets: 0,
             tail_probe: None,
             limited_until: 0,
             timeouts: 0,
@@ -281,15 +295,26 @@ impl Send {
         // Part of a segment waits until there is room for a whole one, unless nothing would bring that about.
         let idle = self.loss.pipe() == 0 && lost == 0 && unsent == 0;
         let room = if idle { room.max(mss) } else { room - room % mss };
+        let room = room.min(self.burst_left(unsent, mss));
         let window = self.window_takes(unsent.saturating_add(room), mss, false);
         room.min(window.saturating_sub(unsent))
+    }
+
+    /// New octets that fit in the next burst, if pacing holds.
+    fn burst_left(&self, unsent: u64, mss: u64) -> u64 {
+        match self.pace() {
+            None => u64::MAX,
+            Some(_) if self.pacer.is_held() => 0,
+            Some((_, burst)) => (burst - burst % mss).saturating_sub(unsent),
+        }
     }
 
     /// What goes next, by order of need: a tail probe, what is lost, new data.
     pub(super) fn next(&self, limits: &SendLimits, insist: bool) -> Option<Piece> {
         let mss = self.effective_mss(limits.reserved_options);
         let many = limits.max_payload - limits.max_payload % mss;
-        let cap = u64::from(many.max(mss));
+        let burst = self.pace().map_or(u64::MAX, |(_, burst)| burst - burst % u64::from(mss));
+        let cap = u64::from(many.max(mss)).min(burst.max(u64::from(mss)));
         if let Some(probe) = &self.tail_probe {
             if probe.new_data
                 && let Some(piece) = self.fresh(u64::from(mss), mss, u64::MAX, insist)
@@ -359,23 +384,58 @@ impl Send {
         Some(Piece { offset: self.nxt, payload, fin, push, retransmission: false, mss })
     }
 
-    /// A long pause says that the window's size is no longer known to fit the path (RFC 5681 4.1).
+    /// A long pause says that the window's size is no longer known to fit the path (RFC 5681 4.1). Called when there
+    /// is something to send again.
     pub(super) fn restart_after_idle(&mut self, now: Instant) {
-        let Some(last) = self.last_sent.filter(|_| !self.is_outstanding() && self.unsent() > 0)
+        let Some(last) =
+            self.last_sent.filter(|_| self.restart_after_idle && !self.is_outstanding())
         else {
             return;
         };
         let (idle, rto) = (now.saturating_since(last), self.rtt.rto());
         if idle > rto {
+            let before = self.congestion.window();
             self.congestion.on_idle_restart(idle, rto);
+            self.idle_reset = self.congestion.window() < before;
             // Once only.
             self.last_sent = None;
         }
     }
 
+    /// Octets a second: what congestion control asks for, else what Linux would pace at; `None` before the first RTT
+    /// sample.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        let srtt = self.rtt.srtt();
+        self.congestion.pacing_rate(srtt).or_else(|| {
+            Some(linux_rate(self.congestion.window(), self.congestion.ssthresh(), srtt?))
+        })
+    }
+
+    /// The rate that holds, and the burst it allows.
+    fn pace(&self) -> Option<(u64, u64)> {
+        let rate = if self.pacing {
+            self.pacing_rate()?
+        } else {
+            self.congestion.pacing_rate(self.rtt.srtt())?
+        };
+        Some((rate, quantum(rate, u64::from(self.effective_mss(self.reserved)))))
+    }
+
+    /// Data has to wait for its time. Tail probes do not.
+    pub(super) fn check_pace(&mut self, now: Instant) -> bool {
+        self.pacer.check(now) && self.tail_probe.is_none()
+    }
+
+    /// When paced data may go on, if nothing else holds it back.
+    pub(super) fn pacing_deadline(&self) -> Option<Instant> {
+        let room = self.budget() >= u64::from(self.effective_mss(self.reserved));
+        self.pacer.deadline().filter(|_| room)
+    }
+
     /// Nothing is left to send: rate samples of what is in flight say too little of the path.
     pub(super) fn note_app_limited(&mut self) {
-        if self.nxt == self.end() && self.is_outstanding() && self.budget() > 0 {
+        let idle = self.nxt == self.end() && !self.pacer.is_held();
+        if idle && self.is_outstanding() && self.budget() > 0 {
             self.loss.mark_app_limited();
         }
     }
@@ -396,6 +456,10 @@ impl Send {
         }
         self.tail_probe = None;
         self.last_sent = Some(now);
+        self.idle_resets += u64::from(core::mem::take(&mut self.idle_reset));
+        if let Some((rate, burst)) = self.pace().filter(|_| len > 0) {
+            self.pacer.on_sent(now, len, rate, burst);
+        }
         let (pipe, window) = (self.loss.pipe(), self.congestion.window());
         let slow_start = window < self.congestion.ssthresh();
         let mss = u64::from(self.effective_mss(self.reserved));

@@ -140,6 +140,14 @@ impl Socket {
         self.send.write(data)
     }
 
+    /// The layer above has data, and is about to choose who sends it: a window that has been idle for too long is
+    /// reset before it is looked at (RFC 5681 4.1).
+    pub fn before_new_data(&mut self, now: Instant) {
+        if self.state.can_send() {
+            self.send.restart_after_idle(now);
+        }
+    }
+
     /// Stream offset the next chunk will get.
     #[must_use]
     pub fn next_write_offset(&self) -> u64 {

@@ -19,7 +19,7 @@ impl Socket {
                 Instant::earliest(self.handshake.deadline, self.ack.poll_timeout())
             }
             State::TimeWait => Instant::earliest(self.time_wait, self.ack.poll_timeout()),
-            _ => [self.send.loss_deadline(), self.probe_deadline()]
+            _ => [self.send.loss_deadline(), self.probe_deadline(), self.send.pacing_deadline()]
                 .into_iter()
                 .fold(self.ack.poll_timeout(), Instant::earliest),
         }
@@ -36,6 +36,7 @@ impl Socket {
             return;
         }
         self.ack.on_timeout(now);
+        self.send.check_pace(now);
         match self.state {
             State::Closed => {}
             State::SynSent | State::SynReceived => self.on_handshake_timeout(now),

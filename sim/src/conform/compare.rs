@@ -2,6 +2,7 @@
 
 use super::case::{Action, Case};
 use super::counters::{CounterDifference, Observation, differences};
+use mpuser_engine::config::Profile;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of a case.
@@ -51,6 +52,8 @@ pub struct Row {
 /// An entry of the reviewed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
+    /// With the `linux` profile, too, we do not follow the kernel.
+    both: bool,
     engine: String,
     kernel: String,
     reason: String,
@@ -84,8 +87,20 @@ impl Differences {
         Self::parse(REVIEWED)
     }
 
-    /// Reads paragraphs of `case:`, `engine:`, `kernel:`, `reason:` and `section:`, or of `counter:`, perhaps `cases:`,
-    /// and `reason:`; `#` begins a comment.
+    /// What is expected of an engine with this profile: with `linux` it is to do what the kernel does, unless the entry
+    /// says `profile: both`.
+    #[must_use]
+    pub fn of(mut self, profile: Profile) -> Self {
+        if profile == Profile::Linux {
+            for entry in self.entries.values_mut().filter(|entry| !entry.both) {
+                entry.engine.clone_from(&entry.kernel);
+            }
+        }
+        self
+    }
+
+    /// Reads paragraphs of `case:`, `engine:`, `kernel:`, perhaps `profile: both`, `reason:` and `section:`, or of
+    /// `counter:`, perhaps `cases:`, and `reason:`; `#` begins a comment.
     ///
     /// # Errors
     /// Which line is wrong, and why.
@@ -114,8 +129,13 @@ impl Differences {
             }
             let id = take("case")?;
             let (engine, kernel) = (take("engine")?, take("kernel")?);
-            let entry =
-                Entry { engine, kernel, reason: take("reason")?, section: take("section")? };
+            let both = match take("profile").ok().as_deref() {
+                None => false,
+                Some("both") => true,
+                Some(other) => return Err(format!("{id}: profile: {other}, and not both")),
+            };
+            let (reason, section) = (take("reason")?, take("section")?);
+            let entry = Entry { both, engine, kernel, reason, section };
             if let Some(unknown) = fields.keys().next() {
                 return Err(format!("{id}: unknown field {unknown}"));
             }

@@ -3,7 +3,7 @@
 
 use super::args::Args;
 use super::flow::Flows;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::{Direction, PerDirection};
 use crate::packet::{RawTcpOption, TcpPacket, bits};
 use crate::text;
@@ -53,14 +53,13 @@ pub(super) struct AckAhead {
     /// Segments it acknowledged, and had not passed on, at that moment.
     lose: u32,
     flows: Flows<PerDirection<Stream>>,
-    acted: u64,
 }
 
 impl AckAhead {
     pub(super) fn new(args: &mut Args<'_>) -> Result<Self, String> {
         let restart = args.value("restart", text::size)?;
         let lose = args.value("lose", |text| text::whole(text, 1..=1_000))?.unwrap_or(8);
-        Ok(Self { restart, lose, flows: Flows::default(), acted: 0 })
+        Ok(Self { restart, lose, flows: Flows::default() })
     }
 }
 
@@ -131,20 +130,14 @@ impl Stream {
 }
 
 impl Middlebox for AckAhead {
-    fn on_packet(
-        &mut self,
-        now: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         let streams = self.flows.of(direction, &packet, PerDirection::default);
         let stream = streams.of_mut(direction);
-        let ack = stream.take(now, &packet);
+        let ack = stream.take(turn.now, &packet);
         let mut lost = false;
         if let Some(ack) = ack {
-            self.acted += 1;
-            out.push((direction.reverse(), ack));
+            turn.acted += 1;
+            turn.send(direction.reverse(), ack);
             if self.restart.is_some_and(|at| stream.seen >= at) && stream.to_lose == 0 {
                 stream.to_lose = self.lose;
             }
@@ -158,7 +151,7 @@ impl Middlebox for AckAhead {
             }
         }
         if packet.has(bits::ACK) && !packet.has(bits::RST) {
-            streams.of_mut(direction.reverse()).acknowledged(now, &mut packet);
+            streams.of_mut(direction.reverse()).acknowledged(turn.now, &mut packet);
         }
         if packet.has(bits::ACK) && packet.flags & (bits::SYN | bits::RST) == 0 {
             let mut latest = packet.clone();
@@ -166,7 +159,7 @@ impl Middlebox for AckAhead {
             streams.of_mut(direction).latest = Some(latest);
         }
         if !lost {
-            out.push((direction, packet));
+            turn.send(direction, packet);
         }
     }
 
@@ -175,21 +168,17 @@ impl Middlebox for AckAhead {
         streams.filter_map(|stream| stream.deadline).min()
     }
 
-    fn on_timer(&mut self, now: Instant, out: &mut Emitted) {
+    fn on_timer(&mut self, turn: &mut Turn) {
         for streams in self.flows.values_mut() {
             for direction in Direction::BOTH {
                 let stream = streams.of_mut(direction);
-                if stream.deadline.is_none_or(|at| at > now) {
+                if stream.deadline.is_none_or(|at| at > turn.now) {
                     continue;
                 }
-                stream.deadline = Some(now + RETRANSMIT);
+                stream.deadline = Some(turn.now + RETRANSMIT);
                 let again = stream.copies.iter().take(BURST);
-                out.extend(again.map(|copy| (direction, stream.renewed(copy))));
+                turn.emitted.extend(again.map(|copy| (direction, stream.renewed(copy))));
             }
         }
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
     }
 }

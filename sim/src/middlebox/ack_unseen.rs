@@ -2,13 +2,12 @@
 
 use super::args::Args;
 use super::flow::{Flows, Progresses};
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::{TcpPacket, bits};
 use crate::random::{chance, rng};
 use crate::text;
 use mpuser_engine::rng::Rng;
-use mpuser_engine::time::Instant;
 
 /// A box that overlooks some data (it took another way) and disbelieves ACKs of it.
 #[derive(Debug)]
@@ -18,7 +17,6 @@ pub(super) struct AckUnseen {
     blind: f64,
     flows: Flows<Progresses>,
     rng: Rng,
-    acted: u64,
 }
 
 impl AckUnseen {
@@ -28,18 +26,12 @@ impl AckUnseen {
             (_, rewrite) => rewrite,
         };
         let blind = args.value("blind", text::probability)?.unwrap_or(0.05);
-        Ok(Self { rewrite, blind, flows: Flows::default(), rng: rng(seed, 12), acted: 0 })
+        Ok(Self { rewrite, blind, flows: Flows::default(), rng: rng(seed, 12) })
     }
 }
 
 impl Middlebox for AckUnseen {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         let unseen = chance(&mut self.rng, self.blind) && !packet.payload.is_empty();
         let flow = self.flows.of(direction, &packet, Progresses::default);
         if packet.is_syn() {
@@ -51,16 +43,12 @@ impl Middlebox for AckUnseen {
         let seen = flow.of(direction.reverse()).end;
         if let Some(seen) = seen.filter(|seen| packet.has(bits::ACK) && packet.ack.since(*seen) > 0)
         {
-            self.acted += 1;
+            turn.acted += 1;
             if !self.rewrite {
                 return;
             }
             packet.ack = seen;
         }
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.send(direction, packet);
     }
 }

@@ -5,13 +5,12 @@
 use super::args::Args;
 use super::flow::{Flows, Progress};
 use super::isn::shift_sack;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::{TcpPacket, bits};
 use crate::text;
 use bytes::Bytes;
 use mpuser_engine::seq::SeqNum;
-use mpuser_engine::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
 enum Change {
@@ -30,7 +29,6 @@ pub(super) struct Alg {
     direction: Direction,
     /// Per flow: how far it is, and where the place is once it was passed.
     flows: Flows<(Progress, Option<SeqNum>)>,
-    acted: u64,
 }
 
 impl Alg {
@@ -45,7 +43,7 @@ impl Alg {
         };
         let at = args.value("at", text::size)?.unwrap_or(20_000);
         let direction = args.direction().unwrap_or(Direction::Forward);
-        Ok(Self { change, at, direction, flows: Flows::default(), acted: 0 })
+        Ok(Self { change, at, direction, flows: Flows::default() })
     }
 
     /// A sequence number of the sender as the receiver has to see it.
@@ -98,13 +96,7 @@ impl Alg {
 }
 
 impl Middlebox for Alg {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         let (progress, place) = self.flows.of(direction, &packet, Default::default);
         if packet.is_syn() {
             (*progress, *place) = Default::default();
@@ -118,7 +110,7 @@ impl Middlebox for Alg {
             }
         }
         let Some(place) = *place else {
-            out.push((direction, packet));
+            turn.send(direction, packet);
             return;
         };
         if direction == self.direction {
@@ -132,11 +124,7 @@ impl Middlebox for Alg {
             let this = &*self;
             shift_sack(&mut packet, |edge| this.inwards(SeqNum(edge), place).0);
         }
-        self.acted += 1;
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.acted += 1;
+        turn.send(direction, packet);
     }
 }

@@ -2,27 +2,25 @@
 
 use super::args::Args;
 use super::select::Select;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::{TcpPacket, bits};
 use mpuser_engine::seq::SeqNum;
-use mpuser_engine::time::Instant;
 
 /// A box that lets no MPTCP option through.
 #[derive(Debug)]
 pub(super) struct Block {
     select: Select,
     reset: bool,
-    acted: u64,
 }
 
 impl Block {
     pub(super) fn dropping(args: &mut Args<'_>) -> Result<Self, String> {
-        Ok(Self { select: Select::new(args)?, reset: false, acted: 0 })
+        Ok(Self { select: Select::new(args)?, reset: false })
     }
 
     pub(super) fn resetting(args: &mut Args<'_>) -> Result<Self, String> {
-        Ok(Self { select: Select::new(args)?, reset: true, acted: 0 })
+        Ok(Self { select: Select::new(args)?, reset: true })
     }
 }
 
@@ -38,25 +36,15 @@ fn reset(packet: &TcpPacket) -> TcpPacket {
 }
 
 impl Middlebox for Block {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, packet: TcpPacket, turn: &mut Turn) {
         let chosen = self.select.segment(direction, &packet);
         if !chosen || !packet.options.iter().any(|option| self.select.option(option)) {
-            out.push((direction, packet));
+            turn.send(direction, packet);
             return;
         }
-        self.acted += 1;
+        turn.acted += 1;
         if self.reset && !packet.has(bits::RST) {
-            out.push((direction.reverse(), reset(&packet)));
+            turn.send(direction.reverse(), reset(&packet));
         }
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
     }
 }

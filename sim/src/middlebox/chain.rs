@@ -1,6 +1,6 @@
 //! Boxes one behind the other.
 
-use super::{Emitted, Middlebox, build};
+use super::{Middlebox, Turn, build};
 use crate::direction::Direction;
 use crate::packet::TcpPacket;
 use bytes::Bytes;
@@ -13,14 +13,37 @@ pub struct Output {
     pub packets: Vec<(Direction, Bytes)>,
 }
 
+#[derive(Debug)]
+struct Stage {
+    text: String,
+    middlebox: Box<dyn Middlebox>,
+    /// Packets it has acted upon so far: 0 means that it might as well not be there.
+    acted: u64,
+}
+
 /// Boxes, the first nearest to the end `a`.
 #[derive(Debug, Default)]
 pub struct Chain {
-    boxes: Vec<(String, Box<dyn Middlebox>)>,
+    boxes: Vec<Stage>,
 }
 
 /// Packets one packet may become on its way through all boxes: a guard against boxes that answer each other.
 const MAX_STEPS: usize = 10_000;
+
+impl Stage {
+    /// What leaves the box, which is number `index`, when it acts now: packets and the gaps they enter.
+    fn turn<A: FnOnce(&mut dyn Middlebox, &mut Turn)>(
+        &mut self,
+        index: usize,
+        now: Instant,
+        act: A,
+    ) -> impl Iterator<Item = (usize, Direction, TcpPacket)> + use<A> {
+        let mut turn = Turn::new(now);
+        act(self.middlebox.as_mut(), &mut turn);
+        self.acted += turn.acted;
+        turn.emitted.into_iter().map(move |(way, packet)| (after(index, way), way, packet))
+    }
+}
 
 impl Chain {
     /// Makes boxes of their texts, see [`build`].
@@ -31,7 +54,8 @@ impl Chain {
         let mut boxes = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
             let seed = seed.wrapping_add(index as u64);
-            boxes.push((text.as_ref().to_owned(), build(text.as_ref(), seed)?));
+            let (text, middlebox) = (text.as_ref().to_owned(), build(text.as_ref(), seed)?);
+            boxes.push(Stage { text, middlebox, acted: 0 });
         }
         Ok(Self { boxes })
     }
@@ -59,26 +83,24 @@ impl Chain {
     /// Fires the timers that are due.
     pub fn on_timer(&mut self, now: Instant, out: &mut Output) {
         for index in 0..self.boxes.len() {
-            let Some((_, one)) = self.boxes.get_mut(index) else { continue };
-            if one.next().is_none_or(|at| at > now) {
+            let Some(stage) = self.boxes.get_mut(index) else { continue };
+            if stage.middlebox.next().is_none_or(|at| at > now) {
                 continue;
             }
-            let mut emitted = Emitted::new();
-            one.on_timer(now, &mut emitted);
-            let work = emitted.into_iter().map(|(way, packet)| (after(index, way), way, packet));
-            self.pass(now, work.collect(), out);
+            let work = stage.turn(index, now, |one, turn| one.on_timer(turn)).collect();
+            self.pass(now, work, out);
         }
     }
 
     /// When a timer is due.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        self.boxes.iter().filter_map(|(_, one)| one.next()).min()
+        self.boxes.iter().filter_map(|stage| stage.middlebox.next()).min()
     }
 
     /// Each box's text, and how many packets it has acted upon.
     pub fn acted(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.boxes.iter().map(|(text, one)| (text.as_str(), one.acted()))
+        self.boxes.iter().map(|stage| (stage.text.as_str(), stage.acted))
     }
 
     /// Takes packets from gap to gap until they are out. Gap `n` is before box `n`.
@@ -91,10 +113,11 @@ impl Chain {
                 Direction::Backward => gap.checked_sub(1),
             };
             match index.and_then(|index| Some((index, self.boxes.get_mut(index)?))) {
-                Some((index, (_, one))) => {
-                    let mut emitted = Emitted::new();
-                    one.on_packet(now, direction, packet, &mut emitted);
-                    work.extend(emitted.into_iter().map(|(way, p)| (after(index, way), way, p)));
+                Some((index, stage)) => {
+                    let turn = |one: &mut dyn Middlebox, turn: &mut Turn| {
+                        one.on_packet(direction, packet, turn);
+                    };
+                    work.extend(stage.turn(index, now, turn));
                 }
                 None => out.packets.push((direction, packet.emit())),
             }

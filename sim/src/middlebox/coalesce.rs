@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::flow::Flows;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::{Direction, PerDirection};
 use crate::packet::{TcpPacket, bits};
 use crate::text;
@@ -27,7 +27,6 @@ pub(super) struct Coalesce {
     hold: Duration,
     keep_last: bool,
     flows: Flows<Waiting>,
-    acted: u64,
 }
 
 impl Coalesce {
@@ -38,7 +37,7 @@ impl Coalesce {
             (true, true) => return Err("options are those of the first or the last".to_owned()),
             (_, last) => last,
         };
-        Ok(Self { max: max as usize, hold, keep_last, flows: Flows::default(), acted: 0 })
+        Ok(Self { max: max as usize, hold, keep_last, flows: Flows::default() })
     }
 
     /// `next` behind `first`, if they fit together.
@@ -66,21 +65,15 @@ impl Coalesce {
 }
 
 impl Middlebox for Coalesce {
-    fn on_packet(
-        &mut self,
-        now: Instant,
-        direction: Direction,
-        packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, packet: TcpPacket, turn: &mut Turn) {
         let waiting = self.flows.of(direction, &packet, Waiting::default).of_mut(direction).take();
         let mut joined = None;
         if let Some(pending) = waiting {
             joined = self.join(&pending.packet, &packet);
             match joined {
-                Some(_) => self.acted += 1,
+                Some(_) => turn.acted += 1,
                 // the order of what it does not join stays
-                None => out.push((direction, pending.packet)),
+                None => turn.send(direction, pending.packet),
             }
         }
         let packet = joined.unwrap_or(packet);
@@ -88,11 +81,11 @@ impl Middlebox for Coalesce {
             && packet.flags & !bits::PSH == bits::ACK
             && packet.payload.len() < self.max;
         if more {
-            let deadline = now + self.hold;
+            let deadline = turn.now + self.hold;
             let waiting = self.flows.of(direction, &packet, Waiting::default);
             *waiting.of_mut(direction) = Some(Pending { packet, deadline });
         } else {
-            out.push((direction, packet));
+            turn.send(direction, packet);
         }
     }
 
@@ -101,16 +94,12 @@ impl Middlebox for Coalesce {
         waiting.flatten().map(|pending| pending.deadline).min()
     }
 
-    fn on_timer(&mut self, now: Instant, out: &mut Emitted) {
+    fn on_timer(&mut self, turn: &mut Turn) {
         for waiting in self.flows.values_mut() {
             for direction in Direction::BOTH {
-                let due = waiting.of_mut(direction).take_if(|pending| pending.deadline <= now);
-                out.extend(due.map(|pending| (direction, pending.packet)));
+                let due = waiting.of_mut(direction).take_if(|pending| pending.deadline <= turn.now);
+                turn.emitted.extend(due.map(|pending| (direction, pending.packet)));
             }
         }
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
     }
 }

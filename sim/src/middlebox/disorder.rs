@@ -1,7 +1,7 @@
 //! Packets twice (M28) and out of order (M29).
 
 use super::args::Args;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::link::Holding;
 use crate::packet::TcpPacket;
@@ -19,30 +19,23 @@ const MAX_COPIES: usize = 1 << 17;
 pub(super) struct Duplicate {
     late: Duration,
     copies: VecDeque<(Instant, Direction, TcpPacket)>,
-    acted: u64,
 }
 
 impl Duplicate {
     pub(super) fn new(args: &mut Args<'_>) -> Result<Self, String> {
         let late = args.value("late", text::duration)?.unwrap_or_default();
-        Ok(Self { late, copies: VecDeque::new(), acted: 0 })
+        Ok(Self { late, copies: VecDeque::new() })
     }
 }
 
 impl Middlebox for Duplicate {
-    fn on_packet(
-        &mut self,
-        now: Instant,
-        direction: Direction,
-        packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
-        self.acted += 1;
-        out.push((direction, packet.clone()));
+    fn on_packet(&mut self, direction: Direction, packet: TcpPacket, turn: &mut Turn) {
+        turn.acted += 1;
+        turn.send(direction, packet.clone());
         if self.late.is_zero() {
-            out.push((direction, packet));
+            turn.send(direction, packet);
         } else if self.copies.len() < MAX_COPIES {
-            self.copies.push_back((now + self.late, direction, packet));
+            self.copies.push_back((turn.now + self.late, direction, packet));
         }
     }
 
@@ -50,14 +43,11 @@ impl Middlebox for Duplicate {
         self.copies.front().map(|(at, ..)| *at)
     }
 
-    fn on_timer(&mut self, now: Instant, out: &mut Emitted) {
-        while self.copies.front().is_some_and(|(at, ..)| *at <= now) {
-            out.extend(self.copies.pop_front().map(|(_, direction, packet)| (direction, packet)));
+    fn on_timer(&mut self, turn: &mut Turn) {
+        while self.copies.front().is_some_and(|(at, ..)| *at <= turn.now) {
+            turn.emitted
+                .extend(self.copies.pop_front().map(|(_, direction, packet)| (direction, packet)));
         }
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
     }
 }
 
@@ -68,36 +58,29 @@ pub(super) struct Reorder {
     probability: f64,
     held: Holding<(Direction, TcpPacket)>,
     rng: Rng,
-    acted: u64,
 }
 
 impl Reorder {
     pub(super) fn new(args: &mut Args<'_>, seed: u64) -> Result<Self, String> {
         let by = args.value("by", |text| text::whole(text, 1..=1_000))?.unwrap_or(64);
         let probability = args.value("p", text::probability)?.unwrap_or(0.1);
-        Ok(Self { by, probability, held: Holding::default(), rng: rng(seed, 13), acted: 0 })
+        Ok(Self { by, probability, held: Holding::default(), rng: rng(seed, 13) })
     }
 }
 
 impl Middlebox for Reorder {
-    fn on_packet(
-        &mut self,
-        now: Instant,
-        direction: Direction,
-        packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, packet: TcpPacket, turn: &mut Turn) {
         let late = chance(&mut self.rng, self.probability);
         let distance = 1 + self.rng.below(self.by);
         if late {
-            self.acted += 1;
-            out.extend(self.held.hold(now, distance, (direction, packet)));
+            turn.acted += 1;
+            turn.emitted.extend(self.held.hold(turn.now, distance, (direction, packet)));
             return;
         }
         self.held.pass();
-        out.push((direction, packet));
-        while let Some(held) = self.held.due(now) {
-            out.push(held);
+        turn.send(direction, packet);
+        while let Some(held) = self.held.due(turn.now) {
+            turn.emitted.push(held);
         }
     }
 
@@ -105,13 +88,9 @@ impl Middlebox for Reorder {
         self.held.next()
     }
 
-    fn on_timer(&mut self, now: Instant, out: &mut Emitted) {
-        while let Some(held) = self.held.due(now) {
-            out.push(held);
+    fn on_timer(&mut self, turn: &mut Turn) {
+        while let Some(held) = self.held.due(turn.now) {
+            turn.emitted.push(held);
         }
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
     }
 }

@@ -2,12 +2,11 @@
 
 use super::args::Args;
 use super::flow::Flows;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::{Direction, PerDirection};
 use crate::packet::{TcpPacket, bits};
 use crate::random::rng;
 use mpuser_engine::rng::Rng;
-use mpuser_engine::time::Instant;
 use mpuser_engine::wire::tcp_option::kind;
 
 /// A box that shifts each direction's sequence numbers by a number of its own.
@@ -17,13 +16,12 @@ pub(super) struct Isn {
     keep_sack: bool,
     flows: Flows<PerDirection<u32>>,
     rng: Rng,
-    acted: u64,
 }
 
 impl Isn {
     pub(super) fn new(args: &mut Args<'_>, seed: u64) -> Self {
         let keep_sack = args.flag("keep-sack");
-        Self { keep_sack, flows: Flows::default(), rng: rng(seed, 10), acted: 0 }
+        Self { keep_sack, flows: Flows::default(), rng: rng(seed, 10) }
     }
 }
 
@@ -37,13 +35,7 @@ pub(super) fn shift_sack(packet: &mut TcpPacket, mut map: impl FnMut(u32) -> u32
 }
 
 impl Middlebox for Isn {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         let rng = &mut self.rng;
         let shifts =
             *self.flows.of(direction, &packet, || PerDirection::from_fn(|_| rng.next_u32()));
@@ -55,11 +47,7 @@ impl Middlebox for Isn {
         if !self.keep_sack {
             shift_sack(&mut packet, |edge| edge.wrapping_sub(back));
         }
-        self.acted += 1;
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.acted += 1;
+        turn.send(direction, packet);
     }
 }

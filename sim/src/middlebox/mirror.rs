@@ -1,27 +1,19 @@
 //! Sends a client's own options back to it (M12), as a host does that copies what it does not know.
 
 use super::flow::Flows;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::{RawTcpOption, TcpPacket};
-use mpuser_engine::time::Instant;
 use mpuser_engine::wire::tcp_option::kind;
 
 /// A box that mirrors MPTCP options of a SYN on the SYN/ACK.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     flows: Flows<Vec<RawTcpOption>>,
-    acted: u64,
 }
 
 impl Middlebox for Mirror {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         if packet.is_syn() {
             let seen: Vec<_> =
                 packet.options.iter().filter(|o| o.kind == kind::MPTCP).cloned().collect();
@@ -29,13 +21,9 @@ impl Middlebox for Mirror {
             packet.blank_options(|option| option.kind == kind::MPTCP);
         } else if packet.is_syn_ack() {
             let mirrored = self.flows.of(direction, &packet, Vec::new).clone();
-            self.acted += u64::from(!mirrored.is_empty());
+            turn.acted += u64::from(!mirrored.is_empty());
             packet.options.extend(mirrored);
         }
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.send(direction, packet);
     }
 }

@@ -34,16 +34,34 @@ use std::fmt;
 /// What a box sends on: each packet with the way it goes from here.
 pub type Emitted = Vec<(Direction, TcpPacket)>;
 
+/// One moment of a box, and what it does with it.
+#[derive(Debug)]
+pub struct Turn {
+    /// The time.
+    pub now: Instant,
+    /// What leaves the box, in order.
+    pub emitted: Emitted,
+    /// Packets it has changed, dropped, held or made.
+    pub acted: u64,
+}
+
+impl Turn {
+    /// Nothing was done yet.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self { now, emitted: Emitted::new(), acted: 0 }
+    }
+
+    /// Lets a packet leave this way.
+    pub fn send(&mut self, direction: Direction, packet: TcpPacket) {
+        self.emitted.push((direction, packet));
+    }
+}
+
 /// A box on the path.
 pub trait Middlebox: fmt::Debug + Send {
-    /// A packet comes from one side; whatever leaves is put into `out`, in order.
-    fn on_packet(
-        &mut self,
-        now: Instant,
-        direction: Direction,
-        packet: TcpPacket,
-        out: &mut Emitted,
-    );
+    /// A packet comes from one side.
+    fn on_packet(&mut self, direction: Direction, packet: TcpPacket, turn: &mut Turn);
 
     /// When [`Middlebox::on_timer`] is to be called next.
     fn next(&self) -> Option<Instant> {
@@ -51,10 +69,7 @@ pub trait Middlebox: fmt::Debug + Send {
     }
 
     /// Time has passed.
-    fn on_timer(&mut self, _now: Instant, _out: &mut Emitted) {}
-
-    /// Packets it has changed, dropped, held or made so far: 0 means that it might as well not be there.
-    fn acted(&self) -> u64;
+    fn on_timer(&mut self, _turn: &mut Turn) {}
 }
 
 type Make = fn(&mut Args<'_>, u64) -> Result<Box<dyn Middlebox>, String>;

@@ -1,7 +1,7 @@
 //! Translates addresses and ports (M15), and may forget what it translated.
 
 use super::args::Args;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::TcpPacket;
 use crate::random::rng;
@@ -37,7 +37,6 @@ pub(super) struct Nat {
     /// By outside address and destination.
     inside: BTreeMap<(SocketAddr, SocketAddr), SocketAddr>,
     rng: Rng,
-    acted: u64,
 }
 
 impl Nat {
@@ -51,7 +50,6 @@ impl Nat {
             mappings: BTreeMap::new(),
             inside: BTreeMap::new(),
             rng: rng(seed, 11),
-            acted: 0,
         })
     }
 
@@ -66,11 +64,12 @@ impl Nat {
         }
     }
 
-    fn outside(&mut self, now: Instant, packet: &TcpPacket) -> SocketAddr {
+    fn outside(&mut self, turn: &mut Turn, packet: &TcpPacket) -> SocketAddr {
         let key = (packet.src, packet.dst);
         let known = self.mappings.get(&key).copied();
         let stale = known.is_some_and(|mapping| {
-            let old = self.rebind.is_some_and(|age| now.saturating_since(mapping.since) >= age);
+            let old =
+                self.rebind.is_some_and(|age| turn.now.saturating_since(mapping.since) >= age);
             let long = self.rebind_after.is_some_and(|bytes| mapping.bytes >= bytes);
             !mapping.renewed && (old || long)
         });
@@ -79,7 +78,7 @@ impl Nat {
             _ => {
                 if let Some(old) = known {
                     self.inside.remove(&(old.outside, packet.dst));
-                    self.acted += 1;
+                    turn.acted += 1;
                 }
                 if self.mappings.len() >= MAX_MAPPINGS
                     && let Some((old, m)) = self.mappings.pop_first()
@@ -88,7 +87,7 @@ impl Nat {
                 }
                 let outside = self.fresh(packet.src, packet.dst);
                 self.inside.insert((outside, packet.dst), packet.src);
-                Mapping { outside, since: now, bytes: 0, renewed: stale }
+                Mapping { outside, since: turn.now, bytes: 0, renewed: stale }
             }
         };
         mapping.bytes += packet.payload.len() as u64;
@@ -98,30 +97,20 @@ impl Nat {
 }
 
 impl Middlebox for Nat {
-    fn on_packet(
-        &mut self,
-        now: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         match direction {
-            Direction::Forward => packet.src = self.outside(now, &packet),
+            Direction::Forward => packet.src = self.outside(turn, &packet),
             Direction::Backward => {
                 let Some(inside) = self.inside.get(&(packet.dst, packet.src)) else {
-                    self.acted += 1;
+                    turn.acted += 1;
                     return;
                 };
                 packet.dst = *inside;
             }
         }
         if self.rebind.is_none() && self.rebind_after.is_none() {
-            self.acted += 1;
+            turn.acted += 1;
         }
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.send(direction, packet);
     }
 }

@@ -1,12 +1,11 @@
 //! Makes retransmissions say what was said first (M27), as intrusion prevention does.
 
 use super::flow::Flows;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::{Direction, PerDirection};
 use crate::packet::{TcpPacket, bits};
 use bytes::Bytes;
 use mpuser_engine::seq::SeqNum;
-use mpuser_engine::time::Instant;
 use std::collections::BTreeMap;
 
 /// Octets remembered behind the newest one.
@@ -75,17 +74,10 @@ impl Said {
 #[derive(Debug, Default)]
 pub(super) struct Normalise {
     flows: Flows<PerDirection<Said>>,
-    acted: u64,
 }
 
 impl Middlebox for Normalise {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         let said = self.flows.of(direction, &packet, PerDirection::default).of_mut(direction);
         if packet.has(bits::SYN) {
             *said = Said { first: Some(packet.seq), ..Said::default() };
@@ -93,13 +85,9 @@ impl Middlebox for Normalise {
             && let Some(copy) = said.first_copy(packet.seq, &packet.payload)
             && copy != packet.payload
         {
-            self.acted += 1;
+            turn.acted += 1;
             packet.payload = copy;
         }
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.send(direction, packet);
     }
 }

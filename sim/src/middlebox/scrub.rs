@@ -2,12 +2,11 @@
 
 use super::args::Args;
 use super::flow::Flows;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::{Direction, PerDirection};
 use crate::packet::TcpPacket;
 use crate::random::rng;
 use mpuser_engine::rng::Rng;
-use mpuser_engine::time::Instant;
 use mpuser_engine::wire::tcp_option::kind;
 
 /// A box that tidies; without arguments everything it can.
@@ -19,7 +18,6 @@ pub(super) struct Scrub {
     /// By how much each direction's timestamps are shifted.
     flows: Flows<PerDirection<u32>>,
     rng: Rng,
-    acted: u64,
 }
 
 impl Scrub {
@@ -30,7 +28,7 @@ impl Scrub {
             (reserved, timestamps, wscale) = (true, true, true);
         }
         let (flows, rng) = (Flows::default(), rng(seed, 14));
-        Self { reserved, timestamps, wscale, flows, rng, acted: 0 }
+        Self { reserved, timestamps, wscale, flows, rng }
     }
 }
 
@@ -42,19 +40,13 @@ fn change(body: &mut [u8], at: usize, map: impl FnOnce(u32) -> u32) {
 }
 
 impl Middlebox for Scrub {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         if self.reserved && packet.reserved != 0 {
             packet.reserved = 0;
-            self.acted += 1;
+            turn.acted += 1;
         }
         if self.wscale && packet.blank_options(|option| option.kind == kind::WINDOW_SCALE) {
-            self.acted += 1;
+            turn.acted += 1;
         }
         if self.timestamps {
             let rng = &mut self.rng;
@@ -67,13 +59,9 @@ impl Middlebox for Scrub {
                     0 => 0,
                     echo => echo.wrapping_sub(*shifts.of(direction.reverse())),
                 });
-                self.acted += 1;
+                turn.acted += 1;
             }
         }
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.send(direction, packet);
     }
 }

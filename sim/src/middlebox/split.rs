@@ -1,11 +1,10 @@
 //! Cuts segments (M16, M17), as boxes do whose next link is narrower and as offload hardware does.
 
 use super::args::Args;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::{TcpPacket, bits};
 use crate::text;
-use mpuser_engine::time::Instant;
 use mpuser_engine::wire::tcp_option::kind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +19,6 @@ enum Keep {
 pub(super) struct Split {
     size: usize,
     keep: Keep,
-    acted: u64,
 }
 
 impl Split {
@@ -32,24 +30,18 @@ impl Split {
             (false, false, _) => Keep::All,
             _ => return Err("options stay on the first, the last or all pieces".to_owned()),
         };
-        Ok(Self { size: size as usize, keep, acted: 0 })
+        Ok(Self { size: size as usize, keep })
     }
 }
 
 impl Middlebox for Split {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, packet: TcpPacket, turn: &mut Turn) {
         let pieces = packet.payload.len().div_ceil(self.size);
         if pieces < 2 || packet.has(bits::SYN) {
-            out.push((direction, packet));
+            turn.send(direction, packet);
             return;
         }
-        self.acted += 1;
+        turn.acted += 1;
         for index in 0..pieces {
             let (start, last) = (index * self.size, index + 1 == pieces);
             let end = packet.payload.len().min(start + self.size);
@@ -67,11 +59,7 @@ impl Middlebox for Split {
             if !keeps {
                 piece.blank_options(|option| option.kind == kind::MPTCP);
             }
-            out.push((direction, piece));
+            turn.send(direction, piece);
         }
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
     }
 }

@@ -3,7 +3,7 @@
 
 use super::args::Args;
 use super::flow::{FlowKey, key};
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::TcpPacket;
 use crate::random::rng;
@@ -27,7 +27,6 @@ pub(super) struct Splitter {
     window: usize,
     flows: BTreeMap<FlowKey, Flow>,
     rng: Rng,
-    acted: u64,
 }
 
 impl Splitter {
@@ -36,7 +35,7 @@ impl Splitter {
         let window = args.value("window", text::size)?.unwrap_or(32 << 10);
         let window = usize::try_from(window).unwrap_or(usize::MAX).max(1_000);
         let flows = BTreeMap::new();
-        Ok(Self { mss: mss as u16, window, flows, rng: rng(seed, 15), acted: 0 })
+        Ok(Self { mss: mss as u16, window, flows, rng: rng(seed, 15) })
     }
 
     fn open(&mut self, now: Instant, direction: Direction, syn: &TcpPacket) -> Option<Flow> {
@@ -147,7 +146,8 @@ impl Flow {
     }
 
     /// Moves data, then collects what both have to send.
-    fn serve(&mut self, now: Instant, out: &mut Emitted) {
+    fn serve(&mut self, turn: &mut Turn) {
+        let now = turn.now;
         for endpoint in [&mut self.near, &mut self.far] {
             if endpoint.poll_timeout().is_some_and(|at| at <= now) {
                 endpoint.handle_timeout(now);
@@ -166,13 +166,14 @@ impl Flow {
         }
         let mut headers = Vec::new();
         while let Some(transmit) = self.near.poll_transmit(now, &mut headers) {
-            out.extend(whole(&headers, &transmit.payload).map(|p| (self.opener.reverse(), p)));
+            let parsed = whole(&headers, &transmit.payload);
+            turn.emitted.extend(parsed.map(|p| (self.opener.reverse(), p)));
         }
         while let Some(transmit) = self.far.poll_transmit(now, &mut headers) {
             let Some(mut packet) = whole(&headers, &transmit.payload) else { continue };
             self.far_port = packet.src.port();
             packet.src.set_port(self.client.port());
-            out.push((self.opener, packet));
+            turn.send(self.opener, packet);
         }
     }
 
@@ -191,37 +192,27 @@ fn whole(headers: &[u8], payload: &[u8]) -> Option<TcpPacket> {
 }
 
 impl Middlebox for Splitter {
-    fn on_packet(
-        &mut self,
-        now: Instant,
-        direction: Direction,
-        packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, packet: TcpPacket, turn: &mut Turn) {
         let key = key(direction, &packet);
         if packet.is_syn() && self.flows.get(&key).is_none_or(Flow::is_over) {
             self.flows.retain(|_, flow| !flow.is_over());
             if self.flows.len() < MAX_FLOWS
-                && let Some(flow) = self.open(now, direction, &packet)
+                && let Some(flow) = self.open(turn.now, direction, &packet)
             {
-                self.acted += 1;
+                turn.acted += 1;
                 self.flows.insert(key, flow);
             }
         }
         let Some(flow) = self.flows.get_mut(&key) else { return };
-        flow.on_packet(now, direction, packet);
-        flow.serve(now, out);
+        flow.on_packet(turn.now, direction, packet);
+        flow.serve(turn);
     }
 
     fn next(&self) -> Option<Instant> {
         self.flows.values().filter_map(Flow::next).min()
     }
 
-    fn on_timer(&mut self, now: Instant, out: &mut Emitted) {
-        self.flows.values_mut().for_each(|flow| flow.serve(now, out));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+    fn on_timer(&mut self, turn: &mut Turn) {
+        self.flows.values_mut().for_each(|flow| flow.serve(turn));
     }
 }

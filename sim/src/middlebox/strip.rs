@@ -2,11 +2,10 @@
 
 use super::args::Args;
 use super::select::Select;
-use super::{Emitted, Middlebox};
+use super::{Middlebox, Turn};
 use crate::direction::Direction;
 use crate::packet::TcpPacket;
 use crate::text;
-use mpuser_engine::time::Instant;
 
 /// A box that removes options.
 #[derive(Debug)]
@@ -14,41 +13,30 @@ pub(super) struct Strip {
     select: Select,
     /// Of this kind; `None` is MPTCP by subtype.
     kind: Option<u8>,
-    acted: u64,
 }
 
 impl Strip {
     pub(super) fn mptcp(args: &mut Args<'_>) -> Result<Self, String> {
-        Ok(Self { select: Select::new(args)?, kind: None, acted: 0 })
+        Ok(Self { select: Select::new(args)?, kind: None })
     }
 
     pub(super) fn any_kind(args: &mut Args<'_>) -> Result<Self, String> {
         let kind = args.value("kind", |text| text::whole(text, 2..=255))?;
         let kind = kind.ok_or("say which option, for example kind=3 for window scaling")?;
-        Ok(Self { select: Select::new(args)?, kind: Some(kind as u8), acted: 0 })
+        Ok(Self { select: Select::new(args)?, kind: Some(kind as u8) })
     }
 }
 
 impl Middlebox for Strip {
-    fn on_packet(
-        &mut self,
-        _: Instant,
-        direction: Direction,
-        mut packet: TcpPacket,
-        out: &mut Emitted,
-    ) {
+    fn on_packet(&mut self, direction: Direction, mut packet: TcpPacket, turn: &mut Turn) {
         if self.select.segment(direction, &packet) {
             let select = &self.select;
             let kind = self.kind;
             let found = packet.blank_options(|option| {
                 kind.map_or_else(|| select.option(option), |k| option.kind == k)
             });
-            self.acted += u64::from(found);
+            turn.acted += u64::from(found);
         }
-        out.push((direction, packet));
-    }
-
-    fn acted(&self) -> u64 {
-        self.acted
+        turn.send(direction, packet);
     }
 }

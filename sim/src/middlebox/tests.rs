@@ -19,14 +19,25 @@ fn back(packet: &TcpPacket, ack: u32) -> TcpPacket {
     packet.answer(SeqNum(9), SeqNum(1_000 + ack), bits::ACK)
 }
 
+fn turn(one: &mut dyn Middlebox, direction: Direction, packet: TcpPacket) -> Turn {
+    let mut turn = Turn::new(Instant::ZERO);
+    one.on_packet(direction, packet, &mut turn);
+    turn
+}
+
 fn pass(one: &mut dyn Middlebox, direction: Direction, packet: TcpPacket) -> Emitted {
-    let mut out = Emitted::new();
-    one.on_packet(Instant::ZERO, direction, packet, &mut out);
-    out
+    turn(one, direction, packet).emitted
 }
 
 fn forward(one: &mut dyn Middlebox, packet: TcpPacket) -> Emitted {
     pass(one, Direction::Forward, packet)
+}
+
+/// What leaves when the next timer fires.
+fn expired(one: &mut dyn Middlebox) -> Emitted {
+    let mut turn = Turn::new(one.next().unwrap());
+    one.on_timer(&mut turn);
+    turn.emitted
 }
 
 fn payload(out: &Emitted) -> Vec<u8> {
@@ -81,10 +92,15 @@ fn stripping_knows_segments_subtypes_directions_and_octets() {
     assert!(!forward(&mut *late, segment(5, bits::ACK, 2, b"more"))[0].1.has_mptcp());
     assert!(forward(&mut *late, data())[0].1.has_mptcp(), "a retransmission is what it was");
     let mut third = build("strip-mptcp:third", 1).unwrap();
-    forward(&mut *third, syn());
-    assert!(!forward(&mut *third, segment(1, bits::ACK, 0, b""))[0].1.has_mptcp());
-    assert!(forward(&mut *third, segment(1, bits::ACK, 2, b""))[0].1.has_mptcp());
-    assert_eq!(third.acted(), 1);
+    for (packet, acted) in [
+        (syn(), false),
+        (segment(1, bits::ACK, 0, b""), true),
+        (segment(1, bits::ACK, 2, b""), false),
+    ] {
+        let turn = turn(&mut *third, Forward, packet);
+        assert_eq!(turn.emitted[0].1.has_mptcp(), !acted);
+        assert_eq!(turn.acted, u64::from(acted));
+    }
 }
 
 #[test]
@@ -150,8 +166,7 @@ fn pieces_are_joined_again() {
         let mut joiner = build("coalesce:max=100", 1).unwrap();
         let joined: Vec<_> = out.into_iter().flat_map(|(_, p)| forward(&mut *joiner, p)).collect();
         assert!(joined.is_empty());
-        let (mut late, at) = (Emitted::new(), joiner.next().unwrap());
-        joiner.on_timer(at, &mut late);
+        let late = expired(&mut *joiner);
         assert_eq!((payload(&late), late.len()), (b"12345678".to_vec(), 1));
         assert_eq!(late[0].1.has_mptcp(), first);
     }
@@ -167,8 +182,7 @@ fn a_proxy_acknowledges_and_retransmits() {
         (out[0].0, out[0].1.ack, out[1].0),
         (Direction::Backward, SeqNum(1_005), Direction::Forward)
     );
-    let (mut again, at) = (Emitted::new(), one.next().unwrap());
-    one.on_timer(at, &mut again);
+    let again = expired(&mut *one);
     assert_eq!(payload(&again), b"data");
     pass(&mut *one, Direction::Backward, back(&segment(0, 0, 0, b""), 5));
     assert_eq!(one.next(), None);

@@ -4,7 +4,7 @@ use mpuser_engine::rng::Rng;
 use mpuser_tun::MptcpStream;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// How long a transfer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -92,7 +92,13 @@ pub async fn send_all(stream: &mut MptcpStream, data: &[u8]) {
     checked(stream, "sending", outcome);
 }
 
-async fn read_all(mut from: impl AsyncRead + Unpin) -> std::io::Result<(usize, String)> {
+/// Reads to the end; how many bytes there were, and their hash. They go on `into`, and `told` is called with how many
+/// have come.
+pub(super) async fn drain(
+    mut from: impl AsyncRead + Unpin,
+    mut into: impl AsyncWrite + Unpin,
+    mut told: impl FnMut(usize),
+) -> std::io::Result<(usize, String)> {
     let (mut total, mut digest, mut buffer) = (0, Sha256::new(), vec![0; 256 << 10]);
     loop {
         match from.read(&mut buffer).await? {
@@ -100,9 +106,15 @@ async fn read_all(mut from: impl AsyncRead + Unpin) -> std::io::Result<(usize, S
             count => {
                 total += count;
                 digest.update(&buffer[..count]);
+                into.write_all(&buffer[..count]).await?;
+                told(total);
             }
         }
     }
+}
+
+async fn read_all(from: impl AsyncRead + Unpin) -> std::io::Result<(usize, String)> {
+    drain(from, tokio::io::sink(), |_| ()).await
 }
 
 /// Reads to the end; how many bytes there were, and their hash.

@@ -1,6 +1,6 @@
 //! A device around another that loses, duplicates, reorders and delays packets, repeatably.
 
-use super::{Device, Received, split, whole};
+use super::{Device, Received, segments, whole};
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::{Duration, Instant};
@@ -203,14 +203,11 @@ impl<D: Device> Device for Faulty<D> {
         segment_size: Option<u16>,
     ) -> io::Result<()> {
         let mut lane = lock(&self.sending);
-        let mut push = |headers: &[u8], payload: &[u8]| {
+        let push = |headers: &[u8], payload: &[u8]| {
             lane.admit(now, whole(headers, payload));
             self.flush(now, &mut lane)
         };
-        match segment_size {
-            Some(size) if payload.len() > usize::from(size) => split(headers, payload, size, push),
-            _ => push(headers, payload),
-        }
+        segments(headers, payload, segment_size, push)
     }
 
     fn name(&self) -> &str {

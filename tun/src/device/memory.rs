@@ -1,6 +1,6 @@
 //! Two devices joined by a link in memory: two stacks talk without TUN and without privileges.
 
-use super::{Device, Received, split, whole};
+use super::{Device, Received, segments, whole};
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -227,10 +227,7 @@ impl Device for MemoryDevice {
             self.push(now, packet);
             Ok(())
         };
-        match segment_size {
-            Some(size) if payload.len() > usize::from(size) => split(headers, payload, size, push),
-            _ => push(headers, payload),
-        }
+        segments(headers, payload, segment_size, push)
     }
 
     fn name(&self) -> &str {

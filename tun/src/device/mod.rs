@@ -9,7 +9,7 @@ pub use crate::driver::register;
 pub use faulty::{Faults, Faulty};
 pub use memory::{MemoryConfig, MemoryDevice, MemoryLink, memory_pair};
 pub use plain::PlainTun;
-pub use split::split;
+pub use split::{segments, split};
 
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::time::Instant;

@@ -4,7 +4,7 @@
 //! the virtio-net header (offload) is to be had with it; both belong into a back end of our own behind the same
 //! trait.
 
-use super::{Device, MAX_PACKET, Received, read_packet, split};
+use super::{Device, MAX_PACKET, Received, read_packet, segments};
 use crate::error::Error;
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
@@ -82,10 +82,7 @@ impl Device for PlainTun {
             // One writev is one packet; the kernel takes all of it or nothing.
             (&self.file).write_vectored(&[IoSlice::new(headers), IoSlice::new(payload)]).map(drop)
         };
-        match segment_size {
-            Some(size) if payload.len() > usize::from(size) => split(headers, payload, size, write),
-            _ => write(headers, payload),
-        }
+        segments(headers, payload, segment_size, write)
     }
 
     fn name(&self) -> &str {

@@ -53,6 +53,23 @@ pub fn split(
     Ok(())
 }
 
+/// Hands `emit` the packet as it is or, if its payload exceeds `segment_size`, its segments ([`split`]): what a device
+/// without offload does.
+///
+/// # Errors
+/// As [`split`].
+pub fn segments(
+    headers: &[u8],
+    payload: &[u8],
+    segment_size: Option<u16>,
+    mut emit: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    match segment_size {
+        Some(size) if payload.len() > usize::from(size) => split(headers, payload, size, emit),
+        _ => emit(headers, payload),
+    }
+}
+
 /// Which segment of the whole.
 struct Place {
     index: usize,

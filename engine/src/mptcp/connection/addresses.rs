@@ -95,12 +95,12 @@ impl Connection {
         for (at, id) in ids.iter().enumerate() {
             counters.rm_addr += 1;
             if !ids.get(..at).is_some_and(|before| before.contains(id)) {
-                self.on_address_removed(now, *id, counters);
+                self.on_address_removed(now, *id);
             }
         }
     }
 
-    fn on_address_removed(&mut self, now: Instant, id: AddressId, counters: &mut Counters) {
+    fn on_address_removed(&mut self, now: Instant, id: AddressId) {
         // [ADDR-25]: whatever becomes of its subflows, the address gets no new ones.
         let mut known = self.paths.on_removed(id);
         let probe = self.config.behaviour.probe_before_remove;
@@ -116,7 +116,6 @@ impl Connection {
                 // [ADDR-23]
                 subflow.doubt(now);
             } else {
-                counters.rm_subflow += 1;
                 subflow.close_or_give_up();
             }
             subflow.hand_over(&mut self.send, others);
@@ -201,7 +200,13 @@ impl Connection {
 
     /// A local address is gone: nothing can be sent from it, so its subflows end without a word there. The peer is
     /// told elsewhere [ADDR-20]. `ids` are those of its endpoints.
-    pub(crate) fn on_local_removed(&mut self, now: Instant, address: IpAddr, ids: &[AddressId]) {
+    pub(crate) fn on_local_removed(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        ids: &[AddressId],
+        counters: &mut Counters,
+    ) {
         let mut gone: Vec<AddressId> =
             ids.iter().copied().filter(|id| self.paths.has_told(*id)).collect();
         let from_there = |s: &&mut Subflow| s.tuple.local.ip() == address && s.is_alive();
@@ -209,6 +214,7 @@ impl Connection {
             if subflow.phase != Phase::Handshake {
                 gone.push(subflow.local_id);
             }
+            counters.rm_subflow += 1;
             subflow.address_removed = true;
             subflow.reset(ResetReason::Unspecified);
         }
@@ -219,7 +225,12 @@ impl Connection {
 
     /// Endpoints were deleted: the peer is told [ADDR-20] [ADDR-21] [ADDR-22], and their subflows close with a FIN
     /// [ADDR-28].
-    pub(crate) fn on_endpoints_deleted(&mut self, now: Instant, deleted: &[LocalEndpoint]) {
+    pub(crate) fn on_endpoints_deleted(
+        &mut self,
+        now: Instant,
+        deleted: &[LocalEndpoint],
+        counters: &mut Counters,
+    ) {
         let mut gone = Vec::new();
         for endpoint in deleted {
             if self.paths.has_told(endpoint.id) {
@@ -231,7 +242,7 @@ impl Connection {
             };
             let of_it =
                 |s: &Subflow| s.tuple.local.ip() == endpoint.address && s.local_id == local_id;
-            if self.close_local(of_it) {
+            if self.close_local(of_it, counters) {
                 gone.push(local_id);
             }
         }
@@ -241,8 +252,8 @@ impl Connection {
     }
 
     /// The address of the first subflow, identifier 0, was deleted.
-    pub(crate) fn on_initial_address_deleted(&mut self, now: Instant) {
-        if self.close_local(|s| s.local_id == AddressId(0)) {
+    pub(crate) fn on_initial_address_deleted(&mut self, now: Instant, counters: &mut Counters) {
+        if self.close_local(|s| s.local_id == AddressId(0), counters) {
             self.withdraw(&[AddressId(0)]);
         }
         self.reinject_closing();
@@ -250,10 +261,11 @@ impl Connection {
     }
 
     /// Closes the subflows this end has at an address; true when the peer knows of one.
-    fn close_local(&mut self, of_it: impl Fn(&Subflow) -> bool) -> bool {
+    fn close_local(&mut self, of_it: impl Fn(&Subflow) -> bool, counters: &mut Counters) -> bool {
         let mut any = false;
         for subflow in self.subflows.iter_mut().filter(|s| s.is_alive() && of_it(s)) {
             any |= subflow.phase != Phase::Handshake;
+            counters.rm_subflow += 1;
             subflow.address_removed = true;
             subflow.close_or_give_up();
         }

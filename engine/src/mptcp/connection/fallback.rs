@@ -9,11 +9,13 @@ use crate::mptcp::fallback::{
     FailExchange, Failed, InfiniteMapping, Standing, Trigger, Verdict, decide,
 };
 use crate::mptcp::subflow::{Phase, Subflow};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::mptcp::{DssMapping, MpFail, MptcpOption};
 
 /// MP_FAILs sent without an infinite mapping coming back, before the subflow is given up.
 const FAILS: u32 = 4;
+/// How long it is awaited after a single one (K39).
+const FAIL_ONCE: Duration = Duration::from_secs(120);
 
 impl Connection {
     /// How things stand with the subflow at `index`, whose stream was handed on up to octet `at`.
@@ -156,7 +158,8 @@ impl Connection {
         if wanted {
             self.signal_fail(data);
         }
-        self.timers.fail = Some(now + self.interval() * factor);
+        let once = !self.config.behaviour.repeat_fail;
+        self.timers.fail = Some(now + if once { FAIL_ONCE } else { self.interval() * factor });
     }
 
     fn signal_fail(&mut self, data: u64) {
@@ -170,7 +173,7 @@ impl Connection {
     pub(super) fn on_fail_timeout(&mut self, now: Instant, counters: &mut Counters) {
         self.timers.fail = None;
         let Some(failed) = self.exchange.sent else { return };
-        if failed.sends < FAILS {
+        if failed.sends < FAILS && self.config.behaviour.repeat_fail {
             if let Some(first) = self.subflows.first_mut() {
                 first.resume_signals();
             }
@@ -283,7 +286,9 @@ impl Connection {
         let (Verdict::FallBack(_), Some(failed), Some(start)) = (verdict, failed, start) else {
             return;
         };
-        if data != start && data == failed.data {
+        // What was delivered already is not expected again.
+        let kept_back = self.config.behaviour.failed_data == FailedData::Withhold;
+        if kept_back && data != start && data == failed.data {
             // What failed comes again, so what was kept back goes.
             self.plain.recv = start.wrapping_sub(data);
             if let Some(subflow) = self.subflows.get_mut(index) {
@@ -328,7 +333,7 @@ fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
             counters.mp_capable_data_fallback += falls;
         }
         Trigger::NeverDataAcked | Trigger::NeverMapped => counters.dss_no_match_tcp += resets,
-        Trigger::Unmapped => {
+        Trigger::Unmapped { .. } => {
             counters.dss_fallback += falls;
             counters.dss_no_match_tcp += resets;
         }

@@ -111,7 +111,8 @@ impl Connection {
     fn on_syn_again(&mut self, options: &TcpOptions) {
         if self.mode == Mode::Offered
             && self.offer.is_some()
-            && let Err(reason) = handshake::on_syn(&options.signals)
+            && let Err(reason) =
+                handshake::on_syn(&options.signals, self.config.behaviour.other_algorithms)
         {
             self.set_plain(reason);
         }
@@ -368,8 +369,10 @@ impl Connection {
         data: Bytes,
         counters: &mut Counters,
     ) {
+        let ahead = self.subflows.get(index).is_some_and(|s| s.received.expects_mapped());
+        let trigger = Trigger::Unmapped { ahead };
         let held = !matches!(self.mode, Mode::Tcp(_))
-            && self.question_at(now, index, Trigger::Unmapped, offset, counters) == Verdict::Hold;
+            && self.question_at(now, index, trigger, offset, counters) == Verdict::Hold;
         if held {
             self.hold(now, index, offset, data, counters);
         } else if matches!(self.mode, Mode::Tcp(_)) {

@@ -176,7 +176,15 @@ impl Connection {
         }
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         let near = subflow.tcp.bytes_received();
-        let Some(start) = mapping.subflow_seq.to_offset(near) else { return };
+        let from = mapping.subflow_seq.to_offset(near);
+        let (start, len, data) = match from {
+            Some(start) => (start, len, data),
+            // It counts from the SYN, which has number 0 and is no octet of data.
+            None if mapping.subflow_seq == SubflowSeq(0) && mapping.checksum.is_none() => {
+                (0, len.saturating_sub(1), data.wrapping_add(1))
+            }
+            None => return,
+        };
         let checksum = mapping.checksum.map(|value| MappingChecksum {
             value,
             data_seq,

@@ -73,7 +73,7 @@ impl Connection {
             _ if self.error.is_some() => false,
             // A server that may answer the SYN's data before the third packet.
             Mode::Offered => self.is_early() && self.fill_scheduled(now, counters),
-            Mode::Tcp(_) => self.fill_plain(),
+            Mode::Tcp(_) => self.fill_plain(now),
             Mode::Mptcp => {
                 self.end_with_new_data()
                     || self.fill_reinjection(now, counters)
@@ -83,7 +83,7 @@ impl Connection {
         }
     }
 
-    fn fill_plain(&mut self) -> bool {
+    fn fill_plain(&mut self, now: Instant) -> bool {
         let meta = self.meta_view();
         let Some(first) = self.subflows.first_mut() else { return false };
         if first.phase != Phase::Active {
@@ -99,6 +99,7 @@ impl Connection {
             }
             return false;
         }
+        first.tcp.before_new_data(now);
         // With nothing in flight something has to be staged, or TCP would have nothing to probe a closed window with.
         let idle = first.tcp.in_flight() == 0 && first.tcp.unsent() == 0;
         let available = if idle { first.tcp.available().max(mss) } else { first.tcp.available() };

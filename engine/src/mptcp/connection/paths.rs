@@ -58,11 +58,13 @@ impl Connection {
     /// Another subflow would be taken. Joins that may never be finished do not count, so that they cannot keep others
     /// out; the question is asked again at the third ACK.
     pub(crate) fn is_joinable(&self) -> bool {
+        let ending = self.close.is_requested() || self.close.is_received();
         let alive = self.subflows.iter().filter(|s| s.is_alive() && !s.is_half_open()).count();
         self.is_mptcp()
             && self.confirmed
             && !self.finished
             && !self.exchange.is_active()
+            && (!ending || self.config.behaviour.join_half_closed)
             && alive <= self.config.max_extra_subflows.min(self.limits.subflows)
     }
 

@@ -168,6 +168,9 @@ impl Connection {
         if !fresh && !duplicates && !again {
             return false;
         }
+        for subflow in self.subflows.iter_mut().filter(|s| fresh && s.phase == Phase::Active) {
+            subflow.tcp.before_new_data(now);
+        }
         let mut snapshots = mem::take(&mut self.scheduling.snapshots);
         self.take_snapshots(&mut snapshots);
         let staged = self.ask(now, &mut snapshots, fresh, counters);

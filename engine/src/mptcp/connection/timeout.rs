@@ -82,7 +82,6 @@ impl Connection {
         }
         if subflow.doubt_at().is_some_and(|at| at <= now) && !subflow.probe_again(now) {
             // [ADDR-27]: nobody is there any more.
-            counters.rm_subflow += 1;
             subflow.reset(ResetReason::Unspecified);
             return;
         }

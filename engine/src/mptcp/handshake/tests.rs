@@ -49,7 +49,7 @@ fn every_version_flag_byte_and_form() {
 
                 let offered = index == 0 && version >= 1 && byte & 0x41 == 0x01;
                 let expected = Offer { checksum: a, deny_join_initial: c };
-                assert_eq!(on_syn(&list).ok(), offered.then_some(expected), "{form:?}");
+                assert_eq!(on_syn(&list, true).ok(), offered.then_some(expected), "{form:?}");
 
                 for own in [false, true] {
                     let answered = index == 1 && version == 1 && only_h;
@@ -84,7 +84,7 @@ fn what_is_no_mp_capable() {
     let long = MptcpOption::Unknown(RawOption::new(&[0x01, 0x01, 0, 0, 0]));
     let offer = Offer { checksum: false, deny_join_initial: false };
     for list in [signals(&[]), signals(&[join]), signals(&[long])] {
-        assert_eq!(on_syn(&list), Err(FallbackReason::SynWithoutCapable));
+        assert_eq!(on_syn(&list, true), Err(FallbackReason::SynWithoutCapable));
         assert_eq!(on_syn_ack(&list, false), Err(FallbackReason::SynAckWithoutCapable));
         let third = on_third_packet(&list, KEY_B, offer, false);
         assert_eq!(third, Err(FallbackReason::AckWithoutCapable));
@@ -92,7 +92,7 @@ fn what_is_no_mp_capable() {
     // A duplicate is harmless: the first counts (K3).
     let [syn, ..] = forms(1, CapableFlags::new(false, false));
     let twice = signals(&[MptcpOption::Capable(syn), MptcpOption::Capable(syn)]);
-    assert!(on_syn(&twice).is_ok());
+    assert!(on_syn(&twice, true).is_ok());
 }
 
 /// [INI-18] [INI-21]: what this end sends.

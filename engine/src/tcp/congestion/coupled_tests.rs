@@ -179,12 +179,15 @@ fn ack(now: Instant, octets: u64) -> AckSample {
         now,
         newly_acked: octets,
         newly_delivered: octets,
+        newly_lost: 0,
+        in_flight: 0,
         in_flight_before: octets,
         srtt: rtt,
         min_rtt: rtt,
         rtt_latest: rtt,
         cwnd_limited: true,
         in_recovery: false,
+        rate: None,
     }
 }
 
@@ -193,7 +196,7 @@ fn enter_avoidance(cc: &mut dyn CongestionControl, window: u64) {
     cc.on_ack(&ack(Instant::ZERO, 2 * window - cc.window()), &CoupledView::NONE);
     let srtt = Some(Duration::from_millis(100));
     cc.on_congestion(
-        &CongestionEvent { now: Instant::ZERO, flight: 2 * window, srtt },
+        &CongestionEvent { now: Instant::ZERO, flight: 2 * window, pipe: 0, srtt },
         &CoupledView::NONE,
     );
     cc.on_recovery_exit(Instant::ZERO);
@@ -229,7 +232,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn take(cc: &mut dyn CongestionControl, step: Step, coupled: &CoupledView<'_>) {
     let now = Instant::ZERO;
     let srtt = Some(Duration::from_millis(100));
-    let event = CongestionEvent { now, flight: cc.window(), srtt };
+    let event = CongestionEvent { now, flight: cc.window(), pipe: 0, srtt };
     match step {
         Step::Ack(octets, cwnd_limited) => {
             cc.on_ack(&AckSample { cwnd_limited, ..ack(now, octets) }, coupled);

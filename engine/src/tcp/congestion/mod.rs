@@ -4,9 +4,11 @@
 //! (RFC 6356) is one more implementation of [`CongestionControl`].
 
 mod balia;
+mod bbr;
 mod coupled;
 mod cubic;
 mod ewtcp;
+mod filter;
 mod hystart;
 mod lia;
 mod new_reno;
@@ -14,6 +16,7 @@ mod olia;
 mod window;
 mod wvegas;
 
+pub use super::rate::RateSample;
 use crate::config::CongestionAlgorithm;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
@@ -29,8 +32,12 @@ pub struct AckSample {
     pub newly_acked: u64,
     /// Octets acknowledged for the first time, cumulatively or selectively.
     pub newly_delivered: u64,
+    /// Octets found lost by it.
+    pub newly_lost: u64,
     /// Octets in flight before this ACK was processed.
     pub in_flight_before: u64,
+    /// Octets in flight now.
+    pub in_flight: u64,
     /// Smoothed RTT.
     pub srtt: Option<Duration>,
     /// Smallest RTT of the recent past.
@@ -42,6 +49,8 @@ pub struct AckSample {
     /// Fast recovery or retransmission after a timeout is under way. The algorithms here know from
     /// [`CongestionControl::on_congestion`] and its kin; one that models the path wants to be told.
     pub in_recovery: bool,
+    /// Delivery rate measured by this ACK.
+    pub rate: Option<RateSample>,
 }
 
 /// A loss, or what is taken for one.
@@ -51,6 +60,8 @@ pub struct CongestionEvent {
     pub now: Instant,
     /// Octets sent and not cumulatively acknowledged (FlightSize, RFC 5681 2), lost ones included.
     pub flight: u64,
+    /// Octets thought to be in the network now, lost ones not.
+    pub pipe: u64,
     /// Smoothed RTT.
     pub srtt: Option<Duration>,
 }
@@ -125,6 +136,18 @@ pub trait CongestionControl: core::fmt::Debug + Send {
     }
     /// The maximum segment size changed.
     fn set_mss(&mut self, mss: u32);
+    /// The rate to pace at, octets a second; `None` leaves pacing to the settings.
+    fn pacing_rate(&self, _srtt: Option<Duration>) -> Option<u64> {
+        None
+    }
+    /// The window holds in fast recovery, too: no proportional rate reduction.
+    fn rules_recovery(&self) -> bool {
+        false
+    }
+    /// It sends less than it could, on purpose: what is measured meanwhile says nothing of the path's rate.
+    fn limits_itself(&self) -> bool {
+        false
+    }
     /// Adds what only the algorithm knows and its siblings need.
     fn tell(&self, _view: &mut SiblingView) {}
 }
@@ -180,6 +203,7 @@ pub fn new(algorithm: CongestionAlgorithm, mss: u32) -> Box<dyn CongestionContro
         CongestionAlgorithm::Wvegas => Box::new(Aimd::new(mss, wvegas::Wvegas::default())),
         CongestionAlgorithm::Ewtcp => Box::new(Aimd::new(mss, ewtcp::Ewtcp)),
         CongestionAlgorithm::Coupled => Box::new(Aimd::new(mss, coupled::Coupled)),
+        CongestionAlgorithm::Bbr => Box::new(bbr::Bbr::new(mss)),
     }
 }
 

@@ -10,12 +10,15 @@ fn sample(now: Instant, acked: u64, cwnd: u64) -> AckSample {
         now,
         newly_acked: acked,
         newly_delivered: acked,
+        newly_lost: 0,
+        in_flight: 0,
         in_flight_before: cwnd,
         srtt: Some(RTT),
         min_rtt: Some(RTT),
         rtt_latest: Some(RTT),
         cwnd_limited: true,
         in_recovery: false,
+        rate: None,
     }
 }
 
@@ -31,7 +34,7 @@ fn round(cc: &mut dyn CongestionControl, now: &mut Instant, rtt: Duration) {
 }
 
 fn loss(now: Instant, flight: u64) -> CongestionEvent {
-    CongestionEvent { now, flight, srtt: Some(RTT) }
+    CongestionEvent { now, flight, pipe: 0, srtt: Some(RTT) }
 }
 
 fn reno() -> Box<dyn CongestionControl> {

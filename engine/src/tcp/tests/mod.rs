@@ -3,6 +3,7 @@
 mod arrivals;
 mod attacks;
 mod pair;
+mod rates;
 mod timers;
 mod transfers;
 
@@ -74,6 +75,12 @@ fn syn(flags: &str) -> Segment {
 }
 
 /// Plans and commits everything.
+fn window(socket: &mut Socket, at: u64, ack: u32, window: u16) -> Disposition {
+    let mut segment = seg(1, ack, b"");
+    segment.window = window;
+    socket.on_segment(ms(at), &segment)
+}
+
 fn drain(socket: &mut Socket, now: Instant) -> Vec<SegmentPlan> {
     drain_with(socket, now, &LIMITS)
 }

@@ -82,12 +82,6 @@ fn retransmission_backs_off_and_gives_up() {
     assert_eq!((socket.end(), socket.poll_timeout()), (Some(SocketEnd::Timeout), None));
 }
 
-fn window(socket: &mut Socket, at: u64, ack: u32, window: u16) -> Disposition {
-    let mut segment = seg(1, ack, b"");
-    segment.window = window;
-    socket.on_segment(ms(at), &segment)
-}
-
 #[test]
 fn a_closed_window_is_probed_with_back_off_for_as_long_as_it_takes() {
     let mut open = plain_params();

@@ -66,6 +66,21 @@ fn stale_entries_are_found() {
     assert!(known.stale(&[], false).is_empty());
 }
 
+/// With the `linux` profile the kernel's answer is the one expected, unless we follow it in no profile.
+#[test]
+fn the_linux_profile_is_held_to_the_kernel() {
+    let text = "case: H01\nengine: a\nkernel: c\nreason: why\nsection: 3.1\n";
+    let known = Differences::parse(text).unwrap().of(Profile::Linux);
+    assert!(matches!(verdict("c", None, &known), Verdict::SameAsKernel(Some(_))));
+    assert!(matches!(verdict("c", Some("c"), &known), Verdict::SameAsKernel(Some(_))));
+    assert_eq!(verdict("a", Some("c"), &known), Verdict::Differs);
+    let both = text.replace("reason:", "profile: both\nreason:");
+    let known = Differences::parse(&both).unwrap().of(Profile::Linux);
+    assert!(matches!(verdict("a", Some("c"), &known), Verdict::Explained(_)));
+    assert_eq!(verdict("c", None, &known), Verdict::Differs);
+    assert!(Differences::parse(&text.replace("reason:", "profile: rfc\nreason:")).is_err());
+}
+
 #[test]
 fn a_broken_file_is_told() {
     for text in [

@@ -1,13 +1,12 @@
 //! Bytes in both directions at once, and something that happens in their middle.
 
-use super::super::hex;
+use super::super::data::drain;
 use super::cell::{Cell, Condition, LARGE};
 use mpuser_tun::MptcpStream;
 use mpuser_tun::lab::Lab;
-use sha2::{Digest as _, Sha256};
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 
 /// The link of the first subflow.
@@ -27,6 +26,11 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new() -> Self {
         Self { arrived: watch::Sender::new(0), trouble: watch::Sender::new(false) }
+    }
+
+    /// So many bytes have arrived.
+    fn is_at(&self, bytes: usize) {
+        self.arrived.send_replace(bytes);
     }
 
     /// Waits until this many bytes have arrived.
@@ -108,7 +112,8 @@ pub(super) async fn send_and_receive(
         }
         write.shutdown().await
     };
-    let (received, ()) = tokio::try_join!(drain(read, tokio::io::sink(), progress), send)?;
+    let (received, ()) =
+        tokio::try_join!(drain(read, tokio::io::sink(), |bytes| progress.is_at(bytes)), send)?;
     Ok(received)
 }
 
@@ -118,26 +123,7 @@ pub(super) async fn echo(
     progress: &Progress,
 ) -> io::Result<(usize, String)> {
     let (read, mut write) = stream.split();
-    let received = drain(read, &mut write, progress).await?;
+    let received = drain(read, &mut write, |bytes| progress.is_at(bytes)).await?;
     write.shutdown().await?;
     Ok(received)
-}
-
-async fn drain(
-    mut from: impl AsyncRead + Unpin,
-    mut into: impl AsyncWrite + Unpin,
-    progress: &Progress,
-) -> io::Result<(usize, String)> {
-    let (mut total, mut digest, mut buffer) = (0, Sha256::new(), vec![0; 256 << 10]);
-    loop {
-        match from.read(&mut buffer).await? {
-            0 => return Ok((total, hex(&digest.finalize()))),
-            count => {
-                total += count;
-                digest.update(&buffer[..count]);
-                into.write_all(&buffer[..count]).await?;
-                progress.arrived.send_replace(total);
-            }
-        }
-    }
 }
