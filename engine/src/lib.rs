@@ -28,5 +28,7 @@ pub mod time;
 pub mod window;
 pub mod wire;
 
-pub use endpoint::{ConnectionInfo, Endpoint, LocalAddress, PmEndpoint, SubflowInfo, Transmit};
+pub use endpoint::{
+    ConnectionInfo, Endpoint, LocalAddress, PmEndpoint, ReceiveStats, SubflowInfo, Transmit,
+};
 pub use event::{Event, SubflowEnd};

@@ -15,6 +15,8 @@ pub mod random;
 pub mod scenario;
 pub mod stats;
 pub mod text;
+mod traffic;
+pub mod world;
 
 pub use direction::{Direction, PerDirection};
 pub use document::{Mistake, suggest};

@@ -44,7 +44,7 @@ A WORD is key=value, for both directions or with `fwd.` or `back.` before it for
   rate=20mbit          delay=10ms         jitter=2ms[:uniform|normal|pareto]
   loss=1%              loss=ge:1%,20%[,LOSS_IN_BAD[,LOSS_IN_GOOD]]  loss=trace:FILE
   reorder=1%[:BY]      duplicate=1%       corrupt=0.1%
-  queue=100p|64k|50ms  aqm=codel[:TARGET,INTERVAL]|droptail
+  queue=100p|64k|50ms  aqm=codel[:TARGET,INTERVAL]|red:MIN,MAX,P|near-full|droptail
   mtu=1400[:icmp|drop] trace=FILE (mahimahi)
   state=up|down        down=2s-4s,10s-11s[@20s]
   box=NAME[:ARGUMENTS] (repeatable; `mpuser link boxes`)

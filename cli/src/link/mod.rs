@@ -181,7 +181,7 @@ fn table(state: &Value) -> String {
         for (key, word) in [
             ("lost", "lost"),
             ("queue_full", "queue full"),
-            ("codel", "codel"),
+            ("managed", "managed"),
             ("too_big", "too big"),
             ("down", "down"),
             ("duplicated", "duplicated"),

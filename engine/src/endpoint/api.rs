@@ -1,10 +1,11 @@
 //! The application's side of the endpoint.
 
-use super::{ConnectionInfo, Endpoint};
+use super::{ConnectionInfo, Endpoint, ReceiveStats};
 use crate::addr::{ConnectionId, ListenerId, SocketAddr};
 use crate::config::ConnectionConfig;
 use crate::error::{ListenError, ReadError, WriteError};
 use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 impl Endpoint {
@@ -117,6 +118,29 @@ impl Endpoint {
         Ok(taken)
     }
 
+    /// [`Self::write`] without copying: as much of `data` as there is room for is kept until it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub fn write_bytes(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        data: Bytes,
+    ) -> Result<usize, WriteError> {
+        let entry = self.connections.get_mut(&id).ok_or(WriteError::NotFound)?;
+        let taken = entry.connection.write_bytes(data)?;
+        self.serve(now, id);
+        Ok(taken)
+    }
+
+    /// Octets that [`Self::write`] would take; 0 once the connection is closed and forgotten.
+    #[must_use]
+    pub fn send_room(&self, id: ConnectionId) -> usize {
+        self.connections.get(&id).map_or(0, |entry| entry.connection.send_room())
+    }
+
     /// Ends this direction after everything written (DATA_FIN); reading goes on.
     pub fn shutdown(&mut self, now: Instant, id: ConnectionId) {
         if let Some(entry) = self.connections.get_mut(&id) {
@@ -147,6 +171,27 @@ impl Endpoint {
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.connections.len()
+    }
+
+    /// How data came to a connection; cheap enough to ask often. `None` once it is closed and forgotten.
+    #[must_use]
+    pub fn receive_stats(&self, id: ConnectionId) -> Option<ReceiveStats> {
+        self.connections.get(&id).map(|entry| entry.connection.receive_stats())
+    }
+
+    /// Keeps from now on how long octets wait for others before them, for [`Self::take_waits`].
+    pub fn keep_waits(&mut self, id: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.keep_waits();
+        }
+    }
+
+    /// Appends to `out` how long octets waited at the data level for others before them, and how many octets; those that
+    /// came in order waited for no time. Only with [`Self::keep_waits`]; what nobody fetches is forgotten in the end.
+    pub fn take_waits(&mut self, id: ConnectionId, out: &mut Vec<(Duration, u64)>) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.take_waits(out);
+        }
     }
 
     /// A connection's state; `None` once it is closed and forgotten.

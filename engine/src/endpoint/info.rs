@@ -51,6 +51,19 @@ pub struct ConnectionInfo {
     pub subflows: Vec<SubflowInfo>,
 }
 
+/// How data came to a connection, octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiveStats {
+    /// Octets that wait now for others before them.
+    pub out_of_order: u64,
+    /// Most of them at once.
+    pub out_of_order_max: u64,
+    /// Octets that ever had to wait.
+    pub blocked: u64,
+    /// Octets that had come before.
+    pub duplicate: u64,
+}
+
 /// A subflow at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubflowInfo {

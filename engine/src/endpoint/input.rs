@@ -28,22 +28,50 @@ impl Endpoint {
             self.counters.ip_in_errors += 1;
             return;
         };
-        let Some(local) = self.addresses.get(ip.dst) else {
-            self.counters.ip_in_errors += 1;
-            return;
-        };
-        // Answers leave the way the question came, whichever device the address was added for.
-        let local = LocalAddress { interface, ..local };
-        if is_no_host(ip.src) || ip.src == ip.dst {
-            // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
-            self.counters.ip_in_errors += 1;
-            return;
-        }
+        let Some(local) = self.addressee(interface, &ip) else { return };
         match ip.protocol {
             protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
             _ => self.counters.ip_in_errors += 1,
         }
+    }
+
+    /// Takes in a TCP packet whose payload lies apart from its headers and whose checksum a device has found right, as
+    /// devices with receive offload hand them over. `headers` are those of IP and TCP and nothing behind them.
+    pub fn handle_verified(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        headers: &[u8],
+        payload: Bytes,
+    ) {
+        let total = headers.len() + payload.len();
+        let ip = IpHeader::parse_beginning(headers).ok();
+        let Some(ip) = ip.filter(|ip| ip.total_len == total && ip.protocol == protocol::TCP) else {
+            self.counters.ip_in_errors += 1;
+            return;
+        };
+        let Some(local) = self.addressee(interface, &ip) else { return };
+        let bytes = headers.get(ip.header_len..).unwrap_or_default();
+        let parsed = TcpHeader::parse(bytes).ok().filter(|(_, len)| *len == bytes.len());
+        let Some((header, header_len)) = parsed else {
+            self.counters.tcp_in_errors += 1;
+            return;
+        };
+        let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
+        self.handle_segment(now, &local, &ip, &header, options, payload);
+    }
+
+    /// The address of this end a packet is for, if it is for one and comes from somebody who can be answered.
+    fn addressee(&mut self, interface: InterfaceId, ip: &IpHeader) -> Option<LocalAddress> {
+        let local = self.addresses.get(ip.dst);
+        // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
+        if local.is_none() || is_no_host(ip.src) || ip.src == ip.dst {
+            self.counters.ip_in_errors += 1;
+            return None;
+        }
+        // Answers leave the way the question came, whichever device the address was added for.
+        Some(LocalAddress { interface, ..local? })
     }
 
     fn handle_tcp(&mut self, now: Instant, local: &LocalAddress, ip: &IpHeader, packet: &Bytes) {
@@ -53,14 +81,27 @@ impl Endpoint {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        self.counters.tcp_in_segs += 1;
-        let options = TcpOptions::parse(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
+        let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
         let payload = packet.slice(ip.header_len + header_len..ip.total_len);
+        self.handle_segment(now, local, ip, &header, options, payload);
+    }
+
+    fn handle_segment(
+        &mut self,
+        now: Instant,
+        local: &LocalAddress,
+        ip: &IpHeader,
+        header: &TcpHeader,
+        options: &[u8],
+        payload: Bytes,
+    ) {
+        self.counters.tcp_in_segs += 1;
+        let options = TcpOptions::parse(options);
         let tuple = FourTuple {
             local: SocketAddr::new(ip.dst, header.dst_port),
             remote: SocketAddr::new(ip.src, header.src_port),
         };
-        let segment = segment(&header, &options, payload);
+        let segment = segment(header, &options, payload);
         if let Some((id, subflow)) = self.demux.get(&tuple).copied()
             && let Some(entry) = self.connections.get_mut(&id)
             && let Some(index) = entry.connection.subflow_index(subflow)

@@ -37,7 +37,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use destinations::Destinations;
 use fast_open::FastOpenCookies;
-pub use info::{ConnectionInfo, SubflowInfo};
+pub use info::{ConnectionInfo, ReceiveStats, SubflowInfo};
 use joins::Joins;
 use listener::Listeners;
 pub use pm_endpoints::PmEndpoint;

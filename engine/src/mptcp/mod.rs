@@ -3,6 +3,7 @@
 //! `connection` coordinates; every decision stands in a part that can be tested alone: handshakes, mappings, the
 //! two data-level queues, addresses, closing, schedulers, the options of a segment.
 
+mod arrivals;
 mod close;
 pub(crate) mod connection;
 pub(crate) mod decorate;

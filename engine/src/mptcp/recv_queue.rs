@@ -1,6 +1,8 @@
 //! Data-level reassembly and the one receive window all subflows share (RFC 8684 3.3.4 [RCV-1]).
 
+use super::arrivals::Arrivals;
 use crate::buffer::Assembler;
+use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
@@ -39,6 +41,7 @@ pub(crate) struct RecvQueue {
     out_of_order: Assembler,
     /// Offset of the peer's DATA_FIN, once announced.
     fin: Option<u64>,
+    pub(crate) arrivals: Arrivals,
 }
 
 impl RecvQueue {
@@ -51,6 +54,7 @@ impl RecvQueue {
             ready_len: 0,
             out_of_order: Assembler::new(MAX_PIECES),
             fin: None,
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -80,6 +84,20 @@ impl RecvQueue {
     /// does not shrink while others fill the queue, and what was told has to be kept [RCV-2].
     pub(crate) fn on_advertised(&mut self, window: u32) {
         self.edge = self.edge.max(self.ack_offset() + u64::from(window));
+    }
+
+    /// [`Self::insert`], with a note of when it came.
+    pub(crate) fn insert_at(&mut self, now: Instant, offset: u64, data: Bytes) -> Received {
+        let (len, before) = (data.len() as u64, self.level());
+        let received = self.insert(offset, data);
+        if received != Received::OutOfWindow {
+            self.arrivals.on_piece(now, (offset, len), before, self.level());
+        }
+        received
+    }
+
+    const fn level(&self) -> (u64, u64) {
+        (self.nxt, self.out_of_order.buffered() as u64)
     }
 
     /// Takes in a piece. The first copy of an octet wins [DSS-5]. An offset in the upper half of the number range is

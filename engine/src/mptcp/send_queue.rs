@@ -28,6 +28,46 @@ impl Sent {
     }
 }
 
+/// Octets the application wrote.
+#[derive(Debug)]
+enum Block {
+    /// Copied; there may be room for more behind them.
+    Open(BytesMut),
+    /// Handed over as they are.
+    Shared(Bytes),
+}
+
+impl Block {
+    fn len(&self) -> usize {
+        match self {
+            Self::Open(block) => block.len(),
+            Self::Shared(block) => block.len(),
+        }
+    }
+
+    /// Octets that can be added without another allocation.
+    fn spare(&self) -> usize {
+        match self {
+            Self::Open(block) => block.capacity() - block.len(),
+            Self::Shared(_) => 0,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Open(block) => block,
+            Self::Shared(block) => block,
+        }
+    }
+
+    fn split_to(&mut self, len: usize) -> Bytes {
+        match self {
+            Self::Open(block) => block.split_to(len).freeze(),
+            Self::Shared(block) => block.split_to(len),
+        }
+    }
+}
+
 /// The send queue of a connection.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
@@ -40,7 +80,7 @@ pub(crate) struct SendQueue {
     /// Given to a subflow and not acknowledged, by offset; kept for reinjection [DACK-4].
     sent: VecDeque<Sent>,
     /// Written and not yet given to a subflow.
-    unsent: VecDeque<BytesMut>,
+    unsent: VecDeque<Block>,
     unsent_len: usize,
     /// Ranges waiting for another subflow, ascending and disjoint, all of them sent and not acknowledged.
     reinject: VecDeque<Reinjection>,
@@ -111,13 +151,13 @@ impl SendQueue {
         let taken = data.len().min(self.room());
         let mut rest = data.get(..taken).unwrap_or(&[]);
         while !rest.is_empty() {
-            let spare = self.unsent.back().map_or(0, |b| b.capacity() - b.len());
+            let spare = self.unsent.back().map_or(0, Block::spare);
             if spare == 0 {
-                self.unsent.push_back(BytesMut::with_capacity(BLOCK));
+                self.unsent.push_back(Block::Open(BytesMut::with_capacity(BLOCK)));
                 continue;
             }
             let (head, tail) = rest.split_at(spare.min(rest.len()));
-            if let Some(block) = self.unsent.back_mut() {
+            if let Some(Block::Open(block)) = self.unsent.back_mut() {
                 block.extend_from_slice(head);
             }
             rest = tail;
@@ -138,12 +178,23 @@ impl SendQueue {
         self.boundaries.push_back(self.end());
     }
 
+    /// [`Self::write`] without copying.
+    pub(crate) fn write_bytes(&mut self, mut data: Bytes) -> usize {
+        data.truncate(self.room());
+        let taken = data.len();
+        if taken > 0 {
+            self.unsent.push_back(Block::Shared(data));
+            self.unsent_len += taken;
+            self.note_boundary(taken);
+        }
+        taken
+    }
+
     /// The next new octets, at most `max`, as one piece; they count as given to a subflow.
     pub(crate) fn take_new(&mut self, max: usize) -> Option<(u64, Bytes)> {
         let block = self.unsent.front_mut()?;
-        let piece = block.split_to(max.min(block.len())).freeze();
-        let used_up = block.is_empty() && block.capacity() == 0;
-        if used_up || (block.is_empty() && self.unsent.len() > 1) {
+        let piece = block.split_to(max.min(block.len()));
+        if block.len() == 0 && (block.spare() == 0 || self.unsent.len() > 1) {
             self.unsent.pop_front();
         }
         if piece.is_empty() {
@@ -163,7 +214,7 @@ impl SendQueue {
     pub(crate) fn peek_new(&self, max: usize) -> Bytes {
         let front = self.unsent.front();
         front.map_or_else(Bytes::new, |block| {
-            Bytes::copy_from_slice(block.get(..max.min(block.len())).unwrap_or(&[]))
+            Bytes::copy_from_slice(block.bytes().get(..max.min(block.len())).unwrap_or(&[]))
         })
     }
 
@@ -177,7 +228,7 @@ impl SendQueue {
             let _ = block.split_to(piece);
             left -= piece;
             self.unsent_len -= piece;
-            if !block.is_empty() || self.unsent.len() == 1 {
+            if block.len() > 0 || self.unsent.len() == 1 {
                 break;
             }
             self.unsent.pop_front();
@@ -389,7 +440,7 @@ impl SendQueue {
             }
             free = range.end;
         }
-        let blocks: usize = self.unsent.iter().map(BytesMut::len).sum();
+        let blocks: usize = self.unsent.iter().map(Block::len).sum();
         if blocks != self.unsent_len {
             return Err("unsent length differs from the blocks");
         }

@@ -6,6 +6,7 @@ use super::loss::Loss;
 use super::outage::Outages;
 use super::queue::{Aqm, QueueLimit};
 use super::rate::Trace;
+use super::schedule::RateSchedule;
 use mpuser_engine::time::Duration;
 use std::sync::Arc;
 
@@ -16,9 +17,11 @@ pub struct LaneConfig {
     pub rate: Option<u64>,
     /// Delivery opportunities instead of a rate; takes precedence.
     pub trace: Option<Arc<Trace>>,
+    /// A rate that changes with time, instead of `rate`.
+    pub rates: Option<Arc<RateSchedule>>,
     /// One-way propagation delay.
     pub delay: Duration,
-    /// Random delay on top. Keeps the order of packets.
+    /// Random delay on top.
     pub jitter: Jitter,
     /// Loss before the queue.
     pub loss: Loss,
@@ -49,6 +52,7 @@ impl Default for LaneConfig {
         Self {
             rate: None,
             trace: None,
+            rates: None,
             delay: Duration::ZERO,
             jitter: Jitter::default(),
             loss: Loss::None,
@@ -62,6 +66,27 @@ impl Default for LaneConfig {
             too_big: TooBig::FragmentationNeeded,
             up: true,
             outages: Outages::default(),
+        }
+    }
+}
+
+impl LaneConfig {
+    /// Bits per second `elapsed` after the link began; of a trace, the mean. `None` is as fast as it goes.
+    #[must_use]
+    pub fn rate_at(&self, elapsed: Duration) -> Option<u64> {
+        match (&self.trace, &self.rates) {
+            (Some(trace), _) => Some(trace.mean_rate()),
+            (None, Some(rates)) => Some(rates.at(elapsed)),
+            (None, None) => self.rate,
+        }
+    }
+
+    /// Bits that can leave between two times since the link began; `None` is as fast as it goes.
+    #[must_use]
+    pub fn capacity(&self, from: Duration, to: Duration) -> Option<f64> {
+        match (&self.trace, &self.rates) {
+            (None, Some(rates)) => Some(rates.bits(from, to)),
+            _ => Some(self.rate_at(from)? as f64 * to.saturating_sub(from).as_secs_f64()),
         }
     }
 }

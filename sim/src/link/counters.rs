@@ -16,7 +16,7 @@ pub struct LaneCounters {
     /// Dropped because the queue was full.
     pub queue_full: u64,
     /// Dropped by the queue management.
-    pub codel: u64,
+    pub managed: u64,
     /// Dropped because they exceed the MTU.
     pub too_big: u64,
     /// Dropped because the link was down.
@@ -40,7 +40,7 @@ impl LaneCounters {
             ("delivered_bytes", self.delivered_bytes),
             ("lost", self.lost),
             ("queue_full", self.queue_full),
-            ("codel", self.codel),
+            ("managed", self.managed),
             ("too_big", self.too_big),
             ("down", self.down),
             ("duplicated", self.duplicated),
@@ -52,6 +52,6 @@ impl LaneCounters {
     /// Packets dropped, for whatever reason.
     #[must_use]
     pub const fn dropped(&self) -> u64 {
-        self.lost + self.queue_full + self.codel + self.too_big + self.down
+        self.lost + self.queue_full + self.managed + self.too_big + self.down
     }
 }

@@ -29,6 +29,8 @@ pub struct Jitter {
     pub amount: Duration,
     /// Distribution.
     pub shape: Shape,
+    /// A packet may overtake one that was delayed more. Otherwise the order is kept.
+    pub reorders: bool,
 }
 
 impl Jitter {
@@ -58,7 +60,7 @@ mod tests {
     #[test]
     fn the_mean_is_the_amount() {
         for (name, shape) in Shape::NAMES {
-            let jitter = Jitter { amount: Duration::from_millis(2), shape };
+            let jitter = Jitter { amount: Duration::from_millis(2), shape, reorders: false };
             let mut rng = rng(1, 2);
             let draws: Vec<f64> =
                 (0..100_000).map(|_| jitter.draw(&mut rng).as_secs_f64()).collect();

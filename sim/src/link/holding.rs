@@ -42,6 +42,11 @@ impl<T> Holding<T> {
         None
     }
 
+    /// How much is held back.
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// A packet passed.
     pub(crate) const fn pass(&mut self) {
         self.passed += 1;
@@ -49,6 +54,9 @@ impl<T> Holding<T> {
 
     /// What has been overtaken by enough, or waited long enough.
     pub(crate) fn due(&mut self, now: Instant) -> Option<T> {
+        if self.held.is_empty() {
+            return None;
+        }
         let passed = self.passed;
         let at = self.held.iter().position(|h| h.after <= passed || h.deadline <= now)?;
         Some(self.held.remove(at).what)

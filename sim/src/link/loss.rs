@@ -1,6 +1,5 @@
 //! Which packets are lost.
 
-use crate::random::chance;
 use mpuser_engine::rng::Rng;
 use std::sync::Arc;
 
@@ -54,21 +53,6 @@ impl LossState {
             }
         }
     }
-}
-
-/// Flips one bit of `packet` with probability `p`; whether it did.
-pub(crate) fn corrupt(packet: &mut bytes::Bytes, p: f64, rng: &mut Rng) -> bool {
-    let hit = chance(rng, p);
-    let place = rng.below(u32::try_from(packet.len() * 8).unwrap_or(u32::MAX));
-    if !hit {
-        return false;
-    }
-    let mut bytes = packet.to_vec();
-    if let Some(byte) = bytes.get_mut(place as usize / 8) {
-        *byte ^= 1 << (place % 8);
-    }
-    *packet = bytes.into();
-    true
 }
 
 #[cfg(test)]

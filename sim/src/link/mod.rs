@@ -1,8 +1,10 @@
 //! Links: rate, delay, loss, queues, outages, and the boxes at one end.
 
+mod cargo;
 mod config;
 mod counters;
 mod delay;
+mod dice;
 mod holding;
 mod icmp;
 mod lane;
@@ -11,7 +13,10 @@ mod outage;
 mod parse;
 mod queue;
 mod rate;
+mod red;
+mod schedule;
 
+pub use cargo::Cargo;
 pub use config::{LaneConfig, LinkConfig};
 pub use counters::LaneCounters;
 pub use delay::{Jitter, Shape};
@@ -23,11 +28,13 @@ pub(crate) use parse::KEYS;
 pub use parse::ReadFile;
 pub use queue::{Aqm, QueueLimit};
 pub use rate::Trace;
+pub use red::RedConfig;
+pub use schedule::RateSchedule;
 
 use crate::direction::{Direction, PerDirection};
 use crate::middlebox::{Chain, Output};
 use bytes::Bytes;
-use lane::Lane;
+pub(crate) use lane::Lane;
 use mpuser_engine::time::Instant;
 
 /// A link between the ends `a` and `b`, its boxes standing at `a`: `a — boxes — lanes — b`.

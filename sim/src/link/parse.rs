@@ -7,6 +7,8 @@ use super::loss::Loss;
 use super::outage::Outages;
 use super::queue::{Aqm, QueueLimit};
 use super::rate::Trace;
+use super::red::RedConfig;
+use super::schedule::RateSchedule;
 use crate::direction::Direction;
 use crate::text;
 use mpuser_engine::time::Duration;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 pub type ReadFile<'a> = &'a mut dyn FnMut(&str) -> Result<String, String>;
 
 /// What a lane understands, for messages.
-pub(crate) const KEYS: &str = "rate, trace, delay, jitter, loss, reorder, duplicate, corrupt, queue, aqm, mtu, state, down, box";
+pub(crate) const KEYS: &str = "rate, rates, trace, delay, jitter, loss, reorder, duplicate, corrupt, queue, aqm, mtu, state, down, box";
 
 impl LinkConfig {
     /// Changes what `text` names and leaves the rest: words `key=value`, both directions alike unless the key begins
@@ -143,7 +145,13 @@ fn apply(lane: &mut LaneConfig, key: &str, value: &str, read: ReadFile<'_>) -> R
     match key {
         "rate" => {
             lane.rate = if value == "none" { None } else { Some(text::rate(value)?) };
-            lane.trace = None;
+            (lane.trace, lane.rates) = (None, None);
+        }
+        "rates" => {
+            lane.rates = match value {
+                "none" => None,
+                _ => Some(Arc::new(RateSchedule::parse_csv(&read(value)?)?)),
+            }
         }
         "trace" => {
             lane.trace = match value {
@@ -192,10 +200,14 @@ fn apply(lane: &mut LaneConfig, key: &str, value: &str, read: ReadFile<'_>) -> R
 }
 
 fn jitter(value: &str) -> Result<Jitter, String> {
+    let (value, reorders) = match value.strip_suffix(":reorder") {
+        Some(value) => (value, true),
+        None => (value, false),
+    };
     let (amount, shape) = value.split_once(':').unwrap_or((value, "uniform"));
     let shape = Shape::NAMES.iter().find(|(name, _)| *name == shape);
     let (_, shape) = shape.ok_or("the distributions are uniform, normal and pareto")?;
-    Ok(Jitter { amount: text::duration(amount)?, shape: *shape })
+    Ok(Jitter { amount: text::duration(amount)?, shape: *shape, reorders })
 }
 
 fn loss(value: &str, read: ReadFile<'_>) -> Result<Loss, String> {
@@ -262,8 +274,39 @@ fn aqm(value: &str) -> Result<Aqm, String> {
             }
             Ok(Aqm::CoDel { target, interval })
         }
-        _ => Err(format!("{value:?} is neither droptail nor codel")),
+        None if value == "near-full" => Ok(Aqm::NEAR_FULL),
+        Some(("near-full", values)) => {
+            let (places, p) = values
+                .split_once(',')
+                .ok_or("write near-full:PLACES,P, for example near-full:3,10%")?;
+            let places = places.strip_suffix('p').unwrap_or(places);
+            let places = text::whole(places, 1..=1_000_000)?;
+            Ok(Aqm::NearFull { places, p: text::probability(p)? })
+        }
+        Some(("red", values)) => red(values),
+        _ => Err(format!("{value:?} is none of droptail, codel, red:MIN,MAX,P and near-full")),
     }
+}
+
+/// `5,15,10%`, with the weight behind it or not.
+fn red(values: &str) -> Result<Aqm, String> {
+    let wrong = "write red:MIN,MAX,P or red:MIN,MAX,P,WEIGHT, for example red:5,15,10%";
+    let values: Vec<&str> = values.split(',').collect();
+    let packets = |text: &str| {
+        let packets = text.strip_suffix('p').unwrap_or(text).parse::<f64>().ok();
+        packets.filter(|packets| (0.0..1e9).contains(packets)).ok_or(wrong)
+    };
+    let (min, max, p, weight) = match *values.as_slice() {
+        [min, max, p] => (min, max, p, "0.002"),
+        [min, max, p, weight] => (min, max, p, weight),
+        _ => return Err(wrong.to_owned()),
+    };
+    let (p, weight) = (text::probability(p)?, text::probability(weight)?);
+    let config = RedConfig { min: packets(min)?, max: packets(max)?, p, weight };
+    if config.min >= config.max || config.weight == 0.0 {
+        return Err("RED's first length has to be below its second, and its weight above 0".into());
+    }
+    Ok(Aqm::Red(config))
 }
 
 /// `2s-4s,10s-11s`, with `@20s` behind it to begin anew; `none`.
@@ -287,6 +330,21 @@ fn outages(value: &str) -> Result<Outages, String> {
     Ok(Outages { spans: list, every })
 }
 
+fn show_aqm(aqm: &Aqm) -> String {
+    let probability = text::show_probability;
+    match *aqm {
+        Aqm::DropTail => "aqm=droptail".to_owned(),
+        Aqm::CoDel { target, interval } => {
+            let [target, interval] = [target, interval].map(text::show_duration);
+            format!("aqm=codel:{target},{interval}")
+        }
+        Aqm::Red(RedConfig { min, max, p, weight }) => {
+            format!("aqm=red:{min},{max},{},{}", probability(p), probability(weight))
+        }
+        Aqm::NearFull { places, p } => format!("aqm=near-full:{places},{}", probability(p)),
+    }
+}
+
 /// The words that make this lane from the default; traces are shown by their size only.
 fn words(lane: &LaneConfig) -> Vec<String> {
     let (plain, mut words) = (LaneConfig::default(), Vec::new());
@@ -303,11 +361,13 @@ fn words(lane: &LaneConfig) -> Vec<String> {
         let mean = lane.trace.as_ref().map_or(0, |trace| trace.mean_rate());
         format!("trace=(mean:{})", text::show_rate(mean))
     });
+    say(lane.rates.is_some(), &|| "rates=(a schedule)".to_owned());
     say(lane.delay != plain.delay, &|| format!("delay={}", text::show_duration(lane.delay)));
     say(lane.jitter != plain.jitter, &|| {
         let shape = Shape::NAMES.iter().find(|(_, shape)| *shape == lane.jitter.shape);
         let shape = shape.map_or("uniform", |(name, _)| name);
-        format!("jitter={}:{shape}", text::show_duration(lane.jitter.amount))
+        let reorder = if lane.jitter.reorders { ":reorder" } else { "" };
+        format!("jitter={}:{shape}{reorder}", text::show_duration(lane.jitter.amount))
     });
     say(lane.loss != plain.loss, &|| match &lane.loss {
         Loss::None => "loss=0%".to_owned(),
@@ -328,10 +388,7 @@ fn words(lane: &LaneConfig) -> Vec<String> {
         QueueLimit::Bytes(bytes) => format!("queue={bytes}"),
         QueueLimit::Time(time) => format!("queue={}", text::show_duration(time)),
     });
-    if let Aqm::CoDel { target, interval } = lane.aqm {
-        let [target, interval] = [target, interval].map(text::show_duration);
-        say(true, &|| format!("aqm=codel:{target},{interval}"));
-    }
+    say(lane.aqm != plain.aqm, &|| show_aqm(&lane.aqm));
     say(lane.mtu != plain.mtu || lane.too_big != plain.too_big, &|| {
         let action = if lane.too_big == TooBig::Drop { "drop" } else { "icmp" };
         format!("mtu={}:{action}", lane.mtu)

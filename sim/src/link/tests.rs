@@ -189,7 +189,7 @@ fn mistakes_are_named() {
         ("trace=x", "no file"),
         ("jitter=1ms:cauchy", "distributions"),
         ("mtu=20", "whole number from 68"),
-        ("aqm=red", "neither"),
+        ("aqm=red", "none of droptail"),
         ("down=4s-2s", "ends before"),
         ("box=teapot", "teapot"),
         ("queue=long", "length of a queue"),

@@ -111,7 +111,7 @@ pub struct SubflowOutcome {
     pub backup: bool,
     /// Payload bytes sent, retransmissions not counted.
     pub sent_bytes: u64,
-    /// Payload bytes received in order at the other end, at subflow level.
+    /// Payload bytes that arrived at the other end, those that came twice counted twice.
     pub received_bytes: u64,
     /// Of these, those in the measured time.
     pub measured_bytes: u64,
@@ -125,8 +125,11 @@ pub struct SubflowOutcome {
     pub cwnd: u64,
     /// Congestion windows reset after a pause.
     pub idle_resets: u64,
-    /// Payload bytes received in order at subflow level, per sample.
+    /// Payload bytes that arrived, per sample.
     pub samples: Vec<u64>,
+    /// The sending end's number for it.
+    #[serde(skip)]
+    pub(crate) tag: u32,
 }
 
 /// One link.
@@ -163,6 +166,8 @@ pub struct LaneOutcome {
     pub down: u64,
     /// Dropped for being too long.
     pub too_big: u64,
+    /// Copies it made.
+    pub duplicated: u64,
     /// Packets still on it at the end.
     pub inside: u64,
     /// Most packets that waited.

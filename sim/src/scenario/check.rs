@@ -1,10 +1,10 @@
 //! Whether a scenario makes sense: what would otherwise be found out in the middle of a run.
 
-use super::spec::{FlowGroup, Scenario, Spread, Stack, Traffic};
+use super::spec::{FlowGroup, Scenario, Spread, Traffic};
 use mpuser_engine::time::Duration;
 
 /// Most flows of all groups together.
-const MAX_FLOWS: u64 = 100_000;
+const MAX_FLOWS: u64 = 60_000;
 /// Most paths of a flow.
 const MAX_PATHS: usize = 64;
 /// Shortest request: it says what is wanted.
@@ -64,8 +64,9 @@ impl Scenario {
             return Err(format!("it needs 1 to {MAX_PATHS} paths"));
         }
         for (number, path) in group.paths.iter().enumerate() {
-            for link in &path.links {
-                self.check_link(link)?;
+            path.links.iter().try_for_each(|link| self.check_link(link))?;
+            if path.links.is_empty() {
+                return Err(format!("path {number}: it needs at least one link"));
             }
             if path.subflows == 0 {
                 return Err(format!("path {number}: it needs at least one subflow"));
@@ -73,9 +74,6 @@ impl Scenario {
         }
         if group.mtu < 576 {
             return Err("mtu: at least 576".to_owned());
-        }
-        if group.stack == Stack::Smoltcp && !matches!(group.traffic, Traffic::Bulk { .. }) {
-            return Err("smoltcp carries bulk traffic only".to_owned());
         }
         check_traffic(&group.traffic)
     }

@@ -73,7 +73,7 @@ pub enum Stack {
     Mptcp,
     /// This engine, plain TCP over the first path.
     Tcp,
-    /// smoltcp's TCP at both ends, over the first path. It carries [`Traffic::Bulk`] only.
+    /// smoltcp's TCP, over the first path; NewReno or CUBIC, without SACK.
     Smoltcp,
 }
 
@@ -86,6 +86,8 @@ pub struct FlowGroup {
     pub count: u32,
     /// Who speaks.
     pub stack: Stack,
+    /// Who answers, where it is another stack than the client's.
+    pub peer: Option<Stack>,
     /// Path `k` is where packets from and to the client's address `k` go; the server has one address. The connection
     /// is opened over the first one that is there.
     pub paths: Vec<Path>,
@@ -127,6 +129,7 @@ impl Default for FlowGroup {
             name: String::new(),
             count: 1,
             stack: Stack::Mptcp,
+            peer: None,
             paths: Vec::new(),
             scheduler: connection.scheduler,
             cc: tcp.congestion,

@@ -75,7 +75,12 @@ const LAYERS: [Layer; 18] = [
             "tcp",
         ],
         // values the endpoint hands out and the connection fills in
-        exceptions: &["endpoint::ConnectionInfo", "endpoint::SubflowInfo", "endpoint::Transmit"],
+        exceptions: &[
+            "endpoint::ConnectionInfo",
+            "endpoint::ReceiveStats",
+            "endpoint::SubflowInfo",
+            "endpoint::Transmit",
+        ],
     },
 ];
 

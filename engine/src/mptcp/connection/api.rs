@@ -1,11 +1,13 @@
 //! The application's side.
 
 use super::{Connection, Mode};
-use crate::endpoint::ConnectionInfo;
+use crate::endpoint::{ConnectionInfo, ReceiveStats};
 use crate::error::{ConnectionError, ReadError, WriteError};
+use crate::mptcp::send_queue::SendQueue;
 use crate::mptcp::subflow::Subflow;
 use crate::scheduling::SchedulerEvent;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 impl Connection {
@@ -34,6 +36,19 @@ impl Connection {
 
     /// Queues data; returns how much was taken.
     pub(crate) fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+        self.write_with(data.is_empty(), |queue| queue.write(data))
+    }
+
+    /// [`Self::write`] without copying.
+    pub(crate) fn write_bytes(&mut self, data: Bytes) -> Result<usize, WriteError> {
+        self.write_with(data.is_empty(), |queue| queue.write_bytes(data))
+    }
+
+    fn write_with(
+        &mut self,
+        nothing: bool,
+        write: impl FnOnce(&mut SendQueue) -> usize,
+    ) -> Result<usize, WriteError> {
         if let Some(error) = self.error {
             return Err(WriteError::Closed(error));
         }
@@ -43,10 +58,10 @@ impl Connection {
         if self.finished {
             return Err(WriteError::Closed(ConnectionError::Reset));
         }
-        if data.is_empty() {
+        if nothing {
             return Ok(0);
         }
-        match self.send.write(data) {
+        match write(&mut self.send) {
             0 => {
                 self.write_blocked = true;
                 Err(WriteError::WouldBlock)
@@ -76,6 +91,23 @@ impl Connection {
         }
         self.close.request();
         self.timers.give_up = Some(now + self.config.close_timeout);
+    }
+
+    /// Octets [`Self::write`] would take.
+    pub(crate) fn send_room(&self) -> usize {
+        if self.close.is_requested() { 0 } else { self.send.room() }
+    }
+
+    pub(crate) const fn receive_stats(&self) -> ReceiveStats {
+        self.recv.arrivals.stats()
+    }
+
+    pub(crate) fn keep_waits(&mut self) {
+        self.recv.arrivals.keep_times();
+    }
+
+    pub(crate) fn take_waits(&mut self, out: &mut Vec<(Duration, u64)>) {
+        self.recv.arrivals.take_waits(out);
     }
 
     pub(crate) fn info(&self) -> ConnectionInfo {
