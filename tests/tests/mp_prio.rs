@@ -13,7 +13,7 @@ fn prio(backup: bool) -> MptcpOption {
 
 /// A server with two subflows.
 fn server(scheduler: &str) -> (Script, Flow, Flow) {
-    let scheduler = SchedulerSpec::parse(scheduler).expect("a scheduler");
+    let Some(scheduler) = SchedulerSpec::named(scheduler) else { unreachable!("{scheduler}") };
     let mut script =
         Script::server(ConnectionConfig { scheduler, nagle: false, ..ConnectionConfig::default() });
     let first = script.serve();
