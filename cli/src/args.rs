@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Say what this machine lacks, and how to repair it
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
+    /// Schedulers: which there are, and their parameters
+    #[command(visible_alias = "schedulers")]
+    Sched(crate::scheduler::Sched),
     /// Connections of running processes, with the key names of `ss -M`
     Ss(operator::Ss),
     /// Counters of running processes, named as in `nstat`; or what goes over each path
@@ -123,8 +126,8 @@ pub(crate) struct Transport {
     /// Ask for DSS checksums
     #[arg(long, value_name = "on|off")]
     pub(crate) checksum: Option<Switch>,
-    /// Scheduler, with its parameters
-    #[arg(long, value_name = "NAME[,PARAM=..]", value_parser = SchedulerSpec::parse)]
+    /// Scheduler with its parameters, or a script (`my.rhai`); `mpuser sched` lists them
+    #[arg(long, value_name = "NAME[,PARAM=..]", value_parser = crate::scheduler::parse)]
     pub(crate) sched: Option<SchedulerSpec>,
     /// Congestion control
     #[arg(long, value_name = "NAME", value_parser = congestion)]

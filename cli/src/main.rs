@@ -22,6 +22,7 @@ mod operator;
 mod output;
 mod relay;
 mod runtime;
+mod scheduler;
 mod session;
 mod settings;
 mod signals;
@@ -59,6 +60,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Lab(command) => lab::run(&command, printer),
         Command::Link(command) => link::run(&command, printer),
         Command::Doctor => Ok(doctor::run(printer)),
+        Command::Sched(args) => scheduler::run(&args, printer),
         Command::Ss(args) => operator::ss(&args, printer),
         Command::Stats(args) => operator::stats(&args, printer),
         Command::Monitor(args) => operator::monitor(&args, printer),

@@ -13,6 +13,7 @@ pub mod packet;
 pub mod presets;
 pub mod random;
 pub mod scenario;
+pub mod script;
 pub mod stats;
 pub mod text;
 mod traffic;
