@@ -2,6 +2,7 @@
 
 use crate::operator::args as operator;
 use crate::units::{parse_duration, parse_rate, parse_size};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerSpec};
 use mpuser_engine::settings::Settings;
@@ -129,8 +130,8 @@ pub(crate) struct Transport {
     /// Scheduler with its parameters, or a script (`my.rhai`); `mpuser sched` lists them
     #[arg(long, value_name = "NAME[,PARAM=..]", value_parser = crate::scheduler::parse)]
     pub(crate) sched: Option<SchedulerSpec>,
-    /// Congestion control
-    #[arg(long, value_name = "NAME", value_parser = congestion)]
+    /// Congestion control of each subflow
+    #[arg(long, value_name = "NAME", value_parser = congestion())]
     pub(crate) cc: Option<CongestionAlgorithm>,
     /// Who opens subflows: kernel, fullmesh, ndiffports=N, binder, none
     #[arg(long, value_name = "NAME", value_parser = path_manager)]
@@ -327,6 +328,9 @@ pub(crate) struct Demo {
     /// What to run on
     #[arg(long, value_name = "NET", default_value = "auto")]
     pub(crate) net: DemoNet,
+    /// Congestion control of each subflow
+    #[arg(long, value_name = "NAME", value_parser = congestion())]
+    pub(crate) cc: Option<CongestionAlgorithm>,
     /// Run the kernel's client through the same lab and cut, too
     #[arg(long)]
     pub(crate) compare: bool,
@@ -397,9 +401,14 @@ fn profile(text: &str) -> Result<Profile, String> {
     Profile::from_name(text).ok_or_else(known)
 }
 
-fn congestion(text: &str) -> Result<CongestionAlgorithm, String> {
-    let known = || format!("the algorithms are {}", CongestionAlgorithm::NAMES.join(", "));
-    CongestionAlgorithm::from_name(text).ok_or_else(known)
+/// One of the names, with what each stands for in the help.
+fn congestion() -> impl TypedValueParser<Value = CongestionAlgorithm> {
+    let names = CongestionAlgorithm::all().map(|algorithm| {
+        let value = PossibleValue::new(algorithm.name()).help(algorithm.summary());
+        if algorithm == CongestionAlgorithm::NewReno { value.alias("newreno") } else { value }
+    });
+    PossibleValuesParser::new(names)
+        .map(|name| CongestionAlgorithm::from_name(&name).unwrap_or_default())
 }
 
 fn path_spec(text: &str) -> Result<PathSpec, String> {
@@ -438,12 +447,29 @@ mod tests {
     }
 
     #[test]
+    fn every_congestion_control_is_taken_and_explained() {
+        for algorithm in CongestionAlgorithm::all() {
+            let words = ["mpuser", "connect", "a:1", "--cc", algorithm.name()];
+            let Command::Connect(connect) = Cli::try_parse_from(words).unwrap().command else {
+                panic!("connect");
+            };
+            assert_eq!(connect.transport.cc, Some(algorithm));
+        }
+        let mut command = Cli::command();
+        let connect = command.find_subcommand_mut("connect").unwrap();
+        let help = connect.render_long_help().to_string();
+        assert!(CongestionAlgorithm::all().all(|cc| help.contains(cc.summary())), "{help}");
+    }
+
+    #[test]
     fn conflicting_wishes_are_refused() {
         for words in [
             &["mpuser", "connect"][..],
             &["mpuser", "connect", "a", "1", "2"],
             &["mpuser", "connect", "a:1", "--send-only", "--recv-only"],
             &["mpuser", "connect", "a:1", "--sched", "fastest"],
+            &["mpuser", "listen", "1", "--cc", "vegas"],
+            &["mpuser", "demo", "--cc", ""],
             &["mpuser", "connect", "a:1", "-w", "0"],
             &["mpuser", "connect", "a:1", "-q", "-v"],
             &["mpuser", "listen", "--echo", "--discard", "1"],

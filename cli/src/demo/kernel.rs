@@ -123,7 +123,7 @@ async fn engine(
         title: Some("demo".to_owned()),
         follow: None,
         endpoint: EndpointConfig::default(),
-        config: ConnectionConfig { join_announced: false, ..ConnectionConfig::default() },
+        config: ConnectionConfig { join_announced: false, ..super::connection_config(args) },
         capture: Some(capture(&args.pcap, SNAPLEN)?),
         nat: NatMode::Auto,
         seed: Some(engine_seed(args.seed, 1)),

@@ -68,7 +68,7 @@ fn stacks(args: &Demo) -> Result<(Stack, Stack, Links), Failure> {
         // each subflow is opened by hand: link by link, never across
         join_from_local: false,
         join_announced: false,
-        ..ConnectionConfig::default()
+        ..super::connection_config(args)
     };
     let builder = || Stack::builder().connection(config.clone());
     let mut client =

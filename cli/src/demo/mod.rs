@@ -11,6 +11,7 @@ use crate::args::{Demo, DemoNet};
 use crate::error::{Code, Failure};
 use crate::output::{self, Printer};
 use crate::{runtime, signals};
+use mpuser_engine::config::ConnectionConfig;
 use mpuser_tun::net::doctor::{Level, doctor};
 use report::DemoReport;
 use std::process::ExitCode;
@@ -41,6 +42,13 @@ pub(crate) fn run(args: &Demo, printer: Printer) -> Result<ExitCode, Failure> {
             "this is a bug in mpuser: please report it with the capture file",
         ))
     }
+}
+
+/// What both demos ask of a connection.
+fn connection_config(args: &Demo) -> ConnectionConfig {
+    let mut config = ConnectionConfig::default();
+    config.tcp.congestion = args.cc.unwrap_or(config.tcp.congestion);
+    config
 }
 
 async fn choose(
