@@ -263,6 +263,12 @@ impl ConnectionConfig {
             tcp: TcpConfig { quick_acks, ..TcpConfig::default() },
             behaviour: profile.behaviour(),
             retry_refused_as_tcp: rfc,
+            // Linux sends nothing twice for the sake of a full receive buffer, and slows nobody down for it.
+            scheduler: if rfc {
+                SchedulerSpec::default()
+            } else {
+                SchedulerSpec::named("minrtt,opportunistic=off,penalise=off").unwrap_or_default()
+            },
             join_from_local: rfc,
             ..Self::default()
         }

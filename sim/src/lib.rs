@@ -16,6 +16,7 @@ pub mod scenario;
 pub mod script;
 pub mod stats;
 pub mod text;
+pub mod trace;
 mod traffic;
 pub mod world;
 

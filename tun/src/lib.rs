@@ -22,7 +22,6 @@
 //! # }
 //! ```
 
-pub mod capture;
 pub mod clock;
 pub mod control;
 pub mod device;
@@ -34,9 +33,9 @@ pub mod net;
 mod stack;
 mod stream;
 
-pub use capture::CaptureWriter;
 pub use error::Error;
 pub use listener::MptcpListener;
+pub use mpuser_capture::{self as capture, CaptureWriter};
 pub use stack::{ConnectOptions, Multipath, PathConfig, PathStats, Stack, StackBuilder};
 pub use stream::{
     Events, MptcpStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf,

@@ -190,13 +190,21 @@ impl SendQueue {
         taken
     }
 
-    /// The next new octets, at most `max`, as one piece; they count as given to a subflow.
-    pub(crate) fn take_new(&mut self, max: usize) -> Option<(u64, Bytes)> {
-        let block = self.unsent.front_mut()?;
-        let piece = block.split_to(max.min(block.len()));
-        if block.len() == 0 && (block.spare() == 0 || self.unsent.len() > 1) {
-            self.unsent.pop_front();
+    /// The next new octets, at most `max`, as one piece; they count as given to a subflow. Where the application's
+    /// writes end in the middle of a `unit`, that one is gathered from both, so that no segment is short for it.
+    pub(crate) fn take_new(&mut self, max: usize, unit: usize) -> Option<(u64, Bytes)> {
+        let front = self.unsent.front_mut()?;
+        let mut len = max.min(front.len());
+        if len < max && len < self.unsent_len {
+            len -= len % unit.max(1);
         }
+        let piece = if len > 0 {
+            let piece = front.split_to(len);
+            self.drop_used_up();
+            piece
+        } else {
+            self.gather(max.min(unit).min(self.unsent_len))
+        };
         if piece.is_empty() {
             return None;
         }
@@ -208,6 +216,27 @@ impl SendQueue {
             self.boundaries.pop_front();
         }
         Some((at, piece))
+    }
+
+    /// `len` octets of as many blocks as needed.
+    fn gather(&mut self, len: usize) -> Bytes {
+        let mut piece = BytesMut::with_capacity(len);
+        while piece.len() < len
+            && let Some(front) = self.unsent.front_mut()
+        {
+            let part = front.split_to((len - piece.len()).min(front.len()));
+            piece.extend_from_slice(&part);
+            self.drop_used_up();
+        }
+        piece.freeze()
+    }
+
+    /// Forgets the first block if nothing is left of it and nothing will be written to it.
+    fn drop_used_up(&mut self) {
+        let last = self.unsent.len() == 1;
+        if self.unsent.front().is_some_and(|b| b.len() == 0 && (b.spare() == 0 || !last)) {
+            self.unsent.pop_front();
+        }
     }
 
     /// The next new octets, at most `max`, as far as they stand in one piece; nothing changes.
@@ -411,7 +440,7 @@ impl SendQueue {
     pub(crate) fn set_aside(&mut self, len: u64) -> u64 {
         let mut left = len;
         while left > 0
-            && let Some((at, piece)) = self.take_new(usize::try_from(left).unwrap_or(usize::MAX))
+            && let Some((at, piece)) = self.take_new(usize::try_from(left).unwrap_or(usize::MAX), 1)
         {
             let taken = piece.len() as u64;
             self.reinject(at..at + taken, Reinjection::SET_ASIDE);

@@ -120,6 +120,10 @@ pub struct FlowGroup {
     pub nagle: bool,
     /// Longest delay of an acknowledgement.
     pub delayed_ack: Duration,
+    /// Spread data over the round trip.
+    pub pacing: bool,
+    /// Reset the congestion window after a pause (RFC 5681 4.1).
+    pub slow_start_after_idle: bool,
 }
 
 impl Default for FlowGroup {
@@ -145,6 +149,8 @@ impl Default for FlowGroup {
             profile: Profile::default(),
             nagle: true,
             delayed_ack: tcp.delayed_ack,
+            pacing: tcp.pacing,
+            slow_start_after_idle: tcp.slow_start_after_idle,
         }
     }
 }
@@ -158,6 +164,8 @@ impl FlowGroup {
             tcp: TcpConfig {
                 congestion: self.cc,
                 delayed_ack: self.delayed_ack,
+                pacing: self.pacing,
+                slow_start_after_idle: self.slow_start_after_idle,
                 ..plain.tcp.clone()
             },
             mptcp: self.stack == Stack::Mptcp,

@@ -243,8 +243,9 @@ fn manifest(of: &str) -> String {
 fn crates_depend_downwards() {
     for (member, below) in [
         ("engine", &[][..]),
-        ("sim", &["mpuser-engine"]),
-        ("tun", &["mpuser-engine"]),
+        ("capture", &[]),
+        ("sim", &["mpuser-capture", "mpuser-engine"]),
+        ("tun", &["mpuser-capture", "mpuser-engine"]),
         ("cli", &["mpuser-engine", "mpuser-sim", "mpuser-tun"]),
     ] {
         let manifest = manifest(member);

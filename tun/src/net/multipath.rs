@@ -48,6 +48,12 @@ fn remember_in(dir: &Path, netns: &str, dev: &str, state: Multipath) -> Result<(
     let path = dir.join(FILE);
     let cannot =
         |error: &std::io::Error| NetError::io(format!("cannot write {}", path.display()), error);
+    if all.is_empty() {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot(&error)),
+            _ => Ok(()),
+        };
+    }
     let text = serde_json::to_string(&all).map_err(|error| cannot(&error.into()))?;
     // at once or not at all, whoever reads meanwhile
     let new = path.with_extension("new");
@@ -92,6 +98,8 @@ mod tests {
         assert_eq!(states("2").len(), 1);
         remember_in(&dir, "2", "eth0", Multipath::On).unwrap();
         assert!(!read(&dir).unwrap().contains_key("2"));
+        remember_in(&dir, "1", "eth1", Multipath::On).unwrap();
+        assert!(!dir.join(FILE).exists(), "nothing is left to remember");
         std::fs::write(dir.join(FILE), "{").unwrap();
         assert_eq!(read(&dir).unwrap_err().kind, ErrorKind::Malformed);
         std::fs::remove_dir_all(&dir).unwrap();

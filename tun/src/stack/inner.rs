@@ -3,11 +3,11 @@
 use super::conn::{Conn, Deferred, Holder, Phase, Waiters};
 use super::path::Path;
 use super::view::Multipath;
-use crate::capture::{CaptureInterface, CaptureWriter, Direction};
 use crate::clock;
 use crate::control::Feed;
 use crate::device::Received;
 use bytes::Bytes;
+use mpuser_capture::{CaptureInterface, CaptureWriter, Direction};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
 use mpuser_engine::time::Instant;
 use mpuser_engine::{ConnectionInfo, Endpoint, Event, Transmit};

@@ -13,12 +13,12 @@ pub use path::PathStats;
 pub use view::Multipath;
 pub(crate) use view::WeakStack;
 
-use crate::capture::CaptureWriter;
 use crate::device::Device;
 use crate::error::Error;
 use crate::stream::MptcpStream;
 use crate::{clock, driver};
 use inner::Capture;
+use mpuser_capture::CaptureWriter;
 use mpuser_engine::addr::{InterfaceId, IpAddr, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::counters::Counters;

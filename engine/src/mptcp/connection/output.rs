@@ -108,7 +108,7 @@ impl Connection {
             return false;
         }
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
-        let Some((offset, payload)) = self.send.take_new(len) else { return false };
+        let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
         first.stage(offset, payload, &meta);
         true

@@ -359,7 +359,8 @@ impl Connection {
             return None;
         }
         let subflow = self.subflows.iter_mut().find(|s| s.id == target.id)?;
-        let (offset, payload) = self.send.take_new(whole_segments(len, mss))?;
+        let (offset, payload) =
+            self.send.take_new(whole_segments(len, mss), target.mss as usize)?;
         let range = offset..offset + payload.len() as u64;
         self.bytes_sent += payload.len() as u64;
         subflow.stage(offset, payload, &meta);

@@ -190,7 +190,7 @@ impl Connection {
             self.remapped |= old.is_some();
             self.bytes_sent += u64::from(old.is_none());
             // Where nothing was acknowledged so far, a new octet has to do; the subflow's TCP probes for it.
-            if let Some((offset, octet)) = old.or_else(|| self.send.take_new(1)) {
+            if let Some((offset, octet)) = old.or_else(|| self.send.take_new(1, 1)) {
                 let end = offset + octet.len() as u64;
                 target.stage(offset, octet, &meta);
                 self.send.carried(offset..end, SubflowSet::of(target.id));

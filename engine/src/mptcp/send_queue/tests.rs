@@ -50,7 +50,7 @@ impl Model {
                 assert_eq!(taken, len.min(CAPACITY - (self.written - self.una) as usize));
                 self.written += taken as u64;
             }
-            Step::Take(max) => match queue.take_new(max) {
+            Step::Take(max) => match queue.take_new(max, 1) {
                 Some((at, piece)) => {
                     assert_eq!(at, self.nxt);
                     assert!(!piece.is_empty() && piece.len() <= max);
@@ -132,11 +132,34 @@ fn writes_larger_than_a_block_come_out_whole() {
     }
     assert_eq!(queue.write(b"x"), 0);
     let mut out = Vec::new();
-    while let Some((at, piece)) = queue.take_new(65_535) {
+    while let Some((at, piece)) = queue.take_new(65_535, 1) {
         assert_eq!(at, out.len() as u64);
         out.extend_from_slice(&piece);
     }
     assert!(out == data);
     assert_eq!(queue.on_data_ack(out.len() as u64, 0), out.len() as u64);
     assert_eq!(queue.room(), data.len());
+}
+
+/// Pieces handed over as they are, of any length, leave in whole units but the last.
+#[test]
+fn writes_that_end_anywhere_make_no_short_segments() {
+    let text: Vec<u8> = (0..10_000u32).map(|n| n as u8).collect();
+    let mut queue = SendQueue::new(1 << 20);
+    let mut rest = Bytes::from(text.clone());
+    for len in [1, 2_500, 999, 1, 3_000].into_iter().cycle() {
+        let piece = rest.split_to(len.min(rest.len()));
+        if piece.is_empty() {
+            break;
+        }
+        assert_eq!(queue.write_bytes(piece.clone()), piece.len());
+    }
+    let mut taken = Vec::new();
+    while let Some((at, piece)) = queue.take_new(3_500, 700) {
+        assert_eq!(at, taken.len() as u64);
+        taken.extend_from_slice(&piece);
+        assert!(piece.len() % 700 == 0 || taken.len() == text.len(), "{}", piece.len());
+        queue.check_invariants().unwrap();
+    }
+    assert_eq!(taken, text);
 }

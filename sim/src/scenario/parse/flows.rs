@@ -3,7 +3,9 @@
 use super::{Wishes, traffic};
 use crate::direction::Direction;
 use crate::document::{Item, Mistake, Table, suggest};
+use crate::link::ReadFile;
 use crate::scenario::{FlowGroup, Path, Scenario, Stack};
+use crate::script;
 use crate::text;
 use mpuser_engine::config::{CongestionAlgorithm, Profile, SCHEDULER_NAMES, SchedulerSpec};
 
@@ -64,6 +66,7 @@ pub(super) fn group(
     number: usize,
     scenario: &Scenario,
     wishes: &Wishes,
+    read: ReadFile<'_>,
 ) -> Result<FlowGroup, Mistake> {
     table.only(&KEYS)?;
     let mut group = FlowGroup { name: format!("flow{number}"), ..FlowGroup::default() };
@@ -86,7 +89,7 @@ pub(super) fn group(
     if group.paths.is_empty() {
         return Err(paths.mistake("there is no path", "name at least one link"));
     }
-    engines(table, &mut group, wishes)?;
+    engines(table, &mut group, wishes, read)?;
     times(table, &mut group)?;
     if let Some(item) = table.get("direction") {
         group.direction = direction(&item)?;
@@ -98,13 +101,18 @@ pub(super) fn group(
 }
 
 /// What the stacks at both ends are told.
-fn engines(table: &Table<'_>, group: &mut FlowGroup, wishes: &Wishes) -> Result<(), Mistake> {
+fn engines(
+    table: &Table<'_>,
+    group: &mut FlowGroup,
+    wishes: &Wishes,
+    read: ReadFile<'_>,
+) -> Result<(), Mistake> {
     if let Some(item) = table.get("profile") {
         group.profile = named(&item, Profile::from_name, Profile::NAMES)?;
     }
     if let Some(item) = table.get("scheduler") {
         group.scheduler = item.text().and_then(|text| {
-            scheduler(&text).map_err(|(message, help)| item.mistake(message, help))
+            scheduler(&text, read).map_err(|(message, help)| item.mistake(message, help))
         })?;
     }
     if let Some(item) = table.get("cc") {
@@ -115,7 +123,7 @@ fn engines(table: &Table<'_>, group: &mut FlowGroup, wishes: &Wishes) -> Result<
     if group.stack == Stack::Mptcp {
         if let Some(name) = &wishes.scheduler {
             group.scheduler =
-                scheduler(name).map_err(|(m, h)| Mistake::new(format!("--sched: {m}"), h))?;
+                scheduler(name, read).map_err(|(m, h)| Mistake::new(format!("--sched: {m}"), h))?;
         }
         if let Some(name) = &wishes.cc {
             group.cc = congestion(name).map_err(|(m, h)| Mistake::new(format!("--cc: {m}"), h))?;
@@ -208,8 +216,13 @@ fn named<T>(
     })
 }
 
-/// A scheduler with its parameters; else message and remedy.
-fn scheduler(text: &str) -> Result<SchedulerSpec, (String, String)> {
+/// A scheduler with its parameters, or a script; else message and remedy.
+fn scheduler(text: &str, read: ReadFile<'_>) -> Result<SchedulerSpec, (String, String)> {
+    if text.ends_with(".rhai") {
+        let help = || "sim/data/schedulers/README.md says what a script may say".to_owned();
+        let script = read(text).map_err(|error| (error, help()))?;
+        return script::compile(text, &script).map_err(|error| (error.to_string(), help()));
+    }
     let (name, _) = text.split_once(',').unwrap_or((text, ""));
     SchedulerSpec::parse(text).map_err(|error| match SchedulerSpec::named(name.trim()) {
         None => {

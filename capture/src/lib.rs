@@ -3,10 +3,11 @@
 //! One section; one interface block per path with link type RAW and nanosecond timestamps; packets with direction and
 //! comment; a statistics block per interface at the end. A failing file never hurts a connection: the first error is
 //! kept, and nothing more is written.
+#![forbid(unsafe_code)]
 
-use mpuser_engine::time::Duration;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
+use std::time::Duration;
 
 const SECTION_HEADER: u32 = 0x0A0D_0D0A;
 const BYTE_ORDER_MAGIC: u32 = 0x1A2B_3C4D;
@@ -51,7 +52,7 @@ struct Statistics {
     dropped: u64,
 }
 
-/// Writes a pcapng file. Give it to [`StackBuilder::capture`](crate::StackBuilder::capture), or use it by hand.
+/// Writes a pcapng file.
 pub struct CaptureWriter {
     out: BufWriter<Box<dyn Write + Send>>,
     /// One block under construction.
@@ -276,5 +277,4 @@ fn clip(text: &str) -> &str {
 }
 
 #[cfg(test)]
-#[path = "capture_tests.rs"]
 mod tests;
