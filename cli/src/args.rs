@@ -5,7 +5,7 @@ use crate::settings::Order;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerSpec};
 use mpuser_engine::settings::Settings;
 use mpuser_tun::net::{NetError, PathSpec};
 use std::ffi::OsString;
@@ -83,6 +83,9 @@ pub(crate) enum Command {
     /// Say what this machine lacks, and how to repair it
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
+    /// Schedulers: which there are, and their parameters
+    #[command(visible_alias = "schedulers")]
+    Sched(crate::scheduler::Sched),
     /// Connections of running processes, with the key names of `ss -M`
     Ss(operator::Ss),
     /// Counters of running processes, named as in `nstat`; or what goes over each path
@@ -134,9 +137,9 @@ pub(crate) struct Transport {
     /// Ask for DSS checksums
     #[arg(long, value_name = "on|off")]
     pub(crate) checksum: Option<Switch>,
-    /// Scheduler
-    #[arg(long, value_name = "NAME", value_parser = scheduler)]
-    pub(crate) sched: Option<SchedulerKind>,
+    /// Scheduler with its parameters, or a script (`my.rhai`); `mpuser sched` lists them
+    #[arg(long, value_name = "NAME[,PARAM=..]", value_parser = crate::scheduler::parse)]
+    pub(crate) sched: Option<SchedulerSpec>,
     /// Congestion control of each subflow
     #[arg(long, value_name = "NAME", value_parser = congestion())]
     pub(crate) cc: Option<CongestionAlgorithm>,
@@ -420,11 +423,6 @@ fn path_manager(text: &str) -> Result<PathManagerKind, String> {
     };
     let name = if text == "none" { "default" } else { text };
     PathManagerKind::from_name(name).ok_or_else(known)
-}
-
-fn scheduler(text: &str) -> Result<SchedulerKind, String> {
-    let known = || format!("the schedulers are {}", SchedulerKind::NAMES.join(", "));
-    SchedulerKind::from_name(text).ok_or_else(known)
 }
 
 fn profile(text: &str) -> Result<Profile, String> {

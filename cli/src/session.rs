@@ -96,7 +96,7 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
         Some(FastOpenArg::Cookie) => FastOpen::Cookie,
         Some(FastOpenArg::NoCookie) => FastOpen::WithoutCookie,
     };
-    config.scheduler = transport.sched.unwrap_or(config.scheduler);
+    config.scheduler = transport.sched.clone().unwrap_or(config.scheduler);
     let binder = (!transport.gateway.is_empty()).then_some(PathManagerKind::Binder);
     config.path_manager = transport.pm.or(binder).unwrap_or(config.path_manager);
     if transport.no_join {

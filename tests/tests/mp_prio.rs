@@ -2,7 +2,7 @@
 
 use mpuser_engine::Event;
 use mpuser_engine::addr::{AddressId, SubflowId};
-use mpuser_engine::config::{ConnectionConfig, EndpointFlags, SchedulerKind};
+use mpuser_engine::config::{ConnectionConfig, EndpointFlags, SchedulerSpec};
 use mpuser_engine::error::SubflowError;
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{MpPrio, MptcpOption, RawOption};
@@ -13,7 +13,8 @@ fn prio(backup: bool) -> MptcpOption {
 }
 
 /// A server with two subflows.
-fn server(scheduler: SchedulerKind) -> (Script, Flow, Flow) {
+fn server(scheduler: &str) -> (Script, Flow, Flow) {
+    let Some(scheduler) = SchedulerSpec::named(scheduler) else { unreachable!("{scheduler}") };
     let mut script =
         Script::server(ConnectionConfig { scheduler, nagle: false, ..ConnectionConfig::default() });
     let first = script.serve();
@@ -29,7 +30,7 @@ fn carried(packets: &[Packet]) -> usize {
 /// [PRIO-1] [PRIO-2], A22: after B=1 data goes elsewhere, after B=0 it may come back; with every scheduler.
 #[test]
 fn a_backup_gets_nothing_while_another_is_usable() {
-    for scheduler in [SchedulerKind::MinRtt, SchedulerKind::RoundRobin] {
+    for scheduler in ["minrtt", "rr"] {
         let (mut script, mut first, mut second) = server(scheduler);
         script.send(&mut first, seg().option(prio(true)));
         let told = Event::SubflowPriority { subflow: SubflowId(0), backup: true };
@@ -47,7 +48,7 @@ fn a_backup_gets_nothing_while_another_is_usable() {
 /// [PRIO-3] (K33): each subflow for itself. The option arrives on the second and says nothing of the first.
 #[test]
 fn only_the_subflow_it_came_on_changes() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::RoundRobin);
+    let (mut script, mut first, mut second) = server("rr");
     script.send(&mut second, seg().option(prio(true)));
     let backups: Vec<_> = script.info().subflows.iter().map(|s| s.backup).collect();
     assert_eq!(backups, [false, true]);
@@ -59,7 +60,7 @@ fn only_the_subflow_it_came_on_changes() {
 /// A24: backups only: they are used.
 #[test]
 fn all_backup_means_all_are_used() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::RoundRobin);
+    let (mut script, mut first, mut second) = server("rr");
     script.send(&mut first, seg().option(prio(true)));
     script.send(&mut second, seg().option(prio(true)));
     script.write(&[7; 5_000]);
@@ -69,7 +70,7 @@ fn all_backup_means_all_are_used() {
 /// [PRIO-1]: the regular one dies, the backup takes over at once, what was in flight included.
 #[test]
 fn a_backup_takes_over() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, mut second) = server("minrtt");
     script.send(&mut second, seg().option(prio(true)));
     script.write(&[7; 3_000]);
     assert_eq!(carried(&script.all(&mut first)), 3_000);
@@ -80,7 +81,7 @@ fn a_backup_takes_over() {
 /// [PRIO-1]: reinjected data, too, goes to a regular subflow where there is one, though the backup be faster.
 #[test]
 fn reinjection_prefers_regular_subflows() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, mut second) = server("minrtt");
     let mut third = script.joined(2);
     script.all(&mut third);
     script.send(&mut second, seg().option(prio(true)));
@@ -96,7 +97,7 @@ fn reinjection_prefers_regular_subflows() {
 /// A23 [SEC-6]: the form of version 0, which names an address, is ignored.
 #[test]
 fn the_form_of_version_0_is_ignored() {
-    let (mut script, mut first, _) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, _) = server("minrtt");
     let v0 = MptcpOption::Unknown(RawOption::new(&[0x51, 0x01]));
     script.send(&mut first, seg().option(v0));
     assert!(script.info().subflows.iter().all(|s| !s.backup));
@@ -106,7 +107,7 @@ fn the_form_of_version_0_is_ignored() {
 /// [PRIO-3]: said on the subflow it is about, once, and obeyed here as well.
 #[test]
 fn set_backup_is_told_on_the_subflow_itself() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, mut second) = server("minrtt");
     let id = script.info().subflows[1].id;
     let connection = script.id;
     script.endpoint.set_backup(script.now, connection, id, true).expect("known");
@@ -126,7 +127,7 @@ fn set_backup_is_told_on_the_subflow_itself() {
 /// [PRIO-1]: nobody acknowledges an MP_PRIO, so it is said twice more; but not after another one.
 #[test]
 fn a_priority_is_repeated_while_it_is_true() {
-    let (mut script, _, mut second) = server(SchedulerKind::MinRtt);
+    let (mut script, _, mut second) = server("minrtt");
     let (connection, id) = (script.id, script.info().subflows[1].id);
     let signals = |script: &mut Script, flow: &mut Flow, wait| {
         script.advance(Duration::from_millis(wait));

@@ -2,6 +2,7 @@
 
 use crate::addr::{AddressId, FourTuple, SubflowId};
 use crate::error::{ConnectionError, FallbackReason};
+use crate::scheduling::SchedulerInfo;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
@@ -92,6 +93,8 @@ pub struct ConnectionInfo {
     pub last_ack_recv: Option<Instant>,
     /// What became of data on the SYN.
     pub fast_open: FastOpenUse,
+    /// The scheduler, and what came of its answers.
+    pub scheduler: SchedulerInfo,
     /// Every subflow there has been, in order of opening, dead ones included.
     pub subflows: Vec<SubflowInfo>,
 }

@@ -6,6 +6,7 @@ use crate::endpoint::{ConnectionInfo, ReceiveStats};
 use crate::error::{ConnectionError, ReadError, WriteError};
 use crate::mptcp::send_queue::SendQueue;
 use crate::mptcp::subflow::Subflow;
+use crate::scheduling::SchedulerEvent;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -67,6 +68,7 @@ impl Connection {
                 Err(WriteError::WouldBlock)
             }
             taken => {
+                self.scheduling.note(SchedulerEvent::Written(taken as u64));
                 self.offer_syn_data();
                 Ok(taken)
             }
@@ -158,6 +160,7 @@ impl Connection {
             last_data_recv: self.last.data_recv,
             last_ack_recv: self.last.ack_recv,
             fast_open: self.fast_open.outcome(),
+            scheduler: self.scheduling.info(),
             subflows,
         }
     }

@@ -3,9 +3,11 @@
 use super::{Wishes, traffic};
 use crate::direction::Direction;
 use crate::document::{Item, Mistake, Table, suggest};
+use crate::link::ReadFile;
 use crate::scenario::{FlowGroup, Path, Scenario, Stack};
+use crate::script;
 use crate::text;
-use mpuser_engine::config::{CongestionAlgorithm, Profile, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, Profile, SCHEDULER_NAMES, SchedulerSpec};
 
 const KEYS: [&str; 20] = [
     "name",
@@ -66,6 +68,7 @@ pub(super) fn group(
     number: usize,
     scenario: &Scenario,
     wishes: &Wishes,
+    read: ReadFile<'_>,
 ) -> Result<FlowGroup, Mistake> {
     table.only(&KEYS)?;
     let mut group = FlowGroup { name: format!("flow{number}"), ..FlowGroup::default() };
@@ -88,7 +91,7 @@ pub(super) fn group(
     if group.paths.is_empty() {
         return Err(paths.mistake("there is no path", "name at least one link"));
     }
-    engines(table, &mut group, wishes)?;
+    engines(table, &mut group, wishes, read)?;
     times(table, &mut group)?;
     if let Some(item) = table.get("direction") {
         group.direction = direction(&item)?;
@@ -100,13 +103,18 @@ pub(super) fn group(
 }
 
 /// What the stacks at both ends are told.
-fn engines(table: &Table<'_>, group: &mut FlowGroup, wishes: &Wishes) -> Result<(), Mistake> {
+fn engines(
+    table: &Table<'_>,
+    group: &mut FlowGroup,
+    wishes: &Wishes,
+    read: ReadFile<'_>,
+) -> Result<(), Mistake> {
     if let Some(item) = table.get("profile") {
         group.profile = named(&item, Profile::from_name, Profile::NAMES)?;
     }
     if let Some(item) = table.get("scheduler") {
         group.scheduler = item.text().and_then(|text| {
-            scheduler(&text).map_err(|(message, help)| item.mistake(message, help))
+            scheduler(&text, read).map_err(|(message, help)| item.mistake(message, help))
         })?;
     }
     if let Some(item) = table.get("cc") {
@@ -117,7 +125,7 @@ fn engines(table: &Table<'_>, group: &mut FlowGroup, wishes: &Wishes) -> Result<
     if group.stack == Stack::Mptcp {
         if let Some(name) = &wishes.scheduler {
             group.scheduler =
-                scheduler(name).map_err(|(m, h)| Mistake::new(format!("--sched: {m}"), h))?;
+                scheduler(name, read).map_err(|(m, h)| Mistake::new(format!("--sched: {m}"), h))?;
         }
         if let Some(name) = &wishes.cc {
             group.cc = congestion(name).map_err(|(m, h)| Mistake::new(format!("--cc: {m}"), h))?;
@@ -214,11 +222,24 @@ fn named<T>(
     })
 }
 
-/// A scheduler by name; else message and remedy.
-fn scheduler(text: &str) -> Result<SchedulerKind, (String, String)> {
-    let names = SchedulerKind::NAMES.iter().copied();
-    let unknown = || (format!("there is no scheduler {text:?}"), suggest(text, names));
-    SchedulerKind::from_name(text).ok_or_else(unknown)
+/// A scheduler with its parameters, or a script; else message and remedy.
+fn scheduler(text: &str, read: ReadFile<'_>) -> Result<SchedulerSpec, (String, String)> {
+    if text.ends_with(".rhai") {
+        let help = || "sim/data/schedulers/README.md says what a script may say".to_owned();
+        let script = read(text).map_err(|error| (error, help()))?;
+        return script::compile(text, &script).map_err(|error| (error.to_string(), help()));
+    }
+    let (name, _) = text.split_once(',').unwrap_or((text, ""));
+    SchedulerSpec::parse(text).map_err(|error| match SchedulerSpec::named(name.trim()) {
+        None => {
+            let names = SCHEDULER_NAMES.iter().copied();
+            (format!("there is no scheduler {name:?}"), suggest(name, names))
+        }
+        Some(_) => match error.split_once("; ") {
+            Some((message, remedy)) => (message.to_owned(), remedy.to_owned()),
+            None => (error, "`mpuser sched` lists names and parameters".to_owned()),
+        },
+    })
 }
 
 /// A congestion control by name; else message and remedy.

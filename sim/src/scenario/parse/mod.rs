@@ -36,14 +36,14 @@ const KEYS: [&str; 12] = [
 pub struct Wishes {
     /// Parameters with other values than the file's.
     pub set: Assignments,
-    /// The scheduler of every MPTCP flow, by name.
+    /// The scheduler of every MPTCP flow, by name, or a script (`my.rhai`).
     pub scheduler: Option<String>,
     /// The congestion control of every MPTCP flow, by name.
     pub cc: Option<String>,
 }
 
 impl Scenario {
-    /// Reads a scenario. `read` gives the contents of the traces it names.
+    /// Reads a scenario. `read` gives the contents of the traces and scripts it names.
     ///
     /// # Errors
     /// The first mistake, with its place and what would be right.
@@ -82,7 +82,7 @@ impl Scenario {
         }
         let flows = root.need("flows", "[[flows]] with paths = [\"wifi\"]")?;
         for (number, item) in flows.array()?.iter().enumerate() {
-            let group = flows::group(&item.table()?, number, &scenario, &wishes)?;
+            let group = flows::group(&item.table()?, number, &scenario, &wishes, read)?;
             scenario.flows.push(group);
         }
         if scenario.flows.is_empty() {
