@@ -2,13 +2,13 @@
 //! and back, in both roles.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
 
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{ConnectionConfig, SchedulerKind};
 use mpuser_tests::interop::{
-    Data, ENGINE, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, exchange, main as run,
-    receive, send_all, sha256,
+    Data, ENGINE, Facts, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established,
+    exchange, main as run, receive, send_all, sha256,
 };
 use mpuser_tun::lab::LabOptions;
-use mpuser_tun::{MptcpListener, clock};
+use mpuser_tun::{MptcpListener, MptcpStream, clock};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Scenario { name: "our_client_and_the_kernels_server", run: our_client },
         Scenario { name: "the_kernels_client_and_our_listener", run: our_listener },
         Scenario { name: "data_without_mappings_is_never_taken_twice", run: without_mappings },
+        Scenario { name: "joined_segments_leave_all_bytes_or_an_error", run: joined_segments },
     ];
     run("middlebox", LabOptions { server_signal: false, ..LabOptions::default() }, &[], &scenarios)
 }
@@ -34,6 +35,17 @@ struct Case {
     paths: usize,
     checksum: bool,
     mptcp: Option<bool>,
+    /// What becomes of the second subflow before the data flows; with one path there is none.
+    second: Second,
+}
+
+/// The second subflow.
+#[derive(Clone, Copy, PartialEq)]
+enum Second {
+    /// It is established, and carries data.
+    Joins,
+    /// It is tried, and the boxes keep it from getting established.
+    Fails,
 }
 
 const fn case(
@@ -41,11 +53,11 @@ const fn case(
     boxes: &'static [(usize, &'static str)],
     mptcp: Option<bool>,
 ) -> Case {
-    Case { id, boxes, paths: 1, checksum: false, mptcp }
+    Case { id, boxes, paths: 1, checksum: false, mptcp, second: Second::Joins }
 }
 
-const fn two(case: Case) -> Case {
-    Case { paths: 2, ..case }
+const fn two(case: Case, second: Second) -> Case {
+    Case { paths: 2, second, ..case }
 }
 
 /// Cases of the first subflow, which both roles see.
@@ -64,16 +76,18 @@ const BOTH: &[Case] = &[
     case("M30", &[(0, "scrub")], Some(true)),
 ];
 
+use Second::{Fails, Joins};
+
 /// Cases of further subflows, and of changed data.
 const CLIENT: &[Case] = &[
-    two(case("M05b", &[(1, "strip-mptcp:data,dss")], Some(true))),
-    two(case("M07", &[(1, "strip-mptcp:syn,join")], Some(true))),
-    two(case("M07b", &[(1, "strip-mptcp:synack,join")], Some(true))),
-    two(case("M15b", &[(1, "nat:rebind-after=64k")], Some(true))),
-    two(case("M31c", &[(1, "strip-mptcp:fwd,from=64k")], Some(true))),
-    two(case("M32", &[(1, "splitter")], Some(true))),
+    two(case("M05b", &[(1, "strip-mptcp:data,dss")], Some(true)), Joins),
+    two(case("M07", &[(1, "strip-mptcp:syn,join")], Some(true)), Fails),
+    two(case("M07b", &[(1, "strip-mptcp:synack,join")], Some(true)), Fails),
+    two(case("M15b", &[(1, "nat:rebind-after=64k")], Some(true)), Joins),
+    two(case("M31c", &[(1, "strip-mptcp:fwd,from=64k")], Some(true)), Joins),
+    two(case("M32", &[(1, "splitter")], Some(true)), Fails),
     Case { checksum: true, ..case("M22", &[(0, "alg:shorter=3,at=100k")], None) },
-    Case { checksum: true, ..two(case("M22b", &[(1, "alg:shorter=3,at=20k")], Some(true))) },
+    Case { checksum: true, ..two(case("M22b", &[(1, "alg:shorter=3,at=20k")], Some(true)), Joins) },
 ];
 
 /// Cases that a kernel client makes impossible, and why.
@@ -89,22 +103,49 @@ const WITHOUT_MAPPINGS: &[Case] = &[
     case("M31b", &[(0, "strip-mptcp:back,from=256k")], None),
 ];
 
-/// With the kernel the outcome of M18 (segments joined, the first option kept) is open: it falls back silently with
-/// the first mapping it misses (K24), and what we send again at data level, not knowing, is new data to it.
-const OPEN: [(&str, &str); 1] = [("M18", "not run: the kernel falls back without a word (K24)")];
+/// Segments of several mappings are joined, and the options of one of them are kept. The kernel falls back without a
+/// word (K24), loses data that its TCP acknowledged, and would take what came again for new data.
+const JOINED: &[Case] = &[
+    case("M18", &[(0, "coalesce:first,max=1400")], None),
+    case("M19", &[(0, "coalesce:last,max=1400")], None),
+];
+/// With it joined segments are small enough for the network behind the box.
+const JOINED_MTU: u32 = 700;
+const JOINED_SIZE: usize = 8 << 20;
 
 const COLUMNS: [&str; 8] =
     ["case", "boxes", "paths", "mode", "data", "s", "kernel fell back", "kernel counted"];
 
 fn setup(case: &Case, seed: u64) -> Setup {
     let boxes = case.boxes.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
-    let connection = ConnectionConfig { checksum: case.checksum, ..ConnectionConfig::default() };
+    let mut connection =
+        ConnectionConfig { checksum: case.checksum, ..ConnectionConfig::default() };
+    if case.paths > 1 {
+        // On a short path one subflow could carry it all.
+        connection.scheduler = SchedulerKind::RoundRobin;
+    }
     Setup { boxes, seed, connection, paths: case.paths, dead_subflows: true, ..Setup::default() }
 }
 
 fn names(case: &Case) -> String {
     let one = |(path, text): &(usize, &str)| format!("{path}:{text}");
     case.boxes.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// Waits until the second subflow has come as far as the case lets it.
+async fn second_subflow(case: &Case, stream: &MptcpStream) {
+    let failed = || stream.info().unwrap().subflows.iter().any(|s| s.join && s.state == "CLOSED");
+    match case.second {
+        _ if case.paths < 2 => {}
+        Joins => established(stream, 2).await,
+        Fails => {
+            let end = tokio::time::Instant::now() + Duration::from_secs(10);
+            while !failed() {
+                assert!(tokio::time::Instant::now() < end, "{}: {:#?}", case.id, stream.info());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
 }
 
 /// The kernel's counters of fallback and trouble that moved.
@@ -145,6 +186,7 @@ fn our_client(fixture: &Fixture) {
         fixture.client(&setup(case, seed), async |stack| {
             let data = Data::new(SIZE, seed);
             let mut stream = stack.connect(SocketAddr::new(SERVER, Peer::ECHO)).await.unwrap();
+            second_subflow(case, &stream).await;
             let start = clock::now();
             let (len, hash) = exchange(&mut stream, &data.bytes).await;
             let seconds = clock::now().saturating_since(start).as_secs_f64();
@@ -159,6 +201,9 @@ fn our_client(fixture: &Fixture) {
             assert!(hash == data.sha256 || changed, "{context}: {len} bytes came back");
             assert_eq!(report.error(), None, "{context}");
             assert_mode(case, info.mptcp, fallbacks, &watch, &context);
+            let carried = info.subflows.iter().filter(|s| s.join).map(|s| s.bytes_sent).max();
+            let used = case.paths > 1 && case.second == Joins;
+            assert!(!used || carried > Some(0), "{context}: nothing on the second subflow");
             let mode = if info.mptcp { "MPTCP" } else { "TCP" };
             let how = if changed { "as the box changed it" } else { "intact" };
             let seconds = format!("{seconds:.2}");
@@ -287,8 +332,67 @@ fn without_mappings(fixture: &Fixture) {
             table.row(&[&case.id, &"listener", &what, &format!("{seconds:.2}")]);
         });
     }
-    for (id, why) in OPEN {
-        table.row(&[&id, &"both", &why, &""]);
+    println!("{table}");
+}
+
+/// What the kernel's application got: the begin of what was sent, and all of it unless it was told of an error.
+fn got(case: &Case, data: &Data, report: &Facts) -> String {
+    let len = usize::try_from(report.number("received")).unwrap();
+    let error = report.error();
+    let context = format!("{}: {len} bytes, {error:?}", case.id);
+    let begin = data.bytes.get(..len).expect("no more than was sent");
+    assert_eq!(report.text("received_sha256"), sha256(begin), "{context}: not those sent");
+    assert!(len == data.bytes.len() || error.is_some(), "{context}: the end came too early");
+    if len == data.bytes.len() { "intact".to_owned() } else { format!("error after {len} bytes") }
+}
+
+fn joined_segments(fixture: &Fixture) {
+    let title = "8 MiB to the kernel, segments joined on their way";
+    let mut table = Table::new(title, &["case", "we are", "its reader", "it got", "s"]);
+    for (case, seed) in JOINED.iter().zip(1..) {
+        let mut setup = Setup { mtu: Some(JOINED_MTU), ..setup(case, seed) };
+        setup.connection.close_timeout = mpuser_engine::time::Duration::from_secs(2);
+        let data = Data::new(JOINED_SIZE, seed);
+        let server = fixture.kernel_server();
+        fixture.client(&setup, async |stack| {
+            let start = clock::now();
+            let mut stream = stack.connect(SocketAddr::new(SERVER, Peer::SINK)).await.unwrap();
+            let (read, mut write) = stream.split();
+            let send = async {
+                write.write_all(&data.bytes).await?;
+                write.shutdown().await
+            };
+            let _ = tokio::join!(send, all_of(read));
+            drop(stream);
+            let what = got(case, &data, &server.report_async().await);
+            let seconds = clock::now().saturating_since(start).as_secs_f64();
+            table.row(&[&case.id, &"client", &"at once", &what, &format!("{seconds:.2}")]);
+        });
+        // A reader that waits, with a small buffer: octets without a mapping stay unseen for a while.
+        for (how, buffer, pause) in [("at once", None, 0), ("slow", Some(4_000), 2)] {
+            let client = fixture.peer("server", "client.py", "");
+            fixture.client(&setup, async |stack| {
+                let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+                let listener = MptcpListener::bind(stack, any).await.unwrap();
+                client.tell(&json!({
+                    "host": ENGINE, "port": PORT, "protocol": "mptcp", "mode": "download",
+                    "size": 0, "seed": seed, "subflows": 0, "receive_buffer": buffer,
+                    "pause": pause,
+                }));
+                let start = clock::now();
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let (read, mut write) = stream.split();
+                let send = async {
+                    write.write_all(&data.bytes).await?;
+                    write.shutdown().await
+                };
+                let _ = tokio::join!(send, all_of(read));
+                drop(stream);
+                let what = got(case, &data, &client.report_async().await);
+                let seconds = clock::now().saturating_since(start).as_secs_f64();
+                table.row(&[&case.id, &"listener", &how, &what, &format!("{seconds:.2}")]);
+            });
+        }
     }
     println!("{table}");
 }

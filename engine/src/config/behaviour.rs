@@ -83,10 +83,10 @@ pub struct Behaviour {
     /// A mapping contradicts one in force [DSS-4]. Default reset: a peer that stays in MPTCP never learns of a fallback
     /// here. Linux falls back (K25).
     pub mapping_conflict: OnlySubflow,
-    /// The peer's options vanish: octets of several mappings are acknowledged without any, or a FIN has none before this
-    /// end's data has its end. Default reset [FB-7]: a Linux peer that falls back at the border of two mappings loses
-    /// data without a word, and to plain TCP a FIN in return is an end. Otherwise it goes on, as plain TCP after such
-    /// ACKs.
+    /// The peer's options vanish where they came through before: octets are acknowledged without any, or a FIN has none
+    /// before this end's data has its end. Default reset [FB-7]: a Linux peer that falls back where segments of two
+    /// mappings were joined loses data without a word, and to plain TCP a FIN in return is an end. Otherwise it goes
+    /// on, as plain TCP after such ACKs.
     pub options_vanish: OnlySubflow,
     /// What the only subflow delivered, and nobody acknowledged at data level, is sent again on it. Default false: the
     /// peer may have gone on as plain TCP without a word (K24), and then that is new data. Once another subflow was

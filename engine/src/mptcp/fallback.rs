@@ -124,10 +124,13 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         Trigger::BareAck { .. } if standing.joined && !standing.proven => {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }
-        // A segment joined out of two with different mappings makes Linux fall back, too, and lose data that it has
-        // acknowledged: its application sees an end too early, and no error.
-        Trigger::BareAck { crossing: true, .. }
-            if standing.alone && behaviour.options_vanish == OnlySubflow::Reset =>
+        // [FB-7] [FB-8]: options came through before, or several mappings are concerned. A segment joined out of two with
+        // different mappings makes Linux fall back, too, and lose data that it has acknowledged: its application sees
+        // an end too early, and no error.
+        Trigger::BareAck { crossing, .. }
+            if standing.alone
+                && (crossing || standing.proven)
+                && behaviour.options_vanish == OnlySubflow::Reset =>
         {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }

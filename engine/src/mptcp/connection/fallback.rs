@@ -350,7 +350,7 @@ fn count(trigger: Trigger, verdict: Verdict, counters: &mut Counters) {
             counters.mp_capable_data_fallback += falls;
         }
         Trigger::NeverDataAcked | Trigger::NeverMapped | Trigger::MappingsLost => {
-            counters.dss_no_match_tcp += resets
+            counters.dss_no_match_tcp += resets;
         }
         Trigger::Unmapped { .. } => {
             counters.dss_fallback += falls;

@@ -82,11 +82,12 @@ impl Connection {
             && let Some(subflow) = self.subflows.get_mut(index)
         {
             subflow.bare_acks += 1;
-            // One segment may lose its options on a path that has carried them; the next one, or a timer, tells. Where
-            // plain TCP is out of the question it is the timer: an infinite mapping may be on its way.
+            // Some segments may lose their options on a path that has carried them; more of them, or a timer, tell. On
+            // the only subflow, once plain TCP is out of the question, it is the timer: segments with data may still
+            // have options, or an infinite mapping is on its way.
             let trigger = subflow.bare_ack(self.send.una());
-            let patient = subflow.join.is_none()
-                && matches!(trigger, Trigger::BareAck { holding: false, crossing: true });
+            let Trigger::BareAck { holding, crossing } = trigger else { return };
+            let patient = subflow.join.is_none() && !holding && (crossing || subflow.proven);
             if !patient && (!subflow.proven || subflow.bare_acks > 1) {
                 self.question(now, index, trigger, counters);
             }

@@ -11,6 +11,7 @@ const TABLE: &str = "
     handshake     . . . . . . . . . .  fall-back:asked
     bare-ack      . . . . . . . . w .  ignore
     bare-ack      . . . j . . . u . .  reset:6
+    bare-ack      . . a . . . . p . r  reset:6
     bare-ack      . . a . c o . . . .  fall-back:no_dss_in_ack
     bare-ack      . . . . . . . . . .  ignore
     bare-many     . . . . . . . . w .  ignore
