@@ -14,6 +14,7 @@ mod connect;
 mod demo;
 mod doctor;
 mod error;
+mod exp;
 mod follow;
 mod lab;
 mod link;
@@ -26,6 +27,8 @@ mod scheduler;
 mod session;
 mod settings;
 mod signals;
+mod simulate;
+mod table;
 mod units;
 
 use args::{Cli, Command, Global, Transport};
@@ -56,6 +59,8 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| connect::run(&args, printer)),
         Command::Listen(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| listen::run(*args, printer)),
+        Command::Settings(args) => operator::settings(&args, printer),
+        Command::Set(args) => operator::set(&args, printer),
         Command::Config(command) => operator::config(&command, &cli.global, printer),
         Command::Lab(command) => lab::run(&command, printer),
         Command::Link(command) => link::run(&command, printer),
@@ -70,6 +75,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Multipath(args) => operator::multipath(&args, printer),
         Command::Demo(args) => demo::run(&args, printer),
         Command::Conform(args) => conform::run(&args, printer),
+        Command::Sim(args) => simulate::run(&args, printer),
+        Command::Exp(command) => exp::run(&command, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }
@@ -80,7 +87,9 @@ fn with_settings(
     transport: &mut Transport,
     printer: Printer,
 ) -> Result<Printer, Failure> {
-    transport.settings = settings::load(global)?.values;
+    let loaded = settings::load(global)?;
+    transport.settings = loaded.values;
+    transport.orders = loaded.orders;
     Ok(if transport.settings.debug { printer.debug() } else { printer })
 }
 

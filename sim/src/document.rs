@@ -12,6 +12,8 @@ use toml::de::{DeTable, DeValue};
 /// What is wrong with a file, where, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
+    /// The file it is in; `None` if it is the one that was handed in.
+    pub file: Option<String>,
     /// Line and column, from 1; `None` if it is no place in the file (an override, a parameter from outside).
     pub at: Option<(usize, usize)>,
     /// What is wrong, with the key it is about.
@@ -23,7 +25,7 @@ pub struct Mistake {
 impl Mistake {
     /// A mistake outside the file's text.
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { at: None, message: message.into(), help: help.into() }
+        Self { file: None, at: None, message: message.into(), help: help.into() }
     }
 }
 
@@ -60,6 +62,7 @@ fn place(text: &str, at: usize) -> (usize, usize) {
 /// Takes a text apart.
 pub(crate) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Mistake> {
     DeTable::parse(text).map_err(|error| Mistake {
+        file: None,
         at: error.span().map(|span| place(text, span.start)),
         message: error.message().to_owned(),
         help: "this is not TOML: values are written like name = \"text\", tables like [links.wifi]"
@@ -105,6 +108,7 @@ impl<'a> Table<'a> {
         let Some((key, span, _)) = unknown else { return Ok(()) };
         let whose = if self.path.is_empty() { "" } else { " in " };
         Err(Mistake {
+            file: None,
             at: Some(place(self.context.text, span.start)),
             message: format!("there is no key `{key}`{whose}{}", self.path),
             help: suggest(key, keys.iter().copied()),
@@ -136,7 +140,7 @@ impl<'a> Table<'a> {
     /// A mistake of the table as a whole.
     pub(crate) fn mistake(&self, message: impl Into<String>, help: impl Into<String>) -> Mistake {
         let at = Some(place(self.context.text, self.start));
-        Mistake { at, message: message.into(), help: help.into() }
+        Mistake { file: None, at, message: message.into(), help: help.into() }
     }
 }
 
@@ -152,7 +156,7 @@ impl<'a> Item<'a> {
     /// A mistake of this value.
     pub(crate) fn mistake(&self, message: impl fmt::Display, help: impl Into<String>) -> Mistake {
         let at = Some(place(self.context.text, self.value.span().start));
-        Mistake { at, message: format!("{}: {message}", self.path), help: help.into() }
+        Mistake { file: None, at, message: format!("{}: {message}", self.path), help: help.into() }
     }
 
     /// What it is after its expressions have been worked out.

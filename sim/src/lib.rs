@@ -5,6 +5,7 @@
 pub mod conform;
 mod direction;
 mod document;
+pub mod experiment;
 pub mod expression;
 pub mod link;
 pub mod metrics;
@@ -12,6 +13,7 @@ pub mod middlebox;
 pub mod packet;
 pub mod presets;
 pub mod random;
+pub mod report;
 pub mod scenario;
 pub mod script;
 pub mod stats;

@@ -54,9 +54,12 @@ impl Connection {
                 self.cursor = index;
                 let syn = subflow.join.is_none() && !subflow.tcp.is_established_or_later();
                 let interface = subflow.egress.interface;
+                let told = &mut subflow.told_edge;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
                 if let Some(window) = window {
-                    self.recv.on_advertised(window);
+                    let (edge, grew) = self.recv.on_advertised(window);
+                    let news = told.replace(edge).is_some_and(|before| before < edge);
+                    counters.rcv_wnd_shared += u64::from(news && !grew);
                 }
                 if syn && self.client {
                     self.on_syn_sent(counters);
@@ -110,6 +113,7 @@ impl Connection {
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
         let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
+        self.last.data_sent = Some(now);
         first.stage(offset, payload, &meta);
         true
     }
@@ -151,7 +155,7 @@ impl Connection {
         self.send.reinjected(len);
         target.stage(range.start, payload, &meta);
         self.send.carried(range.start..range.start + len, SubflowSet::of(target.id));
-        self.count_reinjection(origin, len, counters);
+        self.count_reinjection(now, origin, len, counters);
         true
     }
 

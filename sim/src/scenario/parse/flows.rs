@@ -9,7 +9,7 @@ use crate::script;
 use crate::text;
 use mpuser_engine::config::{CongestionAlgorithm, Profile, SCHEDULER_NAMES, SchedulerSpec};
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "name",
     "count",
     "stack",
@@ -28,6 +28,8 @@ const KEYS: [&str; 18] = [
     "profile",
     "nagle",
     "delayed_ack",
+    "pacing",
+    "slow_start_after_idle",
 ];
 
 const STACKS: [(&str, Stack); 3] =
@@ -142,11 +144,15 @@ fn engines(
     if let Some(item) = table.get("mtu") {
         group.mtu = item.whole(576..=65_535)? as u16;
     }
-    if let Some(item) = table.get("checksum") {
-        group.checksum = item.truth()?;
-    }
-    if let Some(item) = table.get("nagle") {
-        group.nagle = item.truth()?;
+    for (key, place) in [
+        ("checksum", &mut group.checksum),
+        ("nagle", &mut group.nagle),
+        ("pacing", &mut group.pacing),
+        ("slow_start_after_idle", &mut group.slow_start_after_idle),
+    ] {
+        if let Some(item) = table.get(key) {
+            *place = item.truth()?;
+        }
     }
     if let Some(item) = table.get("delayed_ack") {
         group.delayed_ack = item.duration()?;

@@ -10,8 +10,10 @@ mod traffic;
 
 use super::spec::Scenario;
 use crate::document::{Context, Mistake, Table, parse as parse_document};
+use crate::expression::Params;
 use crate::link::ReadFile;
 pub use params::{Assignments, Param};
+use toml::de::DeTable;
 
 /// Keys of the whole file. Those of experiments and presets are read elsewhere.
 const KEYS: [&str; 12] = [
@@ -49,8 +51,7 @@ impl Scenario {
         let document = parse_document(text)?;
         let mut wishes = wishes.clone();
         let params = params::resolve(text, document.get_ref(), &mut wishes)?;
-        let context = Context { text, params: &params };
-        let root = Table::root(context, document.get_ref());
+        let root = body(Context { text, params: &params }, document.get_ref())?;
         root.only(&KEYS)?;
         let mut scenario =
             Self { name: root.need("name", "name = \"two-path\"")?.text()?, ..Self::default() };
@@ -106,5 +107,27 @@ impl Scenario {
     pub fn params(text: &str) -> Result<Vec<Param>, Mistake> {
         let document = parse_document(text)?;
         params::declared(text, document.get_ref())
+    }
+
+    /// The values the parameters have with these wishes.
+    ///
+    /// # Errors
+    /// As [`Scenario::parse`].
+    pub fn values(text: &str, wishes: &Wishes) -> Result<Params, Mistake> {
+        let document = parse_document(text)?;
+        params::resolve(text, document.get_ref(), &mut wishes.clone())
+    }
+}
+
+/// Where the scenario is: the whole file, or its table `[scenario]`, as in the plan of an experiment.
+fn body<'a>(context: Context<'a>, document: &'a DeTable<'a>) -> Result<Table<'a>, Mistake> {
+    let root = Table::root(context, document);
+    match root.get("scenario") {
+        Some(item) if item.is_text() => Err(item.mistake(
+            "this is the plan of an experiment, not a scenario",
+            "run it by `mpuser exp run`, or name the scenario itself",
+        )),
+        Some(item) => item.table(),
+        None => Ok(root),
     }
 }

@@ -1,7 +1,7 @@
 //! `[params]`: names with defaults, and what was set instead.
 
 use super::Wishes;
-use crate::document::{Context, Item, Mistake, Table, suggest};
+use crate::document::{Context, Item, Mistake, suggest};
 use crate::expression::{Params, Value, is_name};
 use toml::de::DeTable;
 
@@ -75,7 +75,7 @@ pub(super) fn resolve(
         text,
         document,
         |item, name, so_far| {
-            let declared = declare(item, name, so_far)?;
+            let declared = declare(item, name)?;
             let wish = match name {
                 "cc" => wishes.cc.take(),
                 "sched" | "scheduler" => wishes.scheduler.take(),
@@ -111,7 +111,7 @@ pub(super) fn declared(text: &str, document: &DeTable<'_>) -> Result<Vec<Param>,
         text,
         document,
         |item, name, so_far| {
-            let param = declare(item, name, so_far)?;
+            let param = declare(item, name)?;
             so_far.set(name, param.default.clone());
             all.push(param);
             Ok(())
@@ -129,13 +129,13 @@ fn each(
     params: &mut Params,
 ) -> Result<(), Mistake> {
     let none = Params::default();
-    let root = Table::root(Context { text, params: &none }, document);
-    let Some(item) = root.get("params") else { return Ok(()) };
+    let body = super::body(Context { text, params: &none }, document)?;
+    let Some(item) = body.get("params") else { return Ok(()) };
     let names: Vec<&str> = item.table()?.items().map(|(name, _)| name).collect();
     for name in names {
         let so_far = params.clone();
-        let root = Table::root(Context { text, params: &so_far }, document);
-        let Some(item) = root.get("params").and_then(|item| item.table().ok()?.get(name)) else {
+        let body = super::body(Context { text, params: &so_far }, document)?;
+        let Some(item) = body.get("params").and_then(|item| item.table().ok()?.get(name)) else {
             continue;
         };
         if !is_name(name) {
@@ -150,7 +150,7 @@ fn each(
 }
 
 /// `n = 2`, or `n = { default = 2, about = "...", min = 1, max = 5 }`.
-fn declare(item: &Item<'_>, name: &str, _so_far: &Params) -> Result<Param, Mistake> {
+fn declare(item: &Item<'_>, name: &str) -> Result<Param, Mistake> {
     let mut param = Param {
         name: name.to_owned(),
         default: Value::Truth(false),
