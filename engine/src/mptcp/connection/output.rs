@@ -155,7 +155,7 @@ impl Connection {
         self.send.reinjected(len);
         target.stage(range.start, payload, &meta);
         self.send.carried(range.start..range.start + len, SubflowSet::of(target.id));
-        self.count_reinjection(origin, len, counters);
+        self.count_reinjection(now, origin, len, counters);
         true
     }
 

@@ -328,7 +328,7 @@ impl Connection {
                 known(subflow).and_then(|s| self.duplicate(s, range)).map(|range| (subflow, range))
             }
             Action::Reinject { subflow, range } => known(subflow)
-                .and_then(|s| self.reinject(s, range, counters))
+                .and_then(|s| self.reinject(now, s, range, counters))
                 .map(|range| (subflow, range)),
         };
         let Some((subflow, range)) = staged else { return Outcome::Refused };
@@ -396,6 +396,7 @@ impl Connection {
     /// Does a reinjection that waits.
     fn reinject(
         &mut self,
+        now: Instant,
         target: &SubflowSnapshot,
         range: Range<u64>,
         counters: &mut Counters,
@@ -406,19 +407,21 @@ impl Connection {
         }
         let staged = self.stage_again(target, range.start..range.end.min(waiting.range.end))?;
         self.send.reinjected_range(staged.clone());
-        self.count_reinjection(waiting.origin, staged.end - staged.start, counters);
+        self.count_reinjection(now, waiting.origin, staged.end - staged.start, counters);
         Some(staged)
     }
 
     /// What was set aside goes out for the first time.
     pub(super) fn count_reinjection(
         &mut self,
+        now: Instant,
         origin: SubflowId,
         len: u64,
         counters: &mut Counters,
     ) {
         if origin == Reinjection::SET_ASIDE {
             self.bytes_sent += len;
+            self.last.data_sent = Some(now);
         } else {
             counters.mptcp_retrans += 1;
             self.bytes_retrans += len;
