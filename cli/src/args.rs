@@ -1,6 +1,7 @@
 //! The command line. Every command has examples; every value is checked while it is parsed.
 
 use crate::operator::args as operator;
+use crate::settings::Order;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -96,6 +97,10 @@ pub(crate) enum Command {
     Subflow(operator::Subflow),
     /// Let connections use an interface, keep them from it, or make it a backup
     Multipath(operator::MultipathArgs),
+    /// Settings of running processes, as they are now
+    Settings(operator::SettingsArgs),
+    /// Change settings of running processes, as `sysctl -w`
+    Set(operator::Set),
     /// Settings: what there is, what they are, who set them
     #[command(subcommand)]
     Config(operator::Config),
@@ -144,6 +149,15 @@ pub(crate) struct Transport {
     /// From the configuration file, the environment and `--set`
     #[arg(skip)]
     pub(crate) settings: Settings,
+    /// Endpoints and limits from the configuration file
+    #[arg(skip)]
+    pub(crate) orders: Vec<Order>,
+    /// Data with the SYN (TCP Fast Open, TFO), with a cookie of the server's or without
+    ///
+    /// The first connection to a server fetches a cookie, the next ones send what stdin has at once. The network may
+    /// deliver such data twice.
+    #[arg(long, value_name = "cookie|no-cookie", num_args = 0..=1, require_equals = true, default_missing_value = "cookie")]
+    pub(crate) fast_open: Option<FastOpenArg>,
     /// Stay on the first subflow
     #[arg(long)]
     pub(crate) no_join: bool,
@@ -178,6 +192,15 @@ pub(crate) enum Nat {
     None,
 }
 
+/// How a client shows its address with data on the SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FastOpenArg {
+    /// By a cookie the server gave
+    Cookie,
+    /// Not at all: for servers that know their clients otherwise
+    NoCookie,
+}
+
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
@@ -194,6 +217,7 @@ Examples:
   mpuser connect -z --require-mptcp HOST 443     does this server speak MPTCP?
   mpuser connect --path eth0 --path wlan0,backup HOST:7000 < file
   mpuser connect --pcap - HOST:7000 < file | wireshark -k -i -
+  mpuser connect --fast-open HOST:7000 < query   with a cookie from the last time: data on the SYN
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | mpuser connect --json HOST 80 > page
 
 Stdout carries the peer's bytes and nothing else; events, the summary and errors

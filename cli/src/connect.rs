@@ -1,5 +1,7 @@
 //! `mpuser connect`: netcat over Multipath TCP.
 
+mod early;
+
 use crate::address;
 use crate::args::{Connect, Transport};
 use crate::error::{Code, Failure};
@@ -14,7 +16,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, Stdin};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -51,7 +53,10 @@ async fn talk(
     stop: &mut mpsc::Receiver<Code>,
 ) -> Result<ExitCode, Failure> {
     let syn = clock::now();
-    let options = ConnectOptions { timeout: args.connect_timeout, ..ConnectOptions::default() };
+    let mut input = tokio::io::stdin();
+    let early_data = early::data(session, args, remote.ip(), &mut input, printer).await?;
+    let timeout = args.connect_timeout;
+    let options = ConnectOptions { timeout, early_data, ..ConnectOptions::default() };
     let stream = tokio::select! {
         outcome = session.stack.connect_with(remote, options) => {
             outcome.map_err(|error| connect_failure(remote, &error))?
@@ -59,6 +64,7 @@ async fn talk(
         Some(code) = stop.recv() => return Err(interrupted(code)),
     };
     let start = Instant::now();
+    early::remember(session, remote.ip(), printer);
     if let Some(info) = stream.info() {
         printer.line(&connected_line("connected", &remote.to_string(), &info));
         printer.connected(&remote.to_string(), &info);
@@ -70,7 +76,7 @@ async fn talk(
     let (end, stream) = if args.zero {
         (End::Finished, stream)
     } else {
-        converse(stream, wishes, &args.transport, syn, printer, stop).await?
+        converse(stream, input, wishes, &args.transport, syn, printer, stop).await?
     };
     let time = start.elapsed();
     let (end, info) = part(stream, end, stop).await;
@@ -128,6 +134,7 @@ pub(crate) fn refuse_plain(stream: &MptcpStream, remote: SocketAddr) -> Failure 
 /// Standard input to the peer and the peer to standard output, with events on stderr.
 pub(crate) async fn converse(
     stream: MptcpStream,
+    input: Stdin,
     wishes: Wishes,
     transport: &Transport,
     since: EngineInstant,
@@ -139,7 +146,7 @@ pub(crate) async fn converse(
     let remote = stream.peer_addr().ok();
     let end = {
         let (mut reader, mut writer) = stream.split();
-        let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+        let output = tokio::io::stdout();
         let ends = Ends { reader: &mut reader, writer: &mut writer, input, output };
         tokio::select! {
             end = relay(ends, wishes, stop) => Some(end),

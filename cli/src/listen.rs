@@ -173,7 +173,8 @@ async fn client(
     let (end, stream) = if args.echo || args.discard {
         mirror(stream, args, since, &printer, stop).await
     } else {
-        converse(stream, wishes(&args.transport), &args.transport, since, &printer, stop).await?
+        let (input, transport) = (tokio::io::stdin(), &args.transport);
+        converse(stream, input, wishes(transport), transport, since, &printer, stop).await?
     };
     let time = start.elapsed();
     let (end, info) = part(stream, end, stop).await;

@@ -57,6 +57,8 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| connect::run(&args, printer)),
         Command::Listen(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| listen::run(*args, printer)),
+        Command::Settings(args) => operator::settings(&args, printer),
+        Command::Set(args) => operator::set(&args, printer),
         Command::Config(command) => operator::config(&command, &cli.global, printer),
         Command::Lab(command) => lab::run(&command, printer),
         Command::Link(command) => link::run(&command, printer),
@@ -82,7 +84,9 @@ fn with_settings(
     transport: &mut Transport,
     printer: Printer,
 ) -> Result<Printer, Failure> {
-    transport.settings = settings::load(global)?.values;
+    let loaded = settings::load(global)?;
+    transport.settings = loaded.values;
+    transport.orders = loaded.orders;
     Ok(if transport.settings.debug { printer.debug() } else { printer })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::args::{Color, Global};
 use crate::units;
-use mpuser_engine::{ConnectionInfo, Event, SubflowEnd, SubflowInfo};
+use mpuser_engine::{ConnectionInfo, Event, FastOpenUse, SubflowEnd, SubflowInfo};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -266,6 +266,23 @@ pub(crate) fn connected_line(verb: &str, remote: &str, info: &ConnectionInfo) ->
     format!("{verb} {remote} MPTCPv1 token {:08x} ({open} {subflows})", info.token.0)
 }
 
+/// What became of data on the SYN, in words.
+fn fast_open_words(outcome: FastOpenUse) -> Option<String> {
+    match outcome {
+        FastOpenUse::Unused => None,
+        FastOpenUse::CookieAsked => Some("fast open: the server gave no cookie".to_owned()),
+        FastOpenUse::CookieGiven => {
+            Some("fast open: a cookie came; the next connection can use it".to_owned())
+        }
+        FastOpenUse::NotTaken => {
+            Some("fast open: data on the SYN was not taken, and sent again".to_owned())
+        }
+        FastOpenUse::Data(octets) => {
+            Some(format!("fast open: {} went with the SYN", units::size(octets)))
+        }
+    }
+}
+
 /// A subflow's state, `stale` if it makes no progress.
 pub(crate) const fn end_state(subflow: &SubflowInfo) -> &'static str {
     if subflow.stale { "stale" } else { subflow.state }
@@ -337,6 +354,10 @@ pub(crate) struct ConnectionReport {
     pub(crate) bytes_received: u64,
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_reinjected: u64,
+    /// What became of data on the SYN.
+    pub(crate) fast_open: &'static str,
+    /// Octets of it that were taken.
+    pub(crate) bytes_on_syn: u64,
     pub(crate) subflows: Vec<SubflowReport>,
     pub(crate) error: Option<String>,
 }
@@ -363,6 +384,8 @@ impl ConnectionReport {
             bytes_received: info.bytes_received,
             bytes_acked: info.bytes_acked,
             bytes_reinjected: info.bytes_retrans,
+            fast_open: info.fast_open.as_str(),
+            bytes_on_syn: if let FastOpenUse::Data(octets) = info.fast_open { octets } else { 0 },
             subflows: subflow_reports(info),
             error: info.error.map(|error| error.to_string()),
         }
@@ -396,6 +419,7 @@ pub(crate) fn summary(time: Duration, info: &ConnectionInfo) -> Vec<String> {
     let shares = shares.collect::<Vec<_>>().join(", ");
     let mut lines = vec![totals, format!("subflows, share sent/received: {shares}")];
     let mut unusual = Vec::new();
+    unusual.extend(fast_open_words(info.fast_open));
     if let Some(reason) = info.fallback {
         unusual.push(format!("plain TCP: {}", fallback_words(reason)));
     }

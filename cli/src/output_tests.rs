@@ -47,9 +47,9 @@ pub(crate) fn info() -> ConnectionInfo {
         bytes_received: 1 << 20,
         bytes_acked: 4 << 20,
         bytes_retrans: 0,
-        recv_queue: 0,
         subflows_max: 8,
         subflows: vec![subflow(0, 3 << 20, 1 << 20), subflow(1, 1 << 20, 0)],
+        ..ConnectionInfo::default()
     }
 }
 

@@ -1,10 +1,11 @@
 //! A stack over this machine's paths: devices, addresses, routes and translation, all taken back at the end.
 
-use crate::args::{Nat, Switch, Transport};
+use crate::args::{FastOpenArg, Nat, Switch, Transport};
 use crate::error::{Code, Failure, plain_words};
 use crate::follow::{Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig, PathManagerKind};
+use crate::settings::Order;
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind};
 use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
@@ -51,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) title: Option<String>,
     /// How to find the ways again when interfaces come and go; without, they are as they were.
     pub(crate) follow: Option<Wishes>,
+    /// Endpoints and limits.
+    pub(crate) orders: Vec<Order>,
 }
 
 impl Setup {
@@ -70,6 +73,7 @@ impl Setup {
             seed: None,
             title: Some(title),
             follow: None,
+            orders: transport.orders.clone(),
         })
     }
 }
@@ -87,6 +91,11 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
     let mut config = transport.settings.connection.clone();
     config.tcp.congestion = transport.cc.unwrap_or(config.tcp.congestion);
     config.checksum = transport.checksum.map_or(config.checksum, |wish| wish == Switch::On);
+    config.fast_open = match transport.fast_open {
+        None => config.fast_open,
+        Some(FastOpenArg::Cookie) => FastOpen::Cookie,
+        Some(FastOpenArg::NoCookie) => FastOpen::WithoutCookie,
+    };
     config.scheduler = transport.sched.unwrap_or(config.scheduler);
     let binder = (!transport.gateway.is_empty()).then_some(PathManagerKind::Binder);
     config.path_manager = transport.pm.or(binder).unwrap_or(config.path_manager);
@@ -151,6 +160,10 @@ impl Session {
         }
         let stack = builder.build().map_err(|error| stack_failure(&error))?;
         multipath(&stack, ways, printer)?;
+        for order in &setup.orders {
+            let done = stack.ip_mptcp(&order.line);
+            done.map_err(|refusal| order.refused(&refusal.because))?;
+        }
         let plans = paths.paths().to_vec();
         let paths = PathSets::new(paths);
         let follow = |wishes| Follower::start(&stack, &paths, ways, wishes, *printer);

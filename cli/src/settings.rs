@@ -3,11 +3,13 @@
 
 use crate::args::Global;
 use crate::error::{Code, Failure};
+use mpuser_engine::grammar;
 use mpuser_engine::settings::{self, SETTINGS, Setting, SettingError, Settings};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
 
 /// Where a value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,11 +36,33 @@ impl fmt::Display for Source {
     }
 }
 
+/// A command of `ip mptcp` in the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// The command: `endpoint add ...` or `limits set ...`.
+    pub(crate) line: String,
+    place: String,
+}
+
+impl Order {
+    /// It cannot be carried out.
+    pub(crate) fn refused(&self, because: &str) -> Failure {
+        Failure::new(
+            Code::Malformed,
+            format!("{}: `{}` cannot be done", self.place, self.line),
+            because,
+            "correct it there; `mpuser endpoint --help` and `mpuser limits --help` show the grammar",
+        )
+    }
+}
+
 /// Settings and where each came from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Loaded {
     /// The values.
     pub(crate) values: Settings,
+    /// Limits and endpoints, in this order.
+    pub(crate) orders: Vec<Order>,
     sources: BTreeMap<&'static str, Source>,
 }
 
@@ -49,12 +73,19 @@ impl Loaded {
     }
 
     fn set(&mut self, name: &str, value: &str, source: &Source) -> Result<(), Failure> {
-        self.values.set(name, value).map_err(|error| refused(&error, source))?;
-        // it was found a line above
+        let what = match source {
+            Source::Environment(name) => format!("the variable {name}"),
+            source => source.to_string(),
+        };
+        self.values.set(name, value).map_err(|error| refused(&error, &what, Code::Usage))?;
+        self.note(name, source);
+        Ok(())
+    }
+
+    fn note(&mut self, name: &str, source: &Source) {
         if let Some(setting) = settings::find(name) {
             self.sources.insert(setting.name, source.clone());
         }
-        Ok(())
     }
 
     fn file(&mut self, path: &Path) -> Result<(), Failure> {
@@ -64,20 +95,49 @@ impl Loaded {
     }
 
     fn text(&mut self, text: &str, path: &Path) -> Result<(), Failure> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let place = |at: usize| {
+            let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+            format!("{}, line {line}", path.display())
+        };
+        let table = DeTable::parse(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
-            let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
             Failure::new(
                 Code::Malformed,
-                format!("{} is no TOML", path.display()),
-                format!("line {line}: {}", error.message()),
+                format!("{} is no TOML", place(start)),
+                error.message(),
                 "it is written like `[net.mptcp]` and below it `checksum_enabled = 1`",
             )
         })?;
-        let mut values = Vec::new();
-        flatten("", &table, &mut values);
+        let mut entries = Vec::new();
+        flatten("", table.get_ref(), &mut entries);
         let source = Source::File(path.to_owned());
-        values.into_iter().try_for_each(|(name, value)| self.set(&name, &value, &source))
+        for Entry { name, value, at } in entries {
+            match name.as_str() {
+                "endpoints" => self.orders("endpoint add", &value, &place(at))?,
+                "limits" => self.orders("limits set", &value, &place(at))?,
+                _ => {
+                    let [value] = value.as_slice() else {
+                        return Err(no_list(&name, &place(at)));
+                    };
+                    let set = self.values.set(&name, value);
+                    set.map_err(|error| refused(&error, &place(at), Code::Malformed))?;
+                    self.note(&name, &source);
+                }
+            }
+        }
+        // limits first: an endpoint may need more than there were
+        self.orders.sort_by_key(|order| !order.line.starts_with("limits"));
+        Ok(())
+    }
+
+    /// Commands of `ip mptcp`, checked by its grammar.
+    fn orders(&mut self, verb: &str, words: &[String], place: &str) -> Result<(), Failure> {
+        for words in words {
+            let order = Order { line: format!("{verb} {words}"), place: place.to_owned() };
+            grammar::parse_line(&order.line).map_err(|error| order.refused(&error.to_string()))?;
+            self.orders.push(order);
+        }
+        Ok(())
     }
 
     fn environment(&mut self, get: impl Fn(&str) -> Option<OsString>) -> Result<(), Failure> {
@@ -93,7 +153,8 @@ impl Loaded {
     fn flags(&mut self, assignments: &[String]) -> Result<(), Failure> {
         for assignment in assignments {
             let Some((name, value)) = assignment.split_once('=') else {
-                return Err(refused(&SettingError::Form(assignment), &Source::Flag));
+                let error = SettingError::Form(assignment);
+                return Err(refused(&error, &Source::Flag.to_string(), Code::Usage));
             };
             self.set(name.trim(), value, &Source::Flag)?;
         }
@@ -106,17 +167,51 @@ pub(crate) fn variable(setting: &Setting) -> String {
     format!("MPUSER_{}", setting.short_name().to_uppercase())
 }
 
+/// One entry of a file.
+struct Entry {
+    name: String,
+    /// Several for a list.
+    value: Vec<String>,
+    /// Where it stands, in bytes.
+    at: usize,
+}
+
 /// `[net.mptcp] enabled = 1` is `net.mptcp.enabled = 1`.
-fn flatten(prefix: &str, table: &toml::Table, into: &mut Vec<(String, String)>) {
+fn flatten(prefix: &str, table: &DeTable<'_>, into: &mut Vec<Entry>) {
     for (key, value) in table {
-        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match value {
-            toml::Value::Table(inner) => flatten(&name, inner, into),
-            toml::Value::String(text) => into.push((name, text.clone())),
-            // numbers, booleans; anything else is refused by the setting
-            other => into.push((name, other.to_string())),
+        let at = key.span().start;
+        let key = key.get_ref();
+        let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
+        match value.get_ref() {
+            DeValue::Table(inner) => flatten(&name, inner, into),
+            DeValue::Array(list) => {
+                let value = list.iter().map(|value| scalar(value.get_ref())).collect();
+                into.push(Entry { name, value, at });
+            }
+            value => into.push(Entry { name, value: vec![scalar(value)], at }),
         }
     }
+}
+
+/// A value as a word; what is none is refused by whoever takes words.
+fn scalar(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(yes) => yes.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) | DeValue::Table(_) => "a list in a list".to_owned(),
+    }
+}
+
+fn no_list(name: &str, place: &str) -> Failure {
+    Failure::new(
+        Code::Malformed,
+        format!("{place}: {name} cannot be used"),
+        "it is a list, and a setting has one value",
+        "only `endpoints` and `limits` may be lists",
+    )
 }
 
 /// The configuration file there is, or would be: `--config`, else `mpuser/config.toml` where the user keeps such
@@ -148,21 +243,26 @@ pub(crate) fn check(path: &Path) -> Result<(), Failure> {
     Loaded::default().file(path)
 }
 
-fn refused(error: &SettingError<'_>, source: &Source) -> Failure {
-    let code = if matches!(source, Source::File(_)) { Code::Malformed } else { Code::Usage };
-    let what = match source {
-        Source::File(path) => format!("{} cannot be used", path.display()),
-        Source::Environment(name) => format!("the variable {name} cannot be used"),
-        Source::Flag | Source::Default => "--set is not understood".to_owned(),
-    };
+fn refused(error: &SettingError<'_>, place: &str, code: Code) -> Failure {
+    let what = format!("{place} cannot be used");
     let help = match error {
-        SettingError::Unknown(name) => match nearest(name) {
-            Some(near) => format!("did you mean `{near}`? `mpuser config show` lists all"),
-            None => "`mpuser config show` lists all".to_owned(),
-        },
+        SettingError::Unknown(name) => nearest_help(name),
         _ => "`mpuser config show -v` says what each may be".to_owned(),
     };
     Failure::new(code, what, error, help)
+}
+
+/// There is no setting of this name.
+pub(crate) fn unknown(name: &str) -> Failure {
+    let because = SettingError::Unknown(name);
+    Failure::usage(format!("{name} is not understood"), because, nearest_help(name))
+}
+
+fn nearest_help(name: &str) -> String {
+    match nearest(name) {
+        Some(near) => format!("did you mean `{near}`? `mpuser config show` lists all"),
+        None => "`mpuser config show` lists all".to_owned(),
+    }
 }
 
 /// The name most like this one, if any is like it at all.
@@ -202,6 +302,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_says_what_ip_mptcp_says() {
+        let all = loaded(
+            "profile = \"linux\"\nendpoints = [\"10.0.0.1 id 3 signal\", \"10.0.0.2 subflow backup\"]\n\
+             limits = \"subflows 2 add_addr_accepted 4\"\n[net.mptcp]\npath_manager = \"fullmesh\"\n",
+        );
+        let all = all.unwrap();
+        let lines: Vec<&str> = all.orders.iter().map(|order| order.line.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "limits set subflows 2 add_addr_accepted 4",
+                "endpoint add 10.0.0.1 id 3 signal",
+                "endpoint add 10.0.0.2 subflow backup",
+            ]
+        );
+        let linux = mpuser_engine::config::Behaviour::linux();
+        assert_eq!(all.values.connection.behaviour, linux);
+        let failure = all.orders[1].refused("why");
+        assert!(failure.what.starts_with("c.toml, line 2: "), "{}", failure.what);
+    }
+
+    #[test]
     fn the_flag_wins_over_the_environment_and_that_over_the_file() {
         let mut all =
             loaded("[net.mptcp]\nclose_timeout = 1\nstale_loss_cnt = 1\nenabled = 0\n").unwrap();
@@ -226,11 +348,16 @@ mod tests {
             ("[net.mptcp]\nenabld = 1", "\"net.mptcp.enabld\"", "`net.mptcp.enabled`"),
             ("mptcp_shceduler = \"rr\"", "\"mptcp_shceduler\"", "`mptcp_scheduler`"),
             ("zzz = 1", "\"zzz\"", "lists all"),
-            ("[net.mptcp]\nenabled = [1]", "net.mptcp.enabled cannot be", "show -v"),
-            ("a = = 1", "line 1", "written like"),
+            ("[net.mptcp]\nenabled = [1, 2]", "one value", "lists"),
+            ("[net.mptcp]\nenabled = 7", "net.mptcp.enabled cannot be", "show -v"),
+            ("zzz = = 1", "", "written like"),
+            ("endpoints = [\"10.0.0.1 sginal\"]", "sginal", "mpuser endpoint --help"),
+            ("limits = \"subflows many\"", "many", "mpuser limits --help"),
         ] {
             let failure = loaded(text).unwrap_err();
             assert_eq!(failure.code, Code::Malformed, "{text}");
+            let line = text.matches('\n').count() + 1;
+            assert!(failure.what.contains(&format!("c.toml, line {line}")), "{}", failure.what);
             assert!(failure.because.contains(because), "{}", failure.because);
             assert!(failure.help.contains(help), "{}", failure.help);
         }

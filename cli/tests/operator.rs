@@ -126,10 +126,15 @@ fn ss_and_stats_show_what_the_kernel_shows() {
     let ours = scene.ask(&["ss", "-Mni"]).stdout;
     assert!(ours.starts_with("State"), "{ours}");
     assert!(
-        ours.contains(&format!(" subflows:2 subflows_max:8 remote_key token:{token} ")),
+        ours.contains(&format!(
+            " subflows:2 subflows_max:8 add_addr_accepted_max:8 remote_key token:{token} "
+        )),
         "{ours}"
     );
     assert_eq!(ours.matches("tcp-ulp-mptcp flags:").count(), 3, "{ours}");
+
+    let info = |key: &str| ours.lines().any(|l| l.split(' ').any(|word| word.starts_with(key)));
+    assert!(info("local_addr_used:2") && info("last_ack_recv:"), "{ours}");
 
     // the kernel at the other end: what we sent it received, under the token it calls the connection by
     let remote = socket["remote_token"].as_str().expect("a token");
@@ -348,4 +353,39 @@ fn mistakes_need_no_process_to_be_named() {
     }
     mpuser(&["ss", "--pid", "4294967295"]).assert_error(6);
     mpuser(&["endpoint", "show", "--pid", "4294967295"]).assert_error(6);
+}
+
+/// Settings change while a process runs, each for whom it says; what cannot change says so.
+#[test]
+fn settings_change_while_a_process_runs() {
+    for args in [&["set"][..], &["set", "close_timeout"], &["set", "clos_timeout=1"]] {
+        mpuser(args).assert_error(2);
+    }
+    let Some(mut scene) = Scene::set("set") else { return };
+    scene.until_paths(&["eth1", "eth2", "eth3"]);
+    let value = |scene: &Scene, name: &str| {
+        let all = scene.ask_json(&["settings", name]);
+        all["processes"][0]["settings"][0]["value"].as_str().map(str::to_owned)
+    };
+    assert_eq!(value(&scene, "close_timeout").as_deref(), Some("60"));
+    let run = scene.ask(&["set", "close_timeout=30", "mptcp_checksum=on"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("net.mptcp.close_timeout = 30  # was 60; for every connection of "),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with("net.mptcp.checksum_enabled = 1  # was 0; for later connections of "),
+        "{lines:?}"
+    );
+    assert_eq!(value(&scene, "close_timeout").as_deref(), Some("30"));
+    let changes = scene.ask_json(&["set", "close_timeout=31"]);
+    assert_eq!(
+        (&changes["changes"][0]["old"], &changes["changes"][0]["new"]),
+        (&"30".into(), &"31".into())
+    );
+    for wish in ["available_schedulers=x", "mptcp_debug=1", "stale_loss_cnt=-1"] {
+        scene.ask(&["set", wish]).assert_error(2);
+    }
 }

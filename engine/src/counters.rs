@@ -155,15 +155,17 @@ counters! {
     rm_addr_drop = "MPTcpExtRmAddrDrop",
     /// REMOVE_ADDRs not sent for want of room in the options.
     rm_addr_tx_drop = "MPTcpExtRmAddrTxDrop",
-    /// Subflows whose send window was taken from another's.
+    /// Subflows whose send window was taken from another's. Always 0: a subflow obeys the window it was told itself
+    /// [SND-4].
     snd_wnd_shared = "MPTcpExtSndWndShared",
-    /// Segments that told a window another subflow had set.
+    /// Segments that told a subflow a window which others had been told before.
     rcv_wnd_shared = "MPTcpExtRcvWndShared",
-    /// Windows that had to be set again because another subflow was faster.
+    /// Windows that had to be set again because another subflow was faster. Always 0: one lock holds a connection, so
+    /// no two subflows tell a window at once.
     rcv_wnd_conflict_update = "MPTcpExtRcvWndConflictUpdate",
-    /// Windows another subflow had changed meanwhile.
+    /// Windows another subflow had changed meanwhile. Always 0, for the same reason.
     rcv_wnd_conflict = "MPTcpExtRcvWndConflict",
-    /// Plain TCP because of TCP-MD5 signatures; this end has none.
+    /// Plain TCP because of TCP-MD5 signatures. Always 0: this end has none (RFC 2385).
     md5_sig_fallback = "MPTcpExtMD5SigFallback",
     /// Fallbacks wanted where it was too late for one.
     fallback_failed = "MPTcpExtFallbackFailed",

@@ -28,6 +28,7 @@ pub mod window;
 pub mod wire;
 
 pub use endpoint::{
-    ConnectionInfo, Endpoint, LocalAddress, PmEndpoint, ReceiveStats, SubflowInfo, Transmit,
+    ConnectionInfo, Endpoint, FastOpenUse, LocalAddress, PmEndpoint, ReceiveStats, SubflowInfo,
+    Transmit,
 };
 pub use event::{Event, SubflowEnd};

@@ -9,11 +9,12 @@ use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, IpAddr, Listener
 use mpuser_engine::addr::{SocketAddr, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::crypto::Key;
-use mpuser_engine::seq::{DataSeq, SeqNum};
+use mpuser_engine::seq::SeqNum;
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::wire::{AddAddr, CapableFlags, Dss, MpCapable, MpJoin, MptcpOption};
+use mpuser_engine::wire::{AddAddr, CapableFlags, MpCapable, MpJoin, MptcpOption};
 use mpuser_engine::{ConnectionInfo, Endpoint, Event, LocalAddress};
 use mpuser_sim::conform::data_level::DataLevel;
+pub use mpuser_sim::conform::data_level::HandMade;
 /// The scripted peer's key (test vector V1, key A) and its nonce in joins (test vector V1, R_A).
 pub use mpuser_sim::conform::data_level::{KEY as PEER_KEY, NONCE as PEER_NONCE};
 pub use mpuser_sim::conform::packet::Packet;
@@ -58,6 +59,13 @@ pub struct Script {
     /// Events so far.
     pub events: Vec<Event>,
     emitted: VecDeque<Packet>,
+}
+
+impl HandMade for Script {
+    fn data_level(&self) -> DataLevel {
+        let (own_key, checksum) = (self.key, self.checksum);
+        DataLevel { key: PEER_KEY, own_key, checksum, short: false }
+    }
 }
 
 impl Script {
@@ -105,44 +113,6 @@ impl Script {
         let now = script.now;
         script.id = script.endpoint.connect(now, config, None, remote).expect("an address");
         script
-    }
-
-    /// What the peer's options are made of.
-    #[must_use]
-    pub const fn data_level(&self) -> DataLevel {
-        let (own_key, checksum) = (self.key, self.checksum);
-        DataLevel { key: PEER_KEY, own_key, checksum, short: false }
-    }
-
-    /// DSN of the peer's octet number `offset`.
-    #[must_use]
-    pub fn dsn(&self, offset: u64) -> DataSeq {
-        self.data_level().dsn(offset)
-    }
-
-    /// DSN of the endpoint's octet number `offset`: what the peer acknowledges.
-    #[must_use]
-    pub fn own_dsn(&self, offset: u64) -> DataSeq {
-        self.data_level().own_dsn(offset)
-    }
-
-    /// A long Data ACK for `offset` octets of the endpoint's.
-    #[must_use]
-    pub fn ack(&self, offset: u64) -> Dss {
-        self.data_level().ack(offset)
-    }
-
-    /// A mapping of `data` at the peer's data offset, on a subflow whose next octet is `flow.nxt`, with Data ACK
-    /// for `acked`.
-    #[must_use]
-    pub fn map(&self, flow: &Flow, at: u64, data: &[u8], acked: u64) -> Dss {
-        self.data_level().map_at(flow.nxt, at, data, data.len() as u16, acked)
-    }
-
-    /// The peer's DATA_FIN at data offset `at`, alone, with Data ACK for `acked`.
-    #[must_use]
-    pub fn data_fin(&self, at: u64, acked: u64) -> Dss {
-        self.data_level().data_fin(at, acked)
     }
 
     /// Sends a segment of the peer.
@@ -297,12 +267,6 @@ impl Script {
     #[must_use]
     pub fn established(&self) -> Vec<SubflowId> {
         self.info().subflows.iter().filter(|s| s.state == "ESTAB").map(|s| s.id).collect()
-    }
-
-    /// The MP_CAPABLE with both keys that the peer, as the client, puts on its third packet.
-    #[must_use]
-    pub fn capable_ack(&self, flags: CapableFlags) -> MptcpOption {
-        self.data_level().capable_ack(flags)
     }
 
     /// The peer, as the client, sends a SYN with MP_CAPABLE and gets the SYN/ACK.

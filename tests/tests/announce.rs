@@ -3,7 +3,7 @@
 
 use mpuser_engine::PmEndpoint;
 use mpuser_engine::addr::{AddressId, IpAddr, SocketAddr};
-use mpuser_engine::config::{ConnectionConfig, EndpointFlags};
+use mpuser_engine::config::{Behaviour, ConnectionConfig, EndpointFlags};
 use mpuser_engine::crypto::add_addr_hmac;
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{AddAddr, MpCapable, MptcpOption};
@@ -192,8 +192,8 @@ fn a_servers_dss_goes_first() {
     assert_eq!(announcements(&packets).len(), 1);
 }
 
-/// [ADDR-20] [ADDR-21] [ADDR-22]: an announced address is withdrawn once, used or not, with a Data ACK beside it;
-/// its announcement is not repeated any more.
+/// [ADDR-20] [ADDR-21] [ADDR-22]: an announced address is withdrawn, used or not, with a Data ACK beside it, and twice
+/// more in case that was lost; its announcement is not repeated any more.
 #[test]
 fn a_deleted_endpoint_is_withdrawn() {
     let (mut script, mut flow) = connection(true);
@@ -202,10 +202,12 @@ fn a_deleted_endpoint_is_withdrawn() {
     delete(&mut script, 9);
     script.advance(Duration::from_secs(600));
     let packets = script.all(&mut flow);
-    assert_eq!(removals(&packets), [[9]]);
+    assert_eq!(removals(&packets), [[9], [9], [9]]);
+    let (last, first) = (packets[2].at, packets[0].at);
+    assert!(last - first < Duration::from_secs(5), "an RTO apart, and then two");
     assert!(packets[0].data_ack().is_some(), "{packets:?}");
     assert!(announcements(&packets).is_empty());
-    assert_eq!(script.endpoint.counters().rm_addr_tx, 1);
+    assert_eq!(script.endpoint.counters().rm_addr_tx, 3);
     // It was never told of the second one, and hears nothing of its end.
     let nine = endpoint([203, 0, 113, 9].into(), 9, None);
     let ten = endpoint([203, 0, 113, 10].into(), 10, None);
@@ -214,6 +216,28 @@ fn a_deleted_endpoint_is_withdrawn() {
     script.all(&mut flow);
     delete(&mut script, 10);
     assert!(removals(&script.all(&mut flow)).is_empty());
+}
+
+/// [ADDR-17] [ADDR-20]: an identifier that stands for an address again is not withdrawn any more; Linux says it once.
+#[test]
+fn a_withdrawal_is_repeated_while_it_is_true() {
+    let (mut script, mut flow) = connection(true);
+    add(&mut script, endpoint([203, 0, 113, 7].into(), 9, None));
+    script.all(&mut flow);
+    delete(&mut script, 9);
+    assert_eq!(removals(&script.all(&mut flow)), [[9]]);
+    add(&mut script, endpoint([203, 0, 113, 8].into(), 9, None));
+    script.advance(Duration::from_secs(600));
+    assert!(removals(&script.all(&mut flow)).is_empty());
+
+    let config = ConnectionConfig { behaviour: Behaviour::linux(), ..Default::default() };
+    let mut script = Script::client(config, 1);
+    let mut flow = script.connect();
+    add(&mut script, endpoint([203, 0, 113, 7].into(), 9, None));
+    script.all(&mut flow);
+    delete(&mut script, 9);
+    script.advance(Duration::from_secs(600));
+    assert_eq!(removals(&script.all(&mut flow)), [[9]]);
 }
 
 /// [ADDR-15] [ADDR-17], A21: an identifier is withdrawn before it stands for another address.
@@ -241,7 +265,7 @@ fn a_flush_is_one_option() {
     let (mut script, mut flow) = connection(true);
     announce_three(&mut script, &mut flow);
     script.endpoint.flush_endpoints(script.now);
-    script.advance(Duration::from_millis(600));
+    script.pump();
     assert_eq!(removals(&script.all(&mut flow)), [[5, 6, 7]]);
     assert!(script.endpoint.endpoints().iter().all(|e| !e.flags.signal));
     assert_eq!(script.established().len(), 1, "the address itself is still there");
@@ -323,7 +347,7 @@ fn signals_are_not_sent_in_bursts() {
     }
     assert_eq!(removals(&script.all(&mut flow)), [[5], [6]]);
     script.advance(Duration::from_millis(600));
-    assert_eq!(removals(&script.all(&mut flow)), [[7]]);
+    assert_eq!(removals(&script.all(&mut flow)).first(), Some(&vec![7]));
 }
 
 /// `change` turns announcing on and off.

@@ -147,10 +147,34 @@ fn zero_window_is_probed_at_data_level() {
     let mapping = probe.mapping().expect("a fresh mapping");
     assert_eq!(mapping.data_seq.expand(script.own_dsn(0)), script.own_dsn(65_534));
     assert_eq!(probe.payload[0], data[65_534]);
+    assert_eq!(script.endpoint.counters().win_probe, 1);
     let dss = script.ack(65_535);
     script.send(&mut flow, seg().dss(dss).window(1_000));
     let sent = script.all(&mut flow);
     assert!(sent.iter().any(|p| p.payload.as_ref() == b"more"), "{sent:?}");
+}
+
+/// [RCV-1]: the window is the connection's. What one subflow was told, the next one is told, too, and that is counted;
+/// with one subflow there is nothing to share.
+#[test]
+fn a_window_told_on_one_subflow_counts_on_the_other() {
+    for two in [false, true] {
+        let (mut script, mut first) = server();
+        let mut second = two.then(|| script.joined(1));
+        for round in 0..20 {
+            let data = pattern(3, 500);
+            // In order on the first, then behind a hole on the second, which is told no more than the first was.
+            let flow = second.as_mut().filter(|_| round >= 10).unwrap_or(&mut first);
+            let dss = script.map(flow, (round + round / 10) * 500, &data, 0);
+            script.send(flow, seg().dss(dss).data(&data));
+            script.read();
+            // a delayed ACK
+            script.advance(Duration::from_millis(300));
+            script.all(flow);
+        }
+        let shared = script.endpoint.counters().rcv_wnd_shared;
+        assert_eq!(shared > 0, two, "{shared}");
+    }
 }
 
 /// The same where nothing was ever acknowledged: the window was closed from the beginning.

@@ -88,7 +88,9 @@ fn announced(fixture: &Fixture) {
         assert_eq!(report.text("received_sha256"), data.sha256);
         let counted = stack.counters();
         assert_eq!((counted.add_addr_tx, counted.echo_add), (2, 2), "{counted:#?}");
-        assert_eq!((counted.rm_addr_tx, counted.mp_prio_tx), (1, 1), "{counted:#?}");
+        // repeated, where there was time
+        assert!((1..=3).contains(&counted.rm_addr_tx), "{counted:#?}");
+        assert!((1..=3).contains(&counted.mp_prio_tx), "{counted:#?}");
         assert_engine_content(&counted, "announced");
     });
     let names = ["AddAddr", "EchoAddTx", "PortAdd", "RmAddr", "MPPrioRx", "MPJoinSynAckRx"];
@@ -96,5 +98,5 @@ fn announced(fixture: &Fixture) {
     let counts = names.map(|name| watch.mptcp(name));
     table.row(&counts.each_ref().map(|count| count as &dyn std::fmt::Display));
     println!("{table}");
-    assert_eq!(counts, [2, 2, 1, 1, 1, 2]);
+    assert!(matches!(counts, [2, 2, 1, 1..=3, 1..=3, 2]), "{counts:?}");
 }

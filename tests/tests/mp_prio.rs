@@ -4,6 +4,7 @@ use mpuser_engine::Event;
 use mpuser_engine::addr::{AddressId, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointFlags, SchedulerKind};
 use mpuser_engine::error::SubflowError;
+use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{MpPrio, MptcpOption, RawOption};
 use mpuser_tests::scripted::*;
 
@@ -120,6 +121,25 @@ fn set_backup_is_told_on_the_subflow_itself() {
     assert_eq!(carried(&script.all(&mut first)), 3_000);
     let unknown = script.endpoint.set_backup(script.now, connection, SubflowId(9), true);
     assert_eq!(unknown, Err(SubflowError::NotFound));
+}
+
+/// [PRIO-1]: nobody acknowledges an MP_PRIO, so it is said twice more; but not after another one.
+#[test]
+fn a_priority_is_repeated_while_it_is_true() {
+    let (mut script, _, mut second) = server(SchedulerKind::MinRtt);
+    let (connection, id) = (script.id, script.info().subflows[1].id);
+    let signals = |script: &mut Script, flow: &mut Flow, wait| {
+        script.advance(Duration::from_millis(wait));
+        script.all(flow).iter().flat_map(Packet::signals).collect::<Vec<_>>()
+    };
+    script.endpoint.set_backup(script.now, connection, id, true).expect("known");
+    script.pump();
+    assert_eq!(signals(&mut script, &mut second, 0), [prio(true)]);
+    // lost, and the wish is another by now
+    script.endpoint.set_backup(script.now, connection, id, false).expect("known");
+    script.pump();
+    assert_eq!(signals(&mut script, &mut second, 60_000), [prio(false); 3]);
+    assert_eq!(script.endpoint.counters().mp_prio_tx, 4);
 }
 
 /// `ip mptcp endpoint change id N backup` changes the subflows there are; new ones say B in their SYN [JOIN-1].

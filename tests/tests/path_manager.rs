@@ -4,7 +4,7 @@ use mpuser_engine::addr::{InterfaceId, SocketAddr};
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_engine::error::SubflowError;
 use mpuser_engine::time::Duration;
-use mpuser_engine::wire::{MpJoin, MptcpOption};
+use mpuser_engine::wire::{MpJoin, MpTcpRst, MptcpOption};
 use mpuser_engine::{Event, LocalAddress, SubflowEnd};
 use mpuser_tests::scripted::*;
 
@@ -141,6 +141,24 @@ fn a_client_without_subflows_tries_to_resume() {
     assert!(data.iter().any(|p| p.payload.as_ref() == b"unacknowledged"), "{data:?}");
     script.advance(Duration::from_secs(50));
     assert!(!script.events.iter().any(|e| matches!(e, Event::Closed(_))));
+}
+
+/// [RST-4] [FIN-9]: unless the peer says that the trouble passes.
+#[test]
+fn a_resumption_refused_for_now_is_tried_again() {
+    let mut script = Script::client(config(), 1);
+    let mut first = script.connect();
+    script.send(&mut first, seg().rst());
+    script.advance(Duration::from_millis(1));
+    let (mut flow, _) = script.next_syn().expect("an attempt");
+    let reason = mpuser_engine::error::ResetReason::LackOfResources;
+    let option = MptcpOption::TcpRst(MpTcpRst { transient: true, reason });
+    script.send(&mut flow, seg().rst().option(option));
+    assert!(!script.events.iter().any(|e| matches!(e, Event::Closed(_))), "{:?}", script.events);
+    script.advance(Duration::from_secs(10));
+    assert!(script.next_syn().is_some(), "again");
+    script.advance(Duration::from_secs(60));
+    assert!(script.events.iter().any(|e| matches!(e, Event::Closed(Some(_)))), "not for ever");
 }
 
 /// A refused resumption is the end: nobody knows the connection any more.

@@ -30,7 +30,7 @@ impl MptcpListener {
     /// # Errors
     /// `AddrInUse`, or what a name look-up says.
     pub async fn bind(stack: &Stack, local: impl ToSocketAddrs) -> io::Result<Self> {
-        let config = stack.handle.connection.clone();
+        let config = stack.handle.connection().clone();
         Self::bind_with(stack, local, config, DEFAULT_BACKLOG).await
     }
 

@@ -122,6 +122,7 @@ async fn engine(
     let setup = Setup {
         title: Some("demo".to_owned()),
         follow: None,
+        orders: Vec::new(),
         endpoint: EndpointConfig::default(),
         config: ConnectionConfig { join_announced: false, ..super::connection_config(args) },
         capture: Some(capture(&args.pcap, SNAPLEN)?),

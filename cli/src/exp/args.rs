@@ -15,6 +15,25 @@ Examples:
   mpuser exp run plan.toml --out results --shard 0/4    the first of four machines
   mpuser exp run plan.toml --out results --shard auto   a task of an array (mpuser exp slurm)")]
     Run(Run),
+    /// Published results: list them, or run them and see whether they come out
+    #[command(after_help = "\
+Examples:
+  mpuser exp presets                            what there is: source, parameters, what is asked
+  mpuser exp presets scenario-c torus           run with 10 seeds; ours, reference, band, verdict
+  mpuser exp presets scenario-c --set n=3,c=1.5 --set cc=lia --json
+  mpuser exp presets --all --md > RESULTS.md
+
+Exit code 7: something is outside of its band.")]
+    Presets(Presets),
+    /// Tables with confidence intervals and plots of kept rows, as one page of HTML
+    #[command(after_help = "\
+Examples:
+  mpuser exp run scenario-c --out results && mpuser exp report results
+  mpuser exp report results --scenario two-path.toml    where its file is now
+
+Writes report.html and the plots as SVG into the directory. Plots over time are of runs done once
+more, the first of each point; a run that does not come out as the rows say is not shown.")]
+    Report(Report),
     /// Put the parts of shards together, if they are complete
     #[command(after_help = "\
 Examples:
@@ -48,6 +67,38 @@ pub(crate) struct Run {
     /// Run part I of N only, I from 0; auto: what the batch system's variables say
     #[arg(long, value_name = "I/N|auto", requires = "out")]
     pub(crate) shard: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Presets {
+    /// Names; without any the list
+    #[arg(value_name = "NAME", conflicts_with = "all")]
+    pub(crate) names: Vec<String>,
+    /// Run all there are
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Seeds 1 to N for each variant
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) seeds: u32,
+    /// Give parameters other values; variants that differ in nothing else run once (repeatable)
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    pub(crate) set: Vec<String>,
+    /// Runs at the same time; without it one per core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Report {
+    /// Where the rows are
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The scenario, plan or preset the rows are of, if it is not where it was
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenario: Option<String>,
 }
 
 #[derive(Args, Debug)]

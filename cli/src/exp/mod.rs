@@ -7,6 +7,8 @@ pub(crate) mod library;
 mod merge;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod presets;
+mod report;
 mod run;
 pub(crate) mod store;
 pub(crate) mod summary;
@@ -20,6 +22,8 @@ use std::process::ExitCode;
 pub(crate) fn run(command: &Exp, printer: Printer) -> Result<ExitCode, Failure> {
     match command {
         Exp::Run(args) => run::run(args, printer),
+        Exp::Presets(args) => presets::run(args, printer),
+        Exp::Report(args) => report::run(args, printer),
         Exp::Merge(args) => merge::run(args, printer),
         Exp::Slurm(args) => jobs::slurm(args, printer),
         Exp::K8s(args) => jobs::k8s(args, printer),

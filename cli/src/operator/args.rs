@@ -159,6 +159,35 @@ pub(crate) struct Limits {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
+  mpuser settings                       of every running mpuser, as sysctl prints them
+  mpuser settings close_timeout --json")]
+pub(crate) struct SettingsArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Only these
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mpuser set close_timeout=30
+  mpuser set net.mptcp.path_manager=fullmesh stale_loss_cnt=2 --all
+
+What was agreed in a handshake, or is built into a connection when it starts, changes for
+later connections; add_addr_timeout, close_timeout and stale_loss_cnt for those there are, too.")]
+pub(crate) struct Set {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// What `sysctl -w` takes, `net.mptcp.` left out or not
+    #[arg(value_name = "NAME=VALUE", required = true)]
+    pub(crate) assignments: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
   mpuser subflow e4f8bc6a open 10.83.1.2 192.168.57.101:7000
   mpuser subflow e4f8bc6a backup 2
   mpuser subflow e4f8bc6a nobackup 2

@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod config;
 mod monitor;
 mod mptcp;
+mod settings;
 mod ss;
 mod ss_filter;
 mod stats;
@@ -11,6 +12,7 @@ mod stats;
 pub(crate) use config::run as config;
 pub(crate) use monitor::run as monitor;
 pub(crate) use mptcp::{endpoint, limits, multipath, subflow};
+pub(crate) use settings::{set, show as settings};
 pub(crate) use ss::run as ss;
 pub(crate) use stats::run as stats;
 

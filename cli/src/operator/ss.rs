@@ -141,6 +141,8 @@ fn keys(socket: &SocketReport) -> String {
         number("add_addr_signal", size(socket.add_addr_signal)),
         number("add_addr_accepted", size(socket.add_addr_accepted)),
         number("subflows_max", size(socket.subflows_max)).filter(|_| socket.mptcp),
+        number("add_addr_signal_max", size(socket.add_addr_signal_max)),
+        number("add_addr_accepted_max", size(socket.add_addr_accepted_max)),
         flag(!socket.mptcp, "fallback"),
         socket.fallback.as_deref().and_then(|reason| word("fallback_reason", reason)),
         flag(!socket.remote_token.is_empty(), "remote_key"),
@@ -149,12 +151,19 @@ fn keys(socket: &SocketReport) -> String {
         word("write_seq", &socket.write_seq),
         word("snd_una", &socket.snd_una),
         word("rcv_nxt", &socket.rcv_nxt),
+        number("local_addr_used", size(socket.local_addr_used)),
+        number("local_addr_max", size(socket.local_addr_max)),
         flag(socket.csum_enabled, "csum_enabled"),
+        number("retransmits", socket.retransmits.into()),
         number("bytes_retrans", socket.bytes_retrans),
         number("bytes_sent", socket.bytes_sent),
         number("bytes_received", socket.bytes_received),
         number("bytes_acked", socket.bytes_acked),
         number("subflows_total", size(socket.subflows_total)),
+        socket.last_data_sent.and_then(|time| number("last_data_sent", time)),
+        socket.last_data_recv.and_then(|time| number("last_data_recv", time)),
+        socket.last_ack_recv.and_then(|time| number("last_ack_recv", time)),
+        socket.fast_open.as_deref().and_then(|outcome| word("fast_open", outcome)),
     ];
     all.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -141,6 +141,9 @@ pub struct Behaviour {
     /// On REMOVE_ADDR the path is probed before its subflow is closed (RFC 8684 3.4.2 [ADDR-23]). Default true; Linux
     /// closes at once (K29).
     pub probe_before_remove: bool,
+    /// REMOVE_ADDR and MP_PRIO, which nobody acknowledges, are said up to three times, an RTO apart and then two: once
+    /// lost, they would stay unsaid. Default true; Linux says them once.
+    pub repeat_signals: bool,
     /// A join is refused whose address identifier belongs to a live subflow from another address (RFC 8684 3.2
     /// [JOIN-4]). Default true; Linux takes it (K19).
     pub unique_join_ids: bool,
@@ -182,6 +185,7 @@ impl Behaviour {
             cookie_beside_data: true,
             options_in_time_wait: true,
             probe_before_remove: true,
+            repeat_signals: true,
             unique_join_ids: true,
             join_any_port: true,
             join_half_closed: true,
@@ -213,6 +217,7 @@ impl Behaviour {
             cookie_beside_data: false,
             options_in_time_wait: false,
             probe_before_remove: false,
+            repeat_signals: false,
             unique_join_ids: false,
             join_any_port: false,
             join_half_closed: false,

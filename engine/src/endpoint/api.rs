@@ -2,7 +2,7 @@
 
 use super::{ConnectionInfo, Endpoint, ReceiveStats};
 use crate::addr::{ConnectionId, ListenerId, SocketAddr};
-use crate::config::ConnectionConfig;
+use crate::config::{ConnectionConfig, EndpointFlags};
 use crate::error::{ListenError, ReadError, WriteError};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -197,6 +197,13 @@ impl Endpoint {
     /// A connection's state; `None` once it is closed and forgotten.
     #[must_use]
     pub fn info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
-        self.connections.get(&id).map(|entry| entry.connection.info())
+        let mut info = self.connections.get(&id)?.connection.info();
+        let count = |wanted: fn(&EndpointFlags) -> bool| {
+            let all = self.pm_endpoints.as_slice().iter();
+            all.filter(|endpoint| !endpoint.is_retired() && wanted(&endpoint.flags)).count()
+        };
+        info.add_addr_signal_max = count(|flags| flags.signal);
+        info.local_addr_max = count(|flags| flags.subflow || flags.fullmesh);
+        Some(info)
     }
 }

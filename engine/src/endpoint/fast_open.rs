@@ -4,6 +4,7 @@ use super::Endpoint;
 use crate::addr::{ConnectionId, IpAddr};
 use crate::config::{ConnectionConfig, FastOpen};
 use crate::crypto::{derive_key, verify};
+use crate::mptcp::lesson::Lesson;
 use crate::rng::Rng;
 use crate::tcp::{FastOpenCookie, Segment, Socket};
 use crate::time::{Duration, Instant};
@@ -139,6 +140,24 @@ impl Endpoint {
     /// A server gave a cookie: the SYN of the next connection to it can carry data.
     pub fn has_fast_open_cookie(&mut self, server: IpAddr) -> bool {
         self.destinations.cookie(server).is_some()
+    }
+
+    /// The cookie this server gave, with its MSS: for whoever keeps it longer than this endpoint lives.
+    pub fn fast_open_cookie(&mut self, server: IpAddr) -> Option<(FastOpenCookie, u16)> {
+        self.destinations.cookie(server)
+    }
+
+    /// Takes over a cookie that [`Self::fast_open_cookie`] told, perhaps long ago. One that is no good any more costs
+    /// nothing: the server gives another.
+    pub fn set_fast_open_cookie(
+        &mut self,
+        now: Instant,
+        server: IpAddr,
+        (cookie, mss): (FastOpenCookie, u16),
+    ) {
+        if !cookie.is_request() {
+            self.destinations.learn(now, server, Lesson::Cookie { cookie, mss });
+        }
     }
 
     /// A connection is about to send its first SYN: it may carry data, or ask for a cookie.

@@ -2,11 +2,41 @@
 
 use crate::addr::{AddressId, FourTuple, SubflowId};
 use crate::error::{ConnectionError, FallbackReason};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
+/// What became of data on the SYN (TCP Fast Open, RFC 7413).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FastOpenUse {
+    /// Nothing was tried.
+    #[default]
+    Unused,
+    /// A cookie was asked for, and none came.
+    CookieAsked,
+    /// The server gave a cookie: the next connection to it can use it.
+    CookieGiven,
+    /// Data went with the SYN, and was not taken: it went again like any other.
+    NotTaken,
+    /// So many octets went with the SYN and were taken.
+    Data(u64),
+}
+
+impl FastOpenUse {
+    /// A word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::CookieAsked => "cookie_asked",
+            Self::CookieGiven => "cookie_given",
+            Self::NotTaken => "not_taken",
+            Self::Data(_) => "data",
+        }
+    }
+}
+
 /// A connection at one moment. Field names follow `struct mptcp_info` where it has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// MPTCP is in use (false: plain TCP).
     pub mptcp: bool,
@@ -44,6 +74,24 @@ pub struct ConnectionInfo {
     pub recv_queue: u64,
     /// Most subflows beside the first.
     pub subflows_max: usize,
+    /// Endpoints that are announced to peers.
+    pub add_addr_signal_max: usize,
+    /// Most addresses announced by the peer that subflows are opened to.
+    pub add_addr_accepted_max: usize,
+    /// Addresses of this end, beside the first, that live subflows of its own opening use.
+    pub local_addr_used: usize,
+    /// Endpoints that subflows are opened from.
+    pub local_addr_max: usize,
+    /// Data-level retransmission timeouts since the peer last acknowledged something new.
+    pub retransmits: u32,
+    /// When application data was last given to a subflow for the first time.
+    pub last_data_sent: Option<Instant>,
+    /// When data last came.
+    pub last_data_recv: Option<Instant>,
+    /// When a Data ACK last came.
+    pub last_ack_recv: Option<Instant>,
+    /// What became of data on the SYN.
+    pub fast_open: FastOpenUse,
     /// Every subflow there has been, in order of opening, dead ones included.
     pub subflows: Vec<SubflowInfo>,
 }

@@ -53,6 +53,11 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
+    /// The settings of connections to come, of every listener.
+    pub(super) fn configs(&mut self) -> impl Iterator<Item = &mut ConnectionConfig> {
+        self.by_id.values_mut().map(|listener| &mut listener.config)
+    }
+
     pub(super) fn add(
         &mut self,
         config: ConnectionConfig,

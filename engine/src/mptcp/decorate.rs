@@ -47,6 +47,8 @@ pub(crate) struct MetaView {
     pub(crate) keys_first: bool,
     /// A server sends a DSS before its first ADD_ADDR.
     pub(crate) dss_first: bool,
+    /// What nobody acknowledges is said again.
+    pub(crate) repeat_signals: bool,
     /// DSN of this end's DATA_FIN, while it waits for its acknowledgement.
     pub(crate) data_fin: Option<DataSeq>,
 }

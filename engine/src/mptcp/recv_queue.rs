@@ -35,6 +35,8 @@ pub(crate) struct RecvQueue {
     nxt: u64,
     /// Right edge promised; never moves back [RCV-2].
     edge: u64,
+    /// The furthest right edge a segment has told.
+    told: u64,
     capacity: usize,
     ready: VecDeque<Bytes>,
     ready_len: usize,
@@ -49,6 +51,7 @@ impl RecvQueue {
         Self {
             nxt: 0,
             edge: capacity as u64,
+            told: 0,
             capacity,
             ready: VecDeque::new(),
             ready_len: 0,
@@ -82,8 +85,14 @@ impl RecvQueue {
 
     /// A segment with the current Data ACK told this window. It may be more than was offered: a subflow's own window
     /// does not shrink while others fill the queue, and what was told has to be kept [RCV-2].
-    pub(crate) fn on_advertised(&mut self, window: u32) {
-        self.edge = self.edge.max(self.ack_offset() + u64::from(window));
+    ///
+    /// Returns the right edge it told, and whether that is beyond all that was told before.
+    pub(crate) fn on_advertised(&mut self, window: u32) -> (u64, bool) {
+        let told = self.ack_offset() + u64::from(window);
+        let grew = told > self.told;
+        self.told = self.told.max(told);
+        self.edge = self.edge.max(told);
+        (told, grew)
     }
 
     /// [`Self::insert`], with a note of when it came.

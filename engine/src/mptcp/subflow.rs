@@ -3,6 +3,7 @@
 
 mod doubt;
 mod hold;
+mod repeats;
 mod signals;
 
 use super::decorate::{MetaView, decorate};
@@ -30,6 +31,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use doubt::Doubt;
+use repeats::Repeats;
 pub(crate) use signals::ROOM_BESIDE_TIMESTAMPS;
 
 /// Longest wait for the answer to the third ACK of a join before it is repeated [JOIN-9].
@@ -128,6 +130,10 @@ pub(crate) struct Subflow {
     signals_in_row: u8,
     /// When signals that were held back go on.
     signals_at: Option<Instant>,
+    /// Signals to be said again.
+    repeats: Repeats,
+    /// Right edge of the connection's window as it was last told here.
+    pub(crate) told_edge: Option<u64>,
     /// A DSS went out.
     pub(crate) introduced: bool,
     join_ack_at: Option<Instant>,
@@ -180,6 +186,8 @@ impl Subflow {
             doubt: None,
             signals_in_row: 0,
             signals_at: None,
+            repeats: Repeats::default(),
+            told_edge: None,
             introduced: false,
             join_ack_at: None,
             join_acks: 0,
@@ -446,7 +454,9 @@ impl Subflow {
     /// Earliest of all its deadlines.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let own = [self.suspect_at(), self.join_ack_at(), self.doubt_at(), self.signals_at];
-        own.into_iter().chain([self.mapping_due()]).fold(self.tcp.poll_timeout(), Instant::earliest)
+        own.into_iter()
+            .chain([self.mapping_due(), self.repeats.poll_timeout()])
+            .fold(self.tcp.poll_timeout(), Instant::earliest)
     }
 
     /// How it ended, for the application.

@@ -44,6 +44,29 @@ pub enum Value<'a> {
     Word(&'a str),
 }
 
+/// What a change reaches while a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It is read when a process starts, and cannot be changed later.
+    Start,
+    /// Connections to come; those there are have agreed on it, or are built upon it.
+    Later,
+    /// Every connection, as it is read when it is needed.
+    Living,
+}
+
+impl Reach {
+    /// A word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Later => "later connections",
+            Self::Living => "every connection",
+        }
+    }
+}
+
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -55,6 +78,8 @@ pub struct Setting {
     pub kind: Kind,
     /// What it is for, in one line.
     pub doc: &'static str,
+    /// What a change reaches while a process runs.
+    pub reach: Reach,
     get: fn(&Settings) -> String,
     /// `Err` says why the value cannot be had, for what [`Kind`] cannot say.
     set: fn(&mut Settings, Value<'_>) -> Result<(), &'static str>,
@@ -71,6 +96,8 @@ pub enum SettingError<'a> {
     Value(&'static Setting, &'a str, Option<&'static str>),
     /// It is not written `NAME=VALUE`.
     Form(&'a str),
+    /// It cannot be changed while a process runs.
+    AtStart(&'static Setting),
 }
 
 impl fmt::Display for SettingError<'_> {
@@ -85,6 +112,9 @@ impl fmt::Display for SettingError<'_> {
                 write!(f, "{} cannot be {value:?}: it must be {}", setting.name, setting.kind)
             }
             Self::Form(text) => write!(f, "{text:?} is not written NAME=VALUE"),
+            Self::AtStart(setting) => {
+                write!(f, "{} counts only when a process starts", setting.name)
+            }
         }
     }
 }
@@ -168,6 +198,20 @@ impl Setting {
             Kind::Word(_) => Value::Word(text),
         };
         (self.set)(settings, understood).map_err(|why| bad((!why.is_empty()).then_some(why)))
+    }
+}
+
+impl Setting {
+    /// Sets it in the settings of connections alone.
+    pub(crate) fn set_connection<'a>(
+        &'static self,
+        config: &mut ConnectionConfig,
+        value: &'a str,
+    ) -> Result<(), SettingError<'a>> {
+        let mut settings = Settings { connection: config.clone(), ..Settings::default() };
+        self.set(&mut settings, value)?;
+        *config = settings.connection;
+        Ok(())
     }
 }
 

@@ -1,7 +1,10 @@
 //! The table.
 
-use super::{Kind, Setting, Settings, Value};
-use crate::config::{CongestionAlgorithm, PathManagerKind, SchedulerKind};
+use super::{Kind, Reach, Setting, Settings, Value};
+use crate::config::{
+    Behaviour, CongestionAlgorithm, ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind,
+    Profile, SchedulerKind,
+};
 use crate::time::Duration;
 use alloc::borrow::ToOwned as _;
 use alloc::format;
@@ -20,7 +23,15 @@ const fn row(
     doc: &'static str,
     (get, set): (Get, Set),
 ) -> Setting {
-    Setting { name, aliases, kind, doc, get, set }
+    Setting { name, aliases, kind, doc, reach: Reach::Later, get, set }
+}
+
+impl Setting {
+    /// A change reaches this.
+    const fn reaching(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
 }
 
 /// A field that is a `bool`.
@@ -113,6 +124,42 @@ fn set_congestion(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str
     Ok(())
 }
 
+/// The kernel's bits: 1 and 2 for the two roles, which are one here, 4 and 0x200 for going without cookies.
+fn fast_open(s: &Settings) -> String {
+    match s.connection.fast_open {
+        FastOpen::Off => 0,
+        FastOpen::Cookie => 3,
+        FastOpen::WithoutCookie => 0x207,
+    }
+    .to_string()
+}
+
+fn set_fast_open(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    let bits = count(value);
+    s.connection.fast_open = match bits {
+        _ if bits & 3 == 0 => FastOpen::Off,
+        _ if bits & 0x204 == 0 => FastOpen::Cookie,
+        _ => FastOpen::WithoutCookie,
+    };
+    Ok(())
+}
+
+fn profile(s: &Settings) -> String {
+    let linux = s.connection.behaviour == Behaviour::linux();
+    if linux { "linux" } else { "rfc" }.to_owned()
+}
+
+fn set_profile(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    let profile = Profile::from_name(word(value)).ok_or("")?;
+    let of = ConnectionConfig::of(profile);
+    s.connection.behaviour = of.behaviour;
+    s.connection.tcp.quick_acks = of.tcp.quick_acks;
+    s.connection.retry_refused_as_tcp = of.retry_refused_as_tcp;
+    s.connection.join_from_local = of.join_from_local;
+    s.endpoint.implicit_endpoints = EndpointConfig::of(profile).implicit_endpoints;
+    Ok(())
+}
+
 fn set_enabled(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
     // 2 of the v0.9x kernels is "for whoever asks", and whoever runs this program does
     s.connection.mptcp = count(value) > 0;
@@ -141,21 +188,24 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Seconds(DAY),
         "longest wait for the echo of an ADD_ADDR before it is sent again; 0 never sends it again",
         seconds!(connection.add_addr_timeout),
-    ),
+    )
+    .reaching(Reach::Living),
     row(
         "net.mptcp.close_timeout",
         &[],
         Kind::Seconds(DAY),
         "how long a connection without subflows can be resumed",
         seconds!(connection.close_timeout),
-    ),
+    )
+    .reaching(Reach::Living),
     row(
         "net.mptcp.stale_loss_cnt",
         &[],
         Kind::Number(0, 1_000),
         "retransmission timeouts without progress until a subflow is stale",
         number!(connection.stale_loss_cnt),
-    ),
+    )
+    .reaching(Reach::Living),
     row(
         "net.mptcp.syn_retrans_before_tcp_fallback",
         &["mptcp_syn_retries"],
@@ -169,7 +219,8 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Seconds(365 * DAY),
         "how long a destination that drops MP_CAPABLE is spoken to in plain TCP; 0 never",
         seconds!(endpoint.blackhole_timeout),
-    ),
+    )
+    .reaching(Reach::Living),
     row(
         "net.mptcp.allow_join_initial_addr_port",
         &[],
@@ -221,12 +272,20 @@ pub const SETTINGS: &[Setting] = &[
         (|_| SchedulerKind::NAMES.join(" "), fixed),
     ),
     row(
+        "mpuser.profile",
+        &[],
+        Kind::Word(Profile::NAMES),
+        "whose choices are followed where RFC 8684 and Linux part",
+        (profile, set_profile),
+    ),
+    row(
         "mpuser.debug",
         &["mptcp_debug"],
         Kind::Switch,
         "print every event, as -vv does",
         switch!(debug),
-    ),
+    )
+    .reaching(Reach::Start),
     row(
         "net.ipv4.tcp_congestion_control",
         &[],
@@ -268,6 +327,13 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Switch,
         "offer timestamps",
         switch!(connection.tcp.timestamps),
+    ),
+    row(
+        "net.ipv4.tcp_fastopen",
+        &[],
+        Kind::Number(0, 0x207),
+        "data on the SYN: 0 none, 3 with cookies, 519 without",
+        (fast_open, set_fast_open),
     ),
     row(
         "net.ipv4.tcp_syn_retries",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{PathManagerKind, SchedulerKind};
+use crate::config::{Behaviour, FastOpen, PathManagerKind, SchedulerKind};
 use crate::time::Duration;
 use std::string::ToString;
 use std::vec::Vec;
@@ -120,4 +120,29 @@ fn mistakes_are_named() {
         let error = Settings::default().assign(assignment).expect_err(assignment);
         assert_eq!(error.to_string(), why);
     }
+}
+
+#[test]
+fn the_bits_of_tcp_fastopen_and_the_profile() {
+    let mut settings = Settings::default();
+    for (bits, shown, mode) in [
+        ("0", "0", FastOpen::Off),
+        ("1", "3", FastOpen::Cookie),
+        ("3", "3", FastOpen::Cookie),
+        ("4", "0", FastOpen::Off),
+        ("5", "519", FastOpen::WithoutCookie),
+        ("519", "519", FastOpen::WithoutCookie),
+    ] {
+        settings.set("tcp_fastopen", bits).expect("a number of the range");
+        assert_eq!(settings.connection.fast_open, mode, "{bits}");
+        assert_eq!(find("tcp_fastopen").expect("it is there").get(&settings), shown);
+    }
+    // what else was set stays
+    settings.set("profile", "linux").expect("a profile");
+    assert_eq!(settings.connection.behaviour, Behaviour::linux());
+    assert_eq!(settings.connection.fast_open, FastOpen::WithoutCookie);
+    settings.set("profile", "rfc").expect("a profile");
+    settings.set("tcp_fastopen", "0").expect("a number");
+    let all = |settings: &Settings| SETTINGS.iter().map(|s| s.get(settings)).collect::<Vec<_>>();
+    assert_eq!(all(&settings), all(&Settings::default()));
 }

@@ -1,5 +1,6 @@
 //! What cases look at again and again: is the connection alive, in which mode, and does a transfer arrive whole?
 
+use super::data_level::HandMade as _;
 use super::digest::pattern;
 use super::packet::Packet;
 use super::probe::{ANSWER, Probe, QUIET, Stop, stop};
@@ -76,6 +77,18 @@ impl Probe<'_> {
             }
         }
         None
+    }
+
+    /// Two subflows, the first of which carries the data that the application writes.
+    pub fn two_in_use(&mut self, bytes: &[u8]) -> Result<(Flow, Flow), Stop> {
+        let (mut a, mut b) = self.two()?;
+        self.answers(&mut a);
+        self.answers(&mut b);
+        match self.which(bytes, &mut a, &mut b) {
+            Some(0) => Ok((a, b)),
+            Some(_) => Ok((b, a)),
+            None => Err(stop("no data")),
+        }
     }
 
     /// MP_PRIO of the probe on this subflow.

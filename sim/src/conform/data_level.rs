@@ -1,5 +1,6 @@
 //! The data level as a hand-made end speaks it: its options with the right keys, numbers and checksums.
 
+use super::segment::Flow;
 use mpuser_engine::addr::{AddressId, IpAddr};
 use mpuser_engine::crypto::{Key, Nonce, add_addr_hmac, join_hmac};
 use mpuser_engine::seq::{DataSeq, SubflowSeq};
@@ -114,5 +115,46 @@ impl DataLevel {
     pub fn add_addr(&self, id: AddressId, address: IpAddr, port: Option<u16>) -> AddAddr {
         let hmac = Some(add_addr_hmac(self.key, self.own_key, id, address, port));
         AddAddr { echo: false, id, address, port, hmac }
+    }
+}
+
+/// A hand-made end of one connection, and what it says at the data level.
+pub trait HandMade {
+    /// What its options are made of.
+    fn data_level(&self) -> DataLevel;
+
+    /// See [`DataLevel::dsn`].
+    fn dsn(&self, offset: u64) -> DataSeq {
+        self.data_level().dsn(offset)
+    }
+
+    /// See [`DataLevel::own_dsn`].
+    fn own_dsn(&self, offset: u64) -> DataSeq {
+        self.data_level().own_dsn(offset)
+    }
+
+    /// See [`DataLevel::ack`].
+    fn ack(&self, offset: u64) -> Dss {
+        self.data_level().ack(offset)
+    }
+
+    /// A mapping of `data` at data offset `at`, for the next octets of `flow`, with a Data ACK for `acked`.
+    fn map(&self, flow: &Flow, at: u64, data: &[u8], acked: u64) -> Dss {
+        self.map_at(flow.nxt, at, data, data.len() as u16, acked)
+    }
+
+    /// See [`DataLevel::map_at`].
+    fn map_at(&self, from: u64, at: u64, data: &[u8], data_len: u16, acked: u64) -> Dss {
+        self.data_level().map_at(from, at, data, data_len, acked)
+    }
+
+    /// See [`DataLevel::data_fin`].
+    fn data_fin(&self, at: u64, acked: u64) -> Dss {
+        self.data_level().data_fin(at, acked)
+    }
+
+    /// See [`DataLevel::capable_ack`].
+    fn capable_ack(&self, flags: CapableFlags) -> MptcpOption {
+        self.data_level().capable_ack(flags)
     }
 }

@@ -1,5 +1,6 @@
 //! Whole exchanges: handshakes, joins, transfers.
 
+use super::data_level::HandMade as _;
 use super::packet::Packet;
 use super::probe::{ANSWER, Probe, Stop, stop};
 use super::segment::{Flow, Seg, seg};
@@ -9,12 +10,6 @@ use mpuser_engine::crypto::Nonce;
 use mpuser_engine::wire::{CapableFlags, Dss, FastClose, MpCapable, MpJoin, MptcpOption};
 
 impl Probe<'_> {
-    /// MP_CAPABLE with both keys, for the third packet of the probe as client.
-    #[must_use]
-    pub const fn capable_ack(&self, flags: CapableFlags) -> MptcpOption {
-        self.data_level().capable_ack(flags)
-    }
-
     /// Sends a SYN with this on a new subflow and takes the answer; learns the stack's key or nonce if it is there.
     pub fn syn(&mut self, flow: &mut Flow, syn: Seg) -> Result<Packet, Stop> {
         self.send(flow, syn.no_ack());

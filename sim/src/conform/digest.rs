@@ -1,5 +1,6 @@
 //! What was seen, in few words that two stacks can be compared by.
 
+use super::data_level::HandMade as _;
 use super::packet::Packet;
 use super::probe::Probe;
 use mpuser_engine::seq::DataSeq;

@@ -43,6 +43,12 @@ impl EngineTarget {
     /// The same with the choices of a profile where RFC 8684 and Linux part.
     #[must_use]
     pub fn with_profile(setup: &Setup, profile: Profile) -> Self {
+        Self::with_config(setup, ConnectionConfig::of(profile))
+    }
+
+    /// The same with these settings of connections, where `setup` says nothing else.
+    #[must_use]
+    pub fn with_config(setup: &Setup, config: ConnectionConfig) -> Self {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let blackhole_timeout = seconds(setup.blackhole_timeout);
         let whole = EndpointConfig { blackhole_timeout, ..EndpointConfig::default() };
@@ -67,7 +73,7 @@ impl EngineTarget {
             add_addr_timeout: seconds(setup.add_addr_timeout),
             allow_join_initial_addr_port: !setup.deny_join_initial,
             receive_buffer: setup.receive_buffer as usize,
-            ..ConnectionConfig::of(profile)
+            ..config
         };
         let any: &[SocketAddr] = match (setup.client, setup.ipv6) {
             (true, _) => &[],

@@ -4,14 +4,13 @@
 //! come as a case needs it ends the case with a [`Stop`], and that is what was observed.
 
 pub use super::data_level::NONCE;
-use super::data_level::{DataLevel, KEY};
+use super::data_level::{DataLevel, HandMade, KEY};
 use super::packet::Packet;
 use super::segment::{Flow, Seg};
 use super::target::{PORT, Setup, Target, probe_address, stack_address};
 use mpuser_engine::addr::SocketAddr;
 use mpuser_engine::crypto::Key;
-use mpuser_engine::seq::DataSeq;
-use mpuser_engine::wire::{CapableFlags, Dss};
+use mpuser_engine::wire::CapableFlags;
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -62,6 +61,13 @@ pub struct Probe<'t> {
 impl fmt::Debug for Probe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probe").field("setup", &self.setup).field("notes", &self.notes).finish()
+    }
+}
+
+impl HandMade for Probe<'_> {
+    fn data_level(&self) -> DataLevel {
+        let Self { key, own_key, checksum, short, .. } = *self;
+        DataLevel { key, own_key, checksum, short }
     }
 }
 
@@ -123,50 +129,6 @@ impl<'t> Probe<'t> {
     pub fn is_own_key(&self, key: Key) -> bool {
         // What a FASTCLOSE of the stack names is the probe's key.
         key.0 == self.key.0
-    }
-
-    /// What its options are made of.
-    #[must_use]
-    pub const fn data_level(&self) -> DataLevel {
-        let Self { key, own_key, checksum, short, .. } = *self;
-        DataLevel { key, own_key, checksum, short }
-    }
-
-    /// See [`DataLevel::dsn`].
-    #[must_use]
-    pub fn dsn(&self, offset: u64) -> DataSeq {
-        self.data_level().dsn(offset)
-    }
-
-    /// See [`DataLevel::own_dsn`].
-    #[must_use]
-    pub fn own_dsn(&self, offset: u64) -> DataSeq {
-        self.data_level().own_dsn(offset)
-    }
-
-    /// See [`DataLevel::ack`].
-    #[must_use]
-    pub fn ack(&self, offset: u64) -> Dss {
-        self.data_level().ack(offset)
-    }
-
-    /// A mapping of `data` at the probe's data offset `at`, for the next octets of `flow`, with a Data ACK for
-    /// `acked`.
-    #[must_use]
-    pub fn map(&self, flow: &Flow, at: u64, data: &[u8], acked: u64) -> Dss {
-        self.map_at(flow.nxt, at, data, data.len() as u16, acked)
-    }
-
-    /// See [`DataLevel::map_at`].
-    #[must_use]
-    pub fn map_at(&self, from: u64, at: u64, data: &[u8], data_len: u16, acked: u64) -> Dss {
-        self.data_level().map_at(from, at, data, data_len, acked)
-    }
-
-    /// See [`DataLevel::data_fin`].
-    #[must_use]
-    pub fn data_fin(&self, at: u64, acked: u64) -> Dss {
-        self.data_level().data_fin(at, acked)
     }
 
     /// Sends a segment.

@@ -66,19 +66,19 @@ pub fn delay_ccdf(title: &str, delays: &[(String, &Histogram)]) -> Result<String
     lines(&Axes { title, x: "out-of-order delay, s", y, log_y: true }, &series)
 }
 
-/// Data sequence numbers over time, a colour for each subflow: `sent` has the time (s), the number relative to the
-/// first byte, and the subflow.
+/// Data sequence numbers over time, a colour for each path: `sent` has the time (s), the number relative to the
+/// first byte, and the path.
 ///
 /// # Errors
 /// Nothing was sent.
 pub fn dsn_ladder(title: &str, sent: &[(f64, u64, usize)]) -> Result<String, String> {
-    let subflows = sent.iter().map(|(_, _, subflow)| subflow + 1).max().unwrap_or(0);
+    let paths = sent.iter().map(|(_, _, path)| path + 1).max().unwrap_or(0);
     let step = sent.len().div_ceil(MAX_DOTS).max(1);
-    let mut series: Vec<Series> = (0..subflows)
-        .map(|number| Series { name: format!("subflow {number}"), points: Vec::new() })
+    let mut series: Vec<Series> = (0..paths)
+        .map(|number| Series { name: format!("path {number}"), points: Vec::new() })
         .collect();
-    for (time, dsn, subflow) in sent.iter().step_by(step) {
-        if let Some(series) = series.get_mut(*subflow) {
+    for (time, dsn, path) in sent.iter().step_by(step) {
+        if let Some(series) = series.get_mut(*path) {
             series.points.push((*time, *dsn as f64 / 1e6));
         }
     }
@@ -131,7 +131,7 @@ mod tests {
         for (svg, words) in [
             (throughput("T", &flow, Duration::from_millis(10)), &["time, s", "Mbit/s", "path 1"]),
             (delay_ccdf("D", &[("ecf".into(), &delay)]), &["delay, s", "share of bytes", "ecf"]),
-            (dsn_ladder("L", &ladder), &["time, s", "number, MB", "subflow 1"]),
+            (dsn_ladder("L", &ladder), &["time, s", "number, MB", "path 1"]),
             (completion_boxes("C", &boxes), &["completion time, s", "minrtt", "ecf"]),
         ] {
             let svg = svg.unwrap();

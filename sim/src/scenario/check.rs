@@ -5,6 +5,8 @@ use mpuser_engine::time::Duration;
 
 /// Most flows of all groups together.
 const MAX_FLOWS: u64 = 60_000;
+/// Most samples of all flows together.
+const MAX_SAMPLES: f64 = 1e8;
 /// Most paths of a flow.
 const MAX_PATHS: usize = 64;
 /// Shortest request: it says what is wanted.
@@ -29,6 +31,13 @@ impl Scenario {
         }
         if self.flows.iter().map(|group| u64::from(group.count)).sum::<u64>() > MAX_FLOWS {
             return Err(format!("flows: more than {MAX_FLOWS} in all"));
+        }
+        let samples = self.duration.as_secs_f64() / self.sample.as_secs_f64();
+        let flows: u32 = self.flows.iter().map(|group| group.count).sum();
+        if !self.sample.is_zero() && samples * f64::from(flows) > MAX_SAMPLES {
+            return Err(
+                "sample: too many for so long a run of so many flows; take a longer time".into()
+            );
         }
         for (name, link) in &self.links {
             crate::middlebox::Chain::build(&link.config.boxes, 0)

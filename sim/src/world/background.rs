@@ -54,7 +54,6 @@ impl Load {
             let octets = ZEROS.get(..usize::from(self.config.packet)).unwrap_or_default();
             let mut packet: Box<Packet> = Packet::blank();
             packet.payload = Bytes::from_static(octets);
-            packet.headers = Vec::new();
             packet.route = self.route;
             // a way over one link: forward is the direction asked for
             packet.direction = self.config.direction;

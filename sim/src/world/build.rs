@@ -84,7 +84,8 @@ impl<'a> World<'a> {
             let seed = seeds::number(self.seed, &format!("{name}/boxes/{index}"));
             let route = self.net.add_route((number, index as u32), &links, seed)?;
             let at = |time| Instant::ZERO + time;
-            paths.push(PathAt { route, start: path.start.map(at), stop: path.stop.map(at) });
+            let (start, stop) = (path.start.map(at), path.stop.map(at));
+            paths.push(PathAt { route, start, stop, up: start.is_none() });
         }
         let mut rng = seeds::rng(self.seed, &name);
         let jitter = group.start_jitter.mul_f64(unit(&mut rng));

@@ -57,6 +57,7 @@ pub(crate) struct EngineHost {
     /// Where packets from addresses other than the expected ones came from: translators do that.
     learned: Vec<([u8; 4], u32)>,
     told: VecDeque<Told>,
+    scratch: Vec<u8>,
     /// Events for an observer, if there is one.
     events: Option<Vec<(usize, Event)>>,
 }
@@ -79,7 +80,7 @@ impl EngineHost {
             listener = Some(made.map_err(|error| error.to_string())?);
         }
         let (connections, joinable, learned) = (Vec::new(), Vec::new(), Vec::new());
-        let (told, events) = (VecDeque::new(), None);
+        let (told, events, scratch) = (VecDeque::new(), None, Vec::new());
         let mut host = Self {
             endpoint,
             config,
@@ -89,6 +90,7 @@ impl EngineHost {
             joinable,
             learned,
             told,
+            scratch,
             events,
         };
         for path in 0..host.place.paths.len() as u32 {
@@ -233,7 +235,8 @@ impl Host for EngineHost {
 
     fn transmit(&mut self, now: Instant, packet: &mut Packet) -> Option<u32> {
         loop {
-            let transmit = self.endpoint.poll_transmit(now, &mut packet.headers)?;
+            let transmit = self.endpoint.poll_transmit(now, &mut self.scratch)?;
+            packet.headers.set(&self.scratch);
             let path = if self.place.client {
                 Some(u32::from(transmit.interface.0))
             } else {
@@ -333,6 +336,10 @@ impl Host for EngineHost {
             // what cannot be opened now is tried again when something is lost
             let _ = self.endpoint.open_subflow(now, id, here, remote);
         }
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        self.endpoint.check_invariants()
     }
 
     fn connections(&self) -> usize {

@@ -61,6 +61,8 @@ pub(crate) struct PathAt {
     pub(crate) route: u32,
     pub(crate) start: Option<Instant>,
     pub(crate) stop: Option<Instant>,
+    /// The client has its address.
+    pub(crate) up: bool,
 }
 
 /// A connection of a flow.
@@ -193,17 +195,18 @@ impl Flow {
         if self.over {
             return;
         }
+        for (path, at) in self.paths.iter_mut().enumerate() {
+            let client = &mut self.ends.forward;
+            let there =
+                at.start.is_none_or(|start| start <= now) && at.stop.is_none_or(|stop| stop > now);
+            match (std::mem::replace(&mut at.up, there), there) {
+                (false, true) => client.path_up(now, path as u32),
+                (true, false) => client.path_down(now, path as u32),
+                _ => {}
+            }
+        }
         if !self.begun {
             self.begin(now);
-        }
-        for (path, at) in self.paths.iter().enumerate() {
-            let client = &mut self.ends.forward;
-            if at.start == Some(now) {
-                client.path_up(now, path as u32);
-            }
-            if at.stop == Some(now) {
-                client.path_down(now, path as u32);
-            }
         }
         let due = |(at, ..): &mut (Instant, usize, u32)| *at <= now;
         for (_, connection, path) in self.again.extract_if(.., due) {
@@ -418,6 +421,10 @@ impl Flow {
         let way = self.desk.way;
         self.meter.sample(&self.ends.of(way.reverse()).receive_stats(), self.over);
         self.fetch_waits();
+        if cfg!(debug_assertions) {
+            let broken = Direction::BOTH.iter().find_map(|side| self.ends.of(*side).check().err());
+            self.error = self.error.take().or(broken.map(str::to_owned));
+        }
         let observer = net.log.observer.as_mut().filter(|observer| observer.wants_subflows());
         if let Some(observer) = observer
             && self.begun

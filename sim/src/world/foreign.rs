@@ -234,7 +234,7 @@ impl Host for ForeignHost {
         let header = (ip + (at(ip + 12) >> 4) * 4).min(bytes.len());
         packet.headers.clear();
         if at(9) == 6 {
-            packet.headers.extend_from_slice(bytes.get(..header).unwrap_or_default());
+            packet.headers.set(bytes.get(..header).unwrap_or_default());
             packet.payload = bytes.slice(header..);
         } else {
             packet.payload = bytes;

@@ -77,6 +77,14 @@ pub(crate) trait Host {
     /// Opens the subflows of a connection over a path that are missing.
     fn open_subflows(&mut self, _now: Instant, _number: usize, _path: u32) {}
 
+    /// What must hold at any time.
+    ///
+    /// # Errors
+    /// What does not.
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     /// Connections there have been.
     fn connections(&self) -> usize;
 

@@ -124,7 +124,7 @@ impl<'a> Network<'a> {
 
     /// A packet that is not needed any more.
     pub(crate) fn recycle(&mut self, mut packet: Box<Packet>) {
-        if self.pool.len() < POOL && packet.headers.capacity() > 0 {
+        if self.pool.len() < POOL {
             packet.headers.clear();
             packet.payload = bytes::Bytes::new();
             packet.tag = NO_TAG;

@@ -4,6 +4,41 @@ use crate::direction::Direction;
 use crate::link::{Cargo, fragmentation_needed};
 use bytes::Bytes;
 
+/// Octets of the longest headers of IPv4 and TCP, and some.
+const ROOM: usize = 100;
+
+/// Headers beside everything else of a packet, in one place: a packet under way is one allocation.
+#[derive(Clone, Debug)]
+pub(crate) struct Headers {
+    len: u8,
+    octets: [u8; ROOM],
+}
+
+impl Headers {
+    const EMPTY: Self = Self { len: 0, octets: [0; ROOM] };
+
+    /// Becomes these, as far as there is room.
+    pub(crate) fn set(&mut self, headers: &[u8]) {
+        let len = headers.len().min(ROOM);
+        if let (Some(place), Some(headers)) = (self.octets.get_mut(..len), headers.get(..len)) {
+            place.copy_from_slice(headers);
+        }
+        self.len = len as u8;
+    }
+
+    pub(crate) const fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl std::ops::Deref for Headers {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 /// No number of a subflow.
 pub(crate) const NO_TAG: u32 = u32::MAX;
 
@@ -11,7 +46,7 @@ pub(crate) const NO_TAG: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
     /// IP and TCP headers; empty where `payload` is the whole packet.
-    pub(crate) headers: Vec<u8>,
+    pub(crate) headers: Headers,
     /// What follows the headers.
     pub(crate) payload: Bytes,
     /// Its way.
@@ -27,7 +62,7 @@ pub(crate) struct Packet {
 impl Packet {
     pub(crate) fn blank() -> Box<Self> {
         Box::new(Self {
-            headers: Vec::with_capacity(128),
+            headers: Headers::EMPTY,
             payload: Bytes::new(),
             route: 0,
             direction: Direction::Forward,
@@ -39,7 +74,7 @@ impl Packet {
     /// Another packet along the same way: all of it in one piece.
     pub(crate) fn whole(&self, bytes: Bytes, direction: Direction, hop: u16) -> Box<Self> {
         let (route, tag) = (self.route, NO_TAG);
-        Box::new(Self { headers: Vec::new(), payload: bytes, route, direction, hop, tag })
+        Box::new(Self { headers: Headers::EMPTY, payload: bytes, route, direction, hop, tag })
     }
 
     /// The packet in one piece.
@@ -47,7 +82,7 @@ impl Packet {
         if self.headers.is_empty() {
             return self.payload.clone();
         }
-        [self.headers.as_slice(), &self.payload].concat().into()
+        [&*self.headers, &*self.payload].concat().into()
     }
 
     /// The headers, or the whole packet.

@@ -262,3 +262,33 @@ fn mistakes_are_named() {
     bad.warm_up = Duration::from_secs(1);
     assert!(run(&bad, 1).unwrap_err().contains("warm_up"));
 }
+
+#[test]
+fn a_path_that_came_before_its_flow_is_used() {
+    let mut scenario = two_paths(5);
+    scenario.flows[0].start = ms(2_000);
+    scenario.flows[0].paths[1].start = Some(ms(1_000));
+    let outcome = run(&scenario, 1).unwrap();
+    check_conservation(&outcome);
+    let second = outcome.flows[0].subflows.iter().find(|subflow| subflow.path == 1);
+    assert!(second.is_some_and(|subflow| subflow.received_bytes > 500_000));
+    // and a flow none of whose paths is there cannot begin
+    scenario.flows[0].paths.truncate(1);
+    scenario.flows[0].paths[0].start = Some(ms(4_000));
+    assert!(run(&scenario, 1).unwrap().flows[0].error.is_some());
+}
+
+#[test]
+fn a_flow_is_stopped_and_leaves_the_link_to_others() {
+    let mut one = group("one", &[&["a"]]);
+    one.stop = Some(ms(5_000));
+    let links = [("a", link(10_000_000, ms(10), 50))];
+    let outcome = run(&scenario(&links, vec![one, group("two", &[&["a"]])], 10), 1).unwrap();
+    check_conservation(&outcome);
+    let [one, two] = outcome.flows.as_slice() else { panic!("two flows") };
+    assert!(one.end.is_none() && one.goodput_samples[550..].iter().all(|bytes| *bytes == 0));
+    let half =
+        |from: usize| two.goodput_samples[from..from + 350].iter().sum::<u64>() as f64 * 8.0 / 3.5;
+    assert!((2e6..7.5e6).contains(&half(150)), "{}", half(150));
+    assert!(half(640) > 9e6, "{}", half(640));
+}

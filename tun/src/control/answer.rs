@@ -59,6 +59,8 @@ pub(super) fn answer(context: &Context, request: Request) -> Answer {
         Request::Monitor => Answer::Events(stack.watch()),
         Request::Mptcp { line } => replies(super::pm::command(&stack, &line)),
         Request::Subflow { token, order } => replies(subflow(&stack, &token, order)),
+        Request::Settings => Answer::Replies(super::settings::all(&stack)),
+        Request::Set { name, value } => replies(super::settings::set(&stack, &name, &value)),
         Request::Multipath { dev, state } => replies(multipath(&stack, &dev, state)),
     }
 }
@@ -78,7 +80,7 @@ pub(super) fn socket(stack: &Stack, which: Which) -> Option<Reply> {
         Which::Connection(id) => id,
     };
     let info = stack.connection_info(id)?;
-    let report = SocketReport::connection(&info, |address| {
+    let report = SocketReport::connection(&info, crate::clock::now(), |address| {
         stack.path_of(address).map_or_else(String::new, |(name, _)| name)
     });
     Some(Reply::Socket(Box::new(report)))

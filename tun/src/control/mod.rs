@@ -15,16 +15,19 @@ mod pm;
 mod protocol;
 mod report;
 mod server;
+mod settings;
 
 pub use client::{ControlClient, Process, Replies, processes};
 pub use directory::control_dir;
 pub use protocol::{Refusal, Reply, Request, SubflowOrder};
 pub use report::{
-    CounterReport, EndpointReport, EventReport, PathReport, SocketReport, SubflowReport,
+    CounterReport, EndpointReport, EventReport, PathReport, SettingReport, SocketReport,
+    SubflowReport,
 };
 pub use server::ControlServer;
 
 pub(crate) use feed::Feed;
+pub(crate) use pm::command as ip_mptcp;
 
 /// Longest line of a request or a reply, bytes, its end included.
 pub const MAX_LINE: usize = 64 * 1024;

@@ -13,7 +13,7 @@ use mpuser_engine::grammar::{
 const HELP: &str = "see `mpuser endpoint --help` and `mpuser limits --help`";
 
 /// Does what a line of `ip mptcp` says.
-pub(super) fn command(stack: &Stack, line: &str) -> Result<Vec<Reply>, Refusal> {
+pub(crate) fn command(stack: &Stack, line: &str) -> Result<Vec<Reply>, Refusal> {
     let refuse =
         |because: String, help: &str| Refusal::new(format!("cannot do `{line}`"), because, help);
     let command = grammar::parse_line(line).map_err(|error| refuse(error.to_string(), HELP))?;

@@ -1,6 +1,8 @@
 //! What goes over the control socket.
 
-use super::report::{CounterReport, EndpointReport, EventReport, PathReport, SocketReport};
+use super::report::{
+    CounterReport, EndpointReport, EventReport, PathReport, SettingReport, SocketReport,
+};
 use crate::net::NetError;
 use crate::stack::Multipath;
 use mpuser_engine::addr::{IpAddr, SocketAddr};
@@ -33,6 +35,15 @@ pub enum Request {
         token: String,
         /// What to do.
         order: SubflowOrder,
+    },
+    /// Every setting: a `setting` each.
+    Settings,
+    /// Changes a setting; answered by one `changed`.
+    Set {
+        /// Its name, or an alias.
+        name: String,
+        /// What it is to be.
+        value: String,
     },
     /// Lets connections use an interface, or keeps them from it.
     Multipath {
@@ -90,6 +101,15 @@ pub enum Reply {
         add_addr_accepted: usize,
         /// Most subflows beside the first.
         subflows: usize,
+    },
+    /// A setting.
+    Setting(SettingReport),
+    /// A setting was changed.
+    Changed {
+        /// What it was.
+        old: String,
+        /// What it is.
+        setting: SettingReport,
     },
     /// A subflow that was opened.
     Subflow {

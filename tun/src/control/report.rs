@@ -6,7 +6,8 @@
 
 use mpuser_engine::addr::{IpAddr, SocketAddr};
 use mpuser_engine::config::EndpointFlags;
-use mpuser_engine::{ConnectionInfo, PmEndpoint, SubflowInfo};
+use mpuser_engine::time::Instant;
+use mpuser_engine::{ConnectionInfo, FastOpenUse, PmEndpoint, SubflowInfo};
 use serde::{Deserialize, Serialize};
 
 mod event;
@@ -40,6 +41,33 @@ pub struct SocketReport {
     pub add_addr_accepted: usize,
     /// Most of them.
     pub subflows_max: usize,
+    /// Endpoints that are announced.
+    #[serde(default)]
+    pub add_addr_signal_max: usize,
+    /// Most addresses of the peer that subflows are opened to.
+    #[serde(default)]
+    pub add_addr_accepted_max: usize,
+    /// Addresses of this end, beside the first, that subflows of its own opening use.
+    #[serde(default)]
+    pub local_addr_used: usize,
+    /// Endpoints that subflows are opened from.
+    #[serde(default)]
+    pub local_addr_max: usize,
+    /// Data-level retransmission timeouts in a row.
+    #[serde(default)]
+    pub retransmits: u32,
+    /// Milliseconds since application data was last given to a subflow; nothing if it never was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_data_sent: Option<u64>,
+    /// Milliseconds since data last came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_data_recv: Option<u64>,
+    /// Milliseconds since a Data ACK last came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_ack_recv: Option<u64>,
+    /// What became of data on the SYN: `data`, `not_taken`, `cookie_given`, `cookie_asked`; nothing where none was tried.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fast_open: Option<String>,
     /// Every subflow there has been.
     pub subflows_total: usize,
     /// This end's token; empty where there is none.
@@ -109,6 +137,17 @@ pub struct SubflowReport {
     pub bytes_retrans: u64,
     /// Payload bytes received in order.
     pub bytes_received: u64,
+}
+
+/// A setting of a running process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingReport {
+    /// Its name, as `sysctl` has it.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// What a change reaches: `every connection`, `later connections`; `nothing` if it cannot be changed.
+    pub reach: String,
 }
 
 /// A counter.
@@ -212,8 +251,14 @@ fn spelled(state: &str) -> String {
 }
 
 impl SocketReport {
-    /// Of a connection; `path_of` names the path an address is behind.
-    pub fn connection(info: &ConnectionInfo, path_of: impl Fn(IpAddr) -> String) -> Self {
+    /// Of a connection as it was `now`; `path_of` names the path an address is behind.
+    pub fn connection(
+        info: &ConnectionInfo,
+        now: Instant,
+        path_of: impl Fn(IpAddr) -> String,
+    ) -> Self {
+        let since = |at: Option<Instant>| at.map(|at| milliseconds_of(now.saturating_since(at)));
+        let fast_open = Some(info.fast_open).filter(|outcome| *outcome != FastOpenUse::Unused);
         let first = info.subflows.first().map(|subflow| subflow.tuple);
         let live = info.subflows.iter().filter(|subflow| subflow.state != "CLOSED").count();
         // a connection that fell back, or is not there yet, has the state of its TCP
@@ -234,6 +279,15 @@ impl SocketReport {
             add_addr_signal: info.add_addr_signal,
             add_addr_accepted: info.add_addr_accepted,
             subflows_max: info.subflows_max,
+            add_addr_signal_max: info.add_addr_signal_max,
+            add_addr_accepted_max: info.add_addr_accepted_max,
+            local_addr_used: info.local_addr_used,
+            local_addr_max: info.local_addr_max,
+            retransmits: info.retransmits,
+            last_data_sent: since(info.last_data_sent),
+            last_data_recv: since(info.last_data_recv),
+            last_ack_recv: since(info.last_ack_recv),
+            fast_open: fast_open.map(|outcome| outcome.as_str().to_owned()),
             subflows_total: info.subflows.len(),
             token: hex(info.token.0),
             remote_token: hex(info.token.1),
@@ -291,6 +345,10 @@ impl SubflowReport {
             bytes_received: info.bytes_received,
         }
     }
+}
+
+fn milliseconds_of(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// With three decimals, as `ss` prints them.

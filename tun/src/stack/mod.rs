@@ -167,7 +167,7 @@ impl StackBuilder {
         let shared = Arc::new(Shared {
             inner: Mutex::new(Inner::new(endpoint, self.capture.map(Capture::new))),
             timer: Notify::new(),
-            connection: self.connection,
+            connection: Mutex::new(self.connection),
         });
         // Made before the paths: if one of them fails, dropping the stack ends the tasks of the others.
         let stack = Stack { handle: Arc::new(Handle(Arc::clone(&shared))) };
@@ -192,10 +192,15 @@ fn system_seed() -> io::Result<[u8; 32]> {
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
     pub(crate) timer: Notify,
-    pub(crate) connection: ConnectionConfig,
+    connection: Mutex<ConnectionConfig>,
 }
 
 impl Shared {
+    /// Settings of connections and listeners that bring none of their own.
+    pub(crate) fn connection(&self) -> std::sync::MutexGuard<'_, ConnectionConfig> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `f` under the lock, then sends and delivers what came of it. Every touch of the engine goes through here.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> R {
         // The engine is left in a defined state by every call; a panic in between is a bug reported elsewhere.
@@ -380,7 +385,7 @@ impl Stack {
         remote: SocketAddr,
         options: &ConnectOptions,
     ) -> io::Result<MptcpStream> {
-        let config = options.config.clone().unwrap_or_else(|| self.handle.connection.clone());
+        let config = options.config.clone().unwrap_or_else(|| self.handle.connection().clone());
         let (mut stream, taken) = self.handle.with(|inner, now| {
             if inner.stopped {
                 return Err(Error::StackDown);

@@ -1,9 +1,11 @@
 //! What an operator sees of a stack and may change about its interfaces.
 
 use super::{Inner, Stack};
-use crate::control::{EventReport, SubflowOrder};
+use crate::control::{EventReport, Refusal, Reply, SubflowOrder};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, SocketAddr, SubflowId};
 use mpuser_engine::error::SubflowError;
+use mpuser_engine::settings::{Setting, SettingError, Settings};
+use mpuser_engine::tcp::FastOpenCookie;
 use mpuser_engine::time::Instant;
 use mpuser_engine::{ConnectionInfo, LocalAddress, SubflowInfo};
 use std::sync::atomic::Ordering;
@@ -109,6 +111,49 @@ impl Stack {
                 }
             })
         })
+    }
+
+    /// The settings connections start with now; what was given to `connect` itself is not among them.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let endpoint = self.handle.with(|inner, _| inner.endpoint.config().clone());
+        Settings { endpoint, connection: self.handle.connection().clone(), ..Settings::default() }
+    }
+
+    /// Changes a setting; [`Setting::reach`] says for whom.
+    ///
+    /// # Errors
+    /// What the value cannot be, or that this setting cannot be changed.
+    pub fn change_setting<'a>(
+        &self,
+        setting: &'static Setting,
+        value: &'a str,
+    ) -> Result<(), SettingError<'a>> {
+        self.handle.with(|inner, _| inner.endpoint.change_setting(setting, value))?;
+        let mut connection = self.handle.connection();
+        let mut settings = Settings { connection: connection.clone(), ..Settings::default() };
+        setting.set(&mut settings, value)?;
+        *connection = settings.connection;
+        Ok(())
+    }
+
+    /// The Fast Open cookie a server gave, and its MSS.
+    #[must_use]
+    pub fn fast_open_cookie(&self, server: IpAddr) -> Option<(FastOpenCookie, u16)> {
+        self.handle.with(|inner, _| inner.endpoint.fast_open_cookie(server))
+    }
+
+    /// Takes over a cookie that another stack was given.
+    pub fn set_fast_open_cookie(&self, server: IpAddr, cookie: (FastOpenCookie, u16)) {
+        self.handle.with(|inner, now| inner.endpoint.set_fast_open_cookie(now, server, cookie));
+    }
+
+    /// Does what a line of `ip mptcp` says: `endpoint ...` or `limits ...`, without the first two words.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub fn ip_mptcp(&self, line: &str) -> Result<Vec<Reply>, Refusal> {
+        crate::control::ip_mptcp(self, line)
     }
 
     /// What happens to any connection from now on, in the words of `ip mptcp monitor`.

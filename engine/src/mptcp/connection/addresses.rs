@@ -136,7 +136,7 @@ impl Connection {
         let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
         let subflow = self.subflows.get_mut(index).ok_or(SubflowError::NotFound)?;
         subflow.backup_local = backup;
-        subflow.signals.retain(|signal| !matches!(signal, MptcpOption::Prio(_)));
+        subflow.forget_priority();
         if self.mode == super::Mode::Mptcp && subflow.phase != Phase::Handshake {
             subflow.signal(MptcpOption::Prio(MpPrio { backup }));
         }
@@ -177,7 +177,9 @@ impl Connection {
             return self.paths.on_unsendable();
         }
         let timeout = carrier.tcp.rto().max(MIN_ECHO_WAIT).min(self.config.add_addr_timeout);
-        if carrier.signal(MptcpOption::AddAddr(add)) {
+        let said = carrier.signal(MptcpOption::AddAddr(add));
+        self.subflows.iter_mut().for_each(|subflow| subflow.forget_removal(id));
+        if said {
             self.paths.on_advertised(now, timeout);
         } else {
             self.paths.on_no_carrier(now);

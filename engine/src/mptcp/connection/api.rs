@@ -1,6 +1,7 @@
 //! The application's side.
 
 use super::{Connection, Mode};
+use crate::addr::AddressId;
 use crate::endpoint::{ConnectionInfo, ReceiveStats};
 use crate::error::{ConnectionError, ReadError, WriteError};
 use crate::mptcp::send_queue::SendQueue;
@@ -91,6 +92,17 @@ impl Connection {
         self.timers.give_up = Some(now + self.config.close_timeout);
     }
 
+    /// Addresses of this end, beside the first, that live subflows of its own opening use.
+    fn local_addresses_used(&self) -> usize {
+        let ours = |s: &&Subflow| s.join.is_some() && s.tcp.is_active_open() && s.is_alive();
+        let mut ids: Vec<AddressId> =
+            self.subflows.iter().filter(ours).map(|s| s.local_id).collect();
+        ids.retain(|id| *id != AddressId(0));
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len()
+    }
+
     /// Octets [`Self::write`] would take.
     pub(crate) fn send_room(&self) -> usize {
         if self.close.is_requested() { 0 } else { self.send.room() }
@@ -136,6 +148,16 @@ impl Connection {
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
             subflows_max: self.config.max_extra_subflows.min(self.limits.subflows),
+            // Only the endpoint knows those.
+            add_addr_signal_max: 0,
+            local_addr_max: 0,
+            add_addr_accepted_max: self.limits.add_addr_accepted,
+            local_addr_used: self.local_addresses_used(),
+            retransmits: self.timers.retransmit_backoff,
+            last_data_sent: self.last.data_sent,
+            last_data_recv: self.last.data_recv,
+            last_ack_recv: self.last.ack_recv,
+            fast_open: self.fast_open.outcome(),
             subflows,
         }
     }

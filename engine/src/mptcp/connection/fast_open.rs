@@ -5,6 +5,7 @@
 
 use super::{Connection, Mode};
 use crate::counters::Counters;
+use crate::endpoint::FastOpenUse;
 use crate::event::Event;
 use crate::mptcp::lesson::Lesson;
 use crate::mptcp::subflow::Phase;
@@ -24,6 +25,10 @@ pub(super) struct FastOpenState {
     offer: Option<(Option<FastOpenCookie>, usize)>,
     /// Client: data went out on a SYN with this.
     used: bool,
+    /// Client: the SYN asked for a cookie.
+    asked: bool,
+    /// Client: the SYN/ACK brought one.
+    given: bool,
     /// Octets that were delivered before offset 0, in either direction.
     pub(super) sent: u64,
     pub(super) received: u64,
@@ -31,9 +36,23 @@ pub(super) struct FastOpenState {
     pub(super) early: bool,
 }
 
+impl FastOpenState {
+    /// What became of it.
+    pub(super) const fn outcome(&self) -> FastOpenUse {
+        match (self.sent + self.received, self.used, self.asked) {
+            (0, true, _) => FastOpenUse::NotTaken,
+            (0, false, true) if self.given => FastOpenUse::CookieGiven,
+            (0, false, true) => FastOpenUse::CookieAsked,
+            (0, false, false) => FastOpenUse::Unused,
+            (octets, _, _) => FastOpenUse::Data(octets),
+        }
+    }
+}
+
 impl Connection {
     /// The first SYN asks for a cookie.
     pub(crate) fn request_cookie(&mut self) {
+        self.fast_open.asked = true;
         if let Some(first) = self.subflows.first_mut() {
             first.tcp.offer_syn_data(Some(FastOpenCookie::REQUEST), Bytes::new());
         }
@@ -93,6 +112,7 @@ impl Connection {
             self.on_room();
         }
         if let Some(cookie) = options.fast_open.filter(|c| !c.is_request()) {
+            self.fast_open.given = true;
             let mss = segment.options.mss.unwrap_or(536);
             self.lessons.push(Lesson::Cookie { cookie, mss });
         }

@@ -398,6 +398,7 @@ impl Connection {
         if self.error.is_some() {
             return;
         }
+        self.last.data_recv = Some(now);
         let received = self.recv.insert_at(now, offset, data);
         if self.released && matches!(received, Received::InOrder | Received::OutOfOrder { .. }) {
             // RFC 1122 4.2.2.13: a RST says that data was lost.

@@ -36,7 +36,7 @@ impl Connection {
             }
             subflow.reported = true;
             self.last_end = subflow.tcp.end();
-            self.last_reason = subflow.peer_reset.map(|reset| reset.reason);
+            self.last_reset = subflow.peer_reset;
             let was_established = subflow.phase != Phase::Handshake || subflow.join.is_none();
             let (id, tuple, cause) = (subflow.id, subflow.tuple, subflow.ending());
             subflow.hand_over(&mut self.send);
@@ -120,9 +120,12 @@ impl Connection {
         if alive {
             return;
         }
-        // Prohibited now is not unknown for ever: the peer may not know yet that the old path is dead.
-        let prohibited = self.last_reason == Some(ResetReason::AdministrativelyProhibited);
-        let refused = self.last_end == Some(SocketEnd::Refused) && !prohibited;
+        // Prohibited now is not unknown for ever: the peer may not know yet that the old path is dead. What it calls
+        // transient passes, too [RST-4].
+        let passes = self.last_reset.is_some_and(|reset| {
+            reset.transient || reset.reason == ResetReason::AdministrativelyProhibited
+        });
+        let refused = self.last_end == Some(SocketEnd::Refused) && !passes;
         if !self.confirmed || (refused && self.timers.give_up.is_some()) {
             // Nobody could join, or nobody at the other end knows the connection any more.
             let timed_out = self.last_end == Some(SocketEnd::Timeout);

@@ -32,7 +32,7 @@ use crate::addr::{ConnectionId, FourTuple, SubflowId};
 use crate::config::{ConnectionConfig, Limits};
 use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
-use crate::error::{ConnectionError, FallbackReason, ResetReason};
+use crate::error::{ConnectionError, FallbackReason, PeerReset};
 use crate::event::Event;
 use crate::seq::DataSeq;
 use crate::tcp::SocketEnd;
@@ -124,14 +124,23 @@ pub(crate) struct Connection {
     /// How the subflow that ended last came to its end.
     last_end: Option<SocketEnd>,
     /// What the peer's RST said, if that was its end.
-    last_reason: Option<ResetReason>,
+    last_reset: Option<PeerReset>,
     bytes_sent: u64,
     bytes_retrans: u64,
+    last: Last,
     fast_open: FastOpenState,
     /// What the endpoint should remember about the destination.
     pub(crate) lessons: Vec<Lesson>,
     /// Four-tuples the endpoint should forget.
     pub(crate) removed: Vec<FourTuple>,
+}
+
+/// When data and Data ACKs last went or came, for `info`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    data_sent: Option<Instant>,
+    data_recv: Option<Instant>,
+    ack_recv: Option<Instant>,
 }
 
 /// The connection's own deadlines; the subflows have theirs.
@@ -208,9 +217,10 @@ impl Connection {
             released: false,
             error: None,
             last_end: None,
-            last_reason: None,
+            last_reset: None,
             bytes_sent: 0,
             bytes_retrans: 0,
+            last: Last::default(),
             fast_open: FastOpenState::default(),
             lessons: Vec::new(),
             removed: Vec::new(),
@@ -286,6 +296,7 @@ impl Connection {
             keys_first: self.config.behaviour.keys_before_data_fin,
             dss_first: self.config.behaviour.answer_third_packet,
             long_ack: self.long_ack,
+            repeat_signals: self.config.behaviour.repeat_signals,
             data_fin: fin_due.then(|| self.send_base() + self.send.end()),
         }
     }
@@ -322,7 +333,9 @@ impl Connection {
             // Data that came before had to be acknowledged with the keys; now there is a Data ACK for it.
             first.tcp.request_ack();
         }
-        self.paths.start(now, srtt, self.config.behaviour.wait_for_addresses);
+        // As random as the key, of which it tells nothing.
+        let random = self.own.idsn.0 as u16;
+        self.paths.start(now, srtt, self.config.behaviour.wait_for_addresses.then_some(random));
         self.emit(Event::FullyEstablished);
     }
 

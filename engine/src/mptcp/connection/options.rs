@@ -124,6 +124,7 @@ impl Connection {
         let Some(subflow) = self.subflows.get(index) else { return };
         let window = u64::from(subflow.scale_window(window));
         let Ok(mut offset) = u64::try_from(ack.since(self.send_base())) else { return };
+        self.last.ack_recv = Some(now);
         if self.close.is_sent() && offset == self.send.end() + 1 {
             self.close.on_acked();
             self.timers.fin = None;

@@ -55,9 +55,12 @@ impl Connection {
                 self.cursor = index;
                 let syn = subflow.join.is_none() && !subflow.tcp.is_established_or_later();
                 let interface = subflow.egress.interface;
+                let told = &mut subflow.told_edge;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
                 if let Some(window) = window {
-                    self.recv.on_advertised(window);
+                    let (edge, grew) = self.recv.on_advertised(window);
+                    let news = told.replace(edge).is_some_and(|before| before < edge);
+                    counters.rcv_wnd_shared += u64::from(news && !grew);
                 }
                 if syn && self.client {
                     self.on_syn_sent(counters);
@@ -111,6 +114,7 @@ impl Connection {
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
         let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
+        self.last.data_sent = Some(now);
         first.stage(offset, payload, &meta);
         true
     }
@@ -175,6 +179,7 @@ impl Connection {
         let len = whole_segments(len, mss);
         let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         self.bytes_sent += payload.len() as u64;
+        self.last.data_sent = Some(now);
         target.stage(offset, payload, &meta);
         if self.timers.retransmit.is_none() {
             self.restart_retransmit(now);

@@ -88,6 +88,7 @@ impl Connection {
         let id = self.next_subflow_id();
         let mut subflow = Subflow::new(id, tuple, egress, ids, Some(join), socket);
         (subflow.backup_local, subflow.backup_remote) = backup;
+        self.subflows.iter_mut().for_each(|other| other.forget_removal(ids.0));
         self.subflows.push(subflow);
         id
     }

@@ -35,7 +35,7 @@ impl Connection {
             self.on_retransmit(now, counters);
         }
         if due(self.timers.probe) {
-            self.on_probe(now);
+            self.on_probe(now, counters);
         }
         if due(self.timers.fail) {
             self.on_fail_timeout(now, counters);
@@ -166,7 +166,7 @@ impl Connection {
 
     /// The peer's data-level window is closed and nothing is in flight that could bring news: an octet it has
     /// already is sent in a fresh mapping (K32).
-    fn on_probe(&mut self, now: Instant) {
+    fn on_probe(&mut self, now: Instant, counters: &mut Counters) {
         self.timers.probe = None;
         if self.send.window() > 0 || self.send.unsent() == 0 {
             return;
@@ -184,6 +184,7 @@ impl Connection {
             self.bytes_sent += u64::from(old.is_none());
             // Where nothing was acknowledged so far, a new octet has to do; the subflow's TCP probes for it.
             if let Some((offset, octet)) = old.or_else(|| self.send.take_new(1, 1)) {
+                counters.win_probe += 1;
                 target.stage(offset, octet, &meta);
             }
         }

@@ -31,6 +31,7 @@ fn meta() -> MetaView {
         short_ack: false,
         keys_first: true,
         dss_first: true,
+        repeat_signals: true,
         data_fin: None,
     }
 }

@@ -118,10 +118,14 @@ impl PathManager {
         self.first.remote
     }
 
-    /// Joins are allowed from now on; if `wait`, announcements get a moment to arrive [HEU-7].
-    pub(crate) fn start(&mut self, now: Instant, srtt: Option<Duration>, wait: bool) {
-        let grace = (srtt.unwrap_or(MIN_GRACE) * 3).clamp(MIN_GRACE, MAX_GRACE);
-        self.grace_until = wait.then(|| now + grace);
+    /// Joins are allowed from now on; where `wait` is some random number, announcements get a moment to arrive: one and
+    /// a half to three round-trip times, so that two ends that start at once do not go on at once [HEU-7].
+    pub(crate) fn start(&mut self, now: Instant, srtt: Option<Duration>, wait: Option<u16>) {
+        self.grace_until = wait.map(|random| {
+            let longest = (srtt.unwrap_or(MIN_GRACE) * 3).clamp(MIN_GRACE, MAX_GRACE);
+            let half = longest / 2;
+            now + (half + half * u32::from(random) / u32::from(u16::MAX)).max(MIN_GRACE)
+        });
         self.changed = true;
     }
 

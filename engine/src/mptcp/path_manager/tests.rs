@@ -42,7 +42,7 @@ fn joins(pm: &mut PathManager, locals: &[IpAddr]) -> Vec<(IpAddr, SocketAddr)> {
 #[test]
 fn three_addresses_on_both_sides_make_three_subflows() {
     let mut pm = PathManager::new(first(), true);
-    pm.start(Instant::ZERO, None, true);
+    pm.start(Instant::ZERO, None, Some(u16::MAX));
     assert!(announce(&mut pm, 1, IpAddr::from([192, 0, 2, 2]), None));
     assert!(announce(&mut pm, 2, IpAddr::from([192, 0, 2, 3]), None));
     let made = joins(&mut pm, &[ip(1), ip(2), ip(3)]);
@@ -55,11 +55,24 @@ fn three_addresses_on_both_sides_make_three_subflows() {
 #[test]
 fn unpaired_local_addresses_join_the_first_remote_after_the_grace() {
     let mut pm = PathManager::new(first(), true);
-    pm.start(Instant::ZERO, None, true);
+    pm.start(Instant::ZERO, None, Some(u16::MAX));
     let locals = [ip(1), ip(2), ip(3)];
     assert!(joins(&mut pm, &locals).is_empty());
     pm.on_timeout(Instant::ZERO + MAX_GRACE);
     assert_eq!(joins(&mut pm, &locals).len(), 2);
+}
+
+/// [HEU-7]: the wait is random, and between one and a half and three round-trip times.
+#[test]
+fn the_grace_is_random_within_bounds() {
+    let wait = |rtt: u64, random: u16| {
+        let mut pm = PathManager::new(first(), true);
+        pm.start(Instant::ZERO, Some(Duration::from_millis(rtt)), Some(random));
+        pm.grace_until.expect("a wait").as_millis()
+    };
+    assert_eq!([0, u16::MAX / 2, u16::MAX].map(|random| wait(20, random)), [30, 44, 60]);
+    assert_eq!([0, u16::MAX].map(|random| wait(1, random)), [10, 10]);
+    assert_eq!([0, u16::MAX].map(|random| wait(1_000, random)), [125, 250]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Options that wait for a pure ACK: ADD_ADDR and its echo, REMOVE_ADDR, MP_PRIO, MP_FAIL.
 
-use super::Subflow;
+use super::{Phase, Subflow};
 use crate::addr::AddressId;
 use crate::counters::Counters;
 use crate::mptcp::decorate::MetaView;
@@ -54,6 +54,9 @@ impl Subflow {
             self.signals.pop_front();
             self.signals_in_row += 1;
             count(&sent, counters);
+            if meta.repeat_signals {
+                self.repeats.on_sent(now, &sent, self.tcp.rto());
+            }
         }
         // With a signal there is no room for a DATA_FIN; it follows.
         let fin = sent.is_some() && meta.data_fin.is_some();
@@ -66,8 +69,13 @@ impl Subflow {
         }
     }
 
-    /// The pause is over.
+    /// The pause is over, or something has to be said again.
     pub(crate) fn on_signal_time(&mut self, now: Instant) {
+        while let Some(again) = self.repeats.take_due(now) {
+            if self.phase != Phase::Active || !self.signal(again) {
+                self.repeats.clear();
+            }
+        }
         if self.signals_at.is_some_and(|at| at <= now) {
             self.resume_signals();
         }
@@ -86,6 +94,17 @@ impl Subflow {
     pub(crate) fn has_room_for(&self, add: &AddAddr, drop_timestamps: bool) -> bool {
         let beside = self.tcp.timestamps_enabled() && !drop_timestamps;
         add.wire_len() <= if beside { ROOM_BESIDE_TIMESTAMPS } else { ROOM }
+    }
+
+    /// What was said, or is to be said, of this subflow's priority is no longer true.
+    pub(crate) fn forget_priority(&mut self) {
+        self.signals.retain(|signal| !matches!(signal, MptcpOption::Prio(_)));
+        self.repeats.forget_priority();
+    }
+
+    /// The identifier stands for an address again: its withdrawal is not repeated.
+    pub(crate) fn forget_removal(&mut self, id: AddressId) {
+        self.repeats.forget_removal(id);
     }
 
     /// Withdrawals that were to be said here and cannot be any more.

@@ -1,6 +1,7 @@
 //! C: checksums, MP_FAIL and fallback.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::packet::Packet;
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};
 use crate::conform::segment::{Flow, seg};

@@ -1,6 +1,7 @@
 //! D: the data level, receiving.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::digest::{bytes_words, pattern};
 use crate::conform::probe::{Probe, QUIET, Run, Stop, stop};
 use crate::conform::segment::{Flow, seg};

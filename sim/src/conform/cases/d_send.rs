@@ -1,6 +1,7 @@
 //! D: the data level, sending.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::packet::{Packet, icmp_error};
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};
 use crate::conform::segment::seg;

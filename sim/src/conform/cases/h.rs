@@ -1,6 +1,7 @@
 //! H: connection set-up, as it should go.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::packet::Packet;
 use crate::conform::probe::{ANSWER, Probe, Run, Stop, stop};
 use crate::conform::segment::{Flow, seg};

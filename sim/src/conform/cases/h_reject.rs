@@ -1,6 +1,7 @@
 //! H: handshakes that must come to plain TCP.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::probe::{ANSWER, Probe, Run, Stop, stop};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{CLIENT, SERVER};

@@ -1,6 +1,7 @@
 //! J: joining subflows, the handshake itself.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::probe::{ANSWER, NONCE, Probe, QUIET, Run, stop};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{CLIENT, SERVER, Setup};

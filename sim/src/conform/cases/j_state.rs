@@ -1,6 +1,7 @@
 //! J: joins against limits, identifiers and the state of the connection.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::probe::{ANSWER, NONCE, Probe, QUIET, Run, Stop, stop};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{SERVER, Setup, probe_address, stack_address};

@@ -1,8 +1,9 @@
 //! L: liveness and scheduling, by what leaves on which subflow.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::digest::pattern;
-use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};
+use crate::conform::probe::{ANSWER, Probe, QUIET, Run};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{AppError, SERVER};
 use std::time::Duration;
@@ -168,30 +169,23 @@ fn l07(p: &mut Probe<'_>) -> Run {
 }
 
 fn l08(p: &mut Probe<'_>) -> Run {
-    let (mut a, mut b) = p.two()?;
-    p.answers(&mut a);
-    p.answers(&mut b);
-    let (used, other) = match p.which(b"hello", &mut a, &mut b) {
-        Some(0) => (&mut a, &mut b),
-        Some(_) => (&mut b, &mut a),
-        None => return Err(stop("no data")),
-    };
+    let (mut used, mut other) = p.two_in_use(b"hello")?;
     // The one in use is not acknowledged any more.
-    let again = p.wait_for(other, ANSWER, |q| !q.payload.is_empty());
+    let again = p.wait_for(&mut other, ANSWER, |q| !q.payload.is_empty());
     let dss = p.ack(5);
-    p.send(other, seg().dss(dss));
-    let next = p.data_after(other, b"world");
+    p.send(&mut other, seg().dss(dss));
+    let next = p.data_after(&mut other, b"world");
     let carries = again.is_some() && next.is_ok();
     p.note(if carries { "the other carries on" } else { "the other does not carry on" });
     let dss = p.ack(10);
-    p.send(other, seg().dss(dss));
-    recover(p, used);
-    p.answers(other);
-    p.answers(used);
-    p.send_prio(other, true);
+    p.send(&mut other, seg().dss(dss));
+    recover(p, &mut used);
+    p.answers(&mut other);
+    p.answers(&mut used);
+    p.send_prio(&mut other, true);
     p.pass(QUIET);
     p.waiting.clear();
-    let back = p.data_after(used, b"again").is_ok();
+    let back = p.data_after(&mut used, b"again").is_ok();
     p.note(if back { "the stale one recovers" } else { "the stale one does not recover" });
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! P: parsers, fed by packets; those of files belong elsewhere.
 
 use crate::conform::case::{Case, case, skip};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::probe::{Probe, QUIET, Run, stop};
 use crate::conform::segment::{Flow, seg};
 use crate::conform::target::{CLIENT, SERVER, Setup, probe_address};

@@ -1,6 +1,7 @@
 //! R: bounds of resources, by what a peer sees of them.
 
 use crate::conform::case::{Case, case, skip};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::digest::{bytes_words, pattern};
 use crate::conform::packet::Packet;
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};

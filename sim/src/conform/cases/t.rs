@@ -1,6 +1,7 @@
 //! T: the TCP core under attack, in an established connection.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::digest::pattern;
 use crate::conform::packet::{Packet, icmp_error};
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, Stop, stop};

@@ -1,6 +1,7 @@
 //! T: the TCP core under attack, while it opens; and packets that are no packets.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::digest::pattern;
 use crate::conform::packet::{Packet, fix_checksums};
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};

@@ -1,6 +1,7 @@
 //! X: closing, as it should go and as it should not.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::packet::Packet;
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};
 use crate::conform::segment::{Flow, seg};

@@ -1,6 +1,7 @@
 //! X: resets, aborts, and ends at odd moments.
 
 use crate::conform::case::{Case, case};
+use crate::conform::data_level::HandMade as _;
 use crate::conform::digest::pattern;
 use crate::conform::packet::Packet;
 use crate::conform::probe::{ANSWER, Probe, QUIET, Run, stop};
@@ -45,18 +46,11 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn x14(p: &mut Probe<'_>) -> Run {
-    let (mut a, mut b) = p.two()?;
-    p.answers(&mut a);
-    p.answers(&mut b);
-    let (used, other) = match p.which(b"hello", &mut a, &mut b) {
-        Some(0) => (&mut a, &mut b),
-        Some(_) => (&mut b, &mut a),
-        None => return Err(stop("no data")),
-    };
-    p.send(used, seg().rst());
-    let again = p.wait_for(other, ANSWER, |packet| !packet.payload.is_empty());
+    let (mut used, mut other) = p.two_in_use(b"hello")?;
+    p.send(&mut used, seg().rst());
+    let again = p.wait_for(&mut other, ANSWER, |packet| !packet.payload.is_empty());
     p.note(if again.is_some() { "data again on the other" } else { "data lost" });
-    p.note_alive(other, 3);
+    p.note_alive(&mut other, 3);
     Ok(())
 }
 
