@@ -93,7 +93,7 @@ fn examples_run() {
     ] {
         let words = ["sim", &example(name), "--seed", "3"];
         let run = ok(&words);
-        for part in [flow, link, "digest ", "goodput", "queue full"] {
+        for part in [flow, link, "digest ", "goodput", "longest queue"] {
             assert!(run.stdout.contains(part), "{name}: no {part} in\n{}", run.stdout);
         }
         assert_eq!(run.stdout, ok(&words).stdout, "{name}");

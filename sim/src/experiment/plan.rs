@@ -182,7 +182,7 @@ impl Plan {
             };
             let scenario = Scenario::parse(&self.text, &wishes, &mut keep);
             let scenario = scenario.map_err(|mistake| match point.label() {
-                label if label.is_empty() => mistake,
+                label if label.is_empty() || self.points.len() == 1 => mistake,
                 label => {
                     Mistake { message: format!("{} (at {label})", mistake.message), ..mistake }
                 }
