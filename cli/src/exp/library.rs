@@ -152,5 +152,7 @@ fn of_preset(
     let set = overrides.point(&known)?;
     let points = preset.variants_with(&set.set).into_iter().map(|variant| Point::from(variant.set));
     let seeds = overrides.seeds.clone().unwrap_or_else(|| Seeds::Given(PRESET_SEEDS.collect()));
-    Plan::new(preset.name, preset.toml, points.collect(), seeds, &mut |name| files.file(name))
+    let plan =
+        Plan::new(preset.name, preset.toml, points.collect(), seeds, &mut |name| files.file(name))?;
+    Ok(plan.measured(preset.measure))
 }

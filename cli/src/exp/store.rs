@@ -172,7 +172,7 @@ pub(crate) fn manifest(path: &Path) -> Result<Manifest, Failure> {
 /// Two manifests are of the same plan and program.
 pub(crate) fn agree(there: &Manifest, here: &Manifest, dir: &Path) -> Result<(), Failure> {
     let because = if there.plan != here.plan {
-        format!("it holds rows of the plan {} ({})", there.name, short(&there.plan))
+        format!("it holds rows of another plan, {} ({})", there.name, short(&there.plan))
     } else if there.version != here.version {
         format!("it holds rows of mpuser {}", there.version)
     } else {

@@ -127,7 +127,9 @@ pub(crate) fn render(plan: &Plan, points: &[PointSummary]) -> String {
                 let cells = shown.iter().map(|(_, metric, show)| {
                     cell(&point.metrics, &format!("{owner}.{metric}"), *show)
                 });
-                let idle = cells.clone().all(|cell| cell == "-" || cell == "0" || cell == "0.0 %");
+                // a link without a rate, or one that carries ACKs only, says nothing
+                let used = point.metrics.get(&format!("{owner}.utilisation"));
+                let idle = used.is_none_or(|used| used.n == 0 || used.max < 0.1);
                 if !(link && idle) {
                     table.row(values.chain([name.to_owned()]).chain(cells));
                 }
@@ -139,7 +141,33 @@ pub(crate) fn render(plan: &Plan, points: &[PointSummary]) -> String {
     if points.len() == 1 {
         table("link", &LINK, true, "utilisation");
     }
+    text.push_str(&quantities(plan, points, &varying));
     text
+}
+
+/// What a preset takes from its runs.
+fn quantities(plan: &Plan, points: &[PointSummary], varying: &[String]) -> String {
+    let of = |column: &String| column.strip_prefix("preset.").map(str::to_owned);
+    let names: Vec<String> = plan.columns().iter().filter_map(of).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new([&["quantities".to_owned()], varying, &names].concat());
+    for point in points {
+        let values = point.varying.iter().map(|(_, value)| value.clone());
+        let cells = names.iter().map(|name| cell(&point.metrics, &format!("preset.{name}"), short));
+        table.row([String::new()].into_iter().chain(values).chain(cells));
+    }
+    table.render()
+}
+
+/// Four digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
 }
 
 /// The summary for programs.

@@ -10,6 +10,7 @@ Examples:
   mpuser sim two-path.toml                     one run: flows, links, digest
   mpuser sim two-path.toml --seeds 1..20       means and 95 % intervals, on all cores
   mpuser sim two-path.toml --set rate=5,delay=80 --sched rr --cc newreno
+  mpuser sim two-path.toml --pcap run.pcapng --qlog run.sqlog
   mpuser sim two-path.toml --json | jq '.outcome.flows[].goodput_bps'
 
 SCENARIO is a file, or the name of a preset. Files are described in sim/README.md. The same
@@ -23,6 +24,8 @@ pub(crate) struct Sim {
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) wishes: Wishes,
+    #[command(flatten)]
+    pub(crate) traces: Traces,
 }
 
 /// What both commands can be asked for.
@@ -60,10 +63,10 @@ impl Wishes {
 /// Traces of one run.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Traces {
-    /// Write every packet into a capture (pcapng)
-    #[arg(long, value_name = "FILE")]
+    /// Write the packets, as the clients see them, into a capture (pcapng)
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     pub(crate) pcap: Option<PathBuf>,
-    /// Write what the engine did as JSON, one event per line
-    #[arg(long, value_name = "FILE")]
+    /// Write packets and what the engine did as JSON, one event per line
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     pub(crate) qlog: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `mpuser sim`: a scenario in virtual time, once or with many seeds.
 
 pub(crate) mod args;
+mod traces;
 mod view;
 
 use crate::error::Failure;
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &Sim, printer: Printer) -> Result<ExitCode, Failure> {
     let overrides = args.wishes.overrides();
     match (&args.wishes.seeds, args.seed) {
         (Some(seeds), _) => many(&mut opened, &overrides, seeds.clone(), args, printer),
-        (None, seed) => once(&mut opened, &overrides, seed, printer),
+        (None, seed) => once(&mut opened, &overrides, seed, args, printer),
     }
 }
 
@@ -28,10 +29,12 @@ fn once(
     opened: &mut library::Opened,
     overrides: &mpuser_sim::experiment::Overrides,
     seed: Option<u64>,
+    args: &Sim,
     printer: Printer,
 ) -> Result<ExitCode, Failure> {
     let plan = opened.single(overrides, seed.map(|seed| Seeds::Given(vec![seed])))?;
-    let done = campaign::one(&plan, 0)?;
+    let watched = args.traces.pcap.is_some() || args.traces.qlog.is_some();
+    let done = if watched { traces::run(&plan, &args.traces)? } else { campaign::one(&plan, 0)? };
     if printer.json {
         let object = json!({
             "schema": "mpuser.sim/1",

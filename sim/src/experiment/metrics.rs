@@ -77,7 +77,10 @@ pub fn metrics(scenario: &Scenario, outcome: &Outcome) -> Vec<(String, f64)> {
         values.extend(GROUP.iter().map(|(_, value)| value(&flows)));
         if group.stack == Stack::Mptcp {
             let goodput = stats::mean(&each(&flows, |flow| flow.goodput_bps));
-            values.push(aggregation_benefit(goodput, &capacities(scenario, group)));
+            // of several that share the paths nobody can have them all
+            let alone = group.count == 1;
+            let benefit = aggregation_benefit(goodput, &capacities(scenario, group));
+            values.push(if alone { benefit } else { f64::NAN });
             values.extend((0..group.paths.len()).map(|path| on_path(&flows, path)));
         }
     }

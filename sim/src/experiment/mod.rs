@@ -13,6 +13,6 @@ mod tests;
 
 pub use merge::{Rows, missing};
 pub use metrics::metrics;
-pub use plan::{Plan, Point, Run, Seeds};
+pub use plan::{Measure, Plan, Point, Run, Seeds};
 pub use read::{Library, Overrides, read, read_seeds};
 pub use shard::{Shard, ShardError};

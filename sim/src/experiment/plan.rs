@@ -3,6 +3,7 @@
 use super::metrics::group_columns;
 use crate::document::Mistake;
 use crate::expression::{Params, Value};
+use crate::metrics::Outcome;
 use crate::scenario::{Assignments, Scenario, Wishes};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +109,11 @@ pub struct Plan {
     pub digest: String,
     params: BTreeSet<String>,
     columns: Vec<String>,
+    measure: Option<Measure>,
 }
+
+/// Quantities of a run by name, from its parameters and its outcome, as presets have them.
+pub type Measure = fn(&BTreeMap<String, String>, &Outcome) -> Vec<(&'static str, f64)>;
 
 impl Plan {
     /// Checks an experiment and fixes its digest and its columns. `read` gives the contents of traces.
@@ -149,6 +154,7 @@ impl Plan {
             digest: String::new(),
             params,
             columns: Vec::new(),
+            measure: None,
         };
         plan.check(read)?;
         plan.digest = plan.sign();
@@ -176,7 +182,7 @@ impl Plan {
             };
             let scenario = Scenario::parse(&self.text, &wishes, &mut keep);
             let scenario = scenario.map_err(|mistake| match point.label() {
-                label if label.is_empty() => mistake,
+                label if label.is_empty() || self.points.len() == 1 => mistake,
                 label => {
                     Mistake { message: format!("{} (at {label})", mistake.message), ..mistake }
                 }
@@ -192,6 +198,25 @@ impl Plan {
         self.columns = columns;
         self.files = files;
         Ok(())
+    }
+
+    /// The same with more columns, `preset.NAME`: quantities that somebody else takes from each run.
+    #[must_use]
+    pub fn measured(mut self, measure: Measure) -> Self {
+        self.measure = Some(measure);
+        // a run that showed nothing has the names all the same
+        let names = self.quantities(0, &Outcome::default()).into_iter().map(|(name, _)| name);
+        self.columns.extend(names);
+        self
+    }
+
+    /// What [`Plan::measured`] adds to a run at a point.
+    pub(super) fn quantities(&self, point: usize, outcome: &Outcome) -> Vec<(String, f64)> {
+        let Some(measure) = self.measure else { return Vec::new() };
+        let values = self.values(point).unwrap_or_default();
+        let parameters = values.iter().map(|(name, value)| (name.to_owned(), value.to_string()));
+        let quantities = measure(&parameters.collect(), outcome);
+        quantities.into_iter().map(|(name, value)| (format!("preset.{name}"), value)).collect()
     }
 
     /// Names of all parameters: the scenario's, and what else points set.

@@ -23,7 +23,8 @@ impl Plan {
         let mut put = |name: &str, value: String| {
             cells.insert(name.to_owned(), value);
         };
-        for (name, value) in metrics(scenario, outcome) {
+        let quantities = self.quantities(run.point, outcome);
+        for (name, value) in metrics(scenario, outcome).into_iter().chain(quantities) {
             put(&name, number(value));
         }
         for (name, value) in self.values(run.point)?.iter() {

@@ -215,7 +215,7 @@ const REFUSED: &[Refused] = &[
         "default is 10",
     ),
     (
-        "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { cc = [\"cubik\"] }",
+        "name = \"x\"\nscenario = \"two-path.toml\"\ngrid = { cc = [\"cubik\", \"cubic\"] }",
         Some((14, 6)),
         "\"cubik\" (at cc=cubik)",
         "`cubic`",
