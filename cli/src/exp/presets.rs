@@ -139,6 +139,7 @@ fn list_json() -> String {
             "title": preset.title,
             "published": preset.published,
             "asked": preset.asked,
+            "notes": preset.notes,
             "variants": (preset.variants)().iter().map(presets::Variant::label).collect::<Vec<_>>(),
             "parameters": params.collect::<Vec<_>>(),
         })
@@ -199,5 +200,6 @@ fn plain(head: &[String], rows: &[Vec<String>]) -> String {
 fn markdown(preset: &Preset, args: &Presets, checks: &[Check]) -> String {
     let head = format!("## {}\n\n{}. From: {}.\n", preset.name, preset.title, preset.published);
     let asked = format!("Asked: {}.\n\n{}.\n\n", preset.asked, subtitle(args, checks));
-    format!("{head}{asked}{}\n", presets::table(checks).markdown())
+    let notes = if preset.notes.is_empty() { String::new() } else { format!("\n{}\n", preset.notes) };
+    format!("{head}{asked}{}{notes}\n", presets::table(checks).markdown())
 }

@@ -16,6 +16,7 @@ pub(super) const WIFI_3G: Preset = Preset {
     title: "WiFi and 3G together give more than WiFi",
     published: "mptcp-scripts test_3gwifi, the scenario of NSDI 2012",
     asked: "every seed at least 7 Mbit/s, half of it with DSS checksums",
+    notes: "Congestion control is not stated: CUBIC.",
     file: "3gwifi.toml",
     toml: TOML,
     variants: || grid(&[("checksum", &["false", "true"])]),
@@ -46,6 +47,7 @@ pub(super) const BUFFER_SWEEP: Preset = Preset {
     title: "opportunistic retransmission and penalisation make MPTCP bear small receive buffers",
     published: "Raiciu et al., NSDI 2012; Stanford's reproduction",
     asked: "M1+M2 never below 0.95 of TCP over WiFi, 9 Mbit/s from 600 KiB, better than neither at 200 KiB",
+    notes: "The send buffer stays at 1 MiB. A buffer of ours is all window; Linux keeps a part of it for overhead, so its curves lie to the right.",
     file: "3gwifi.toml",
     toml: TOML,
     variants: || {

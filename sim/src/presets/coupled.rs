@@ -22,6 +22,7 @@ pub(super) const SHARED_BOTTLENECK: Preset = Preset {
     title: "n subflows through one link take as much as one TCP, if they are coupled",
     published: "RFC 6356 goal 2; numbers by htsim, the simulator of NSDI 2011",
     asked: "coupled 0.80 to 1.20 of a TCP; uncoupled n times, within 10 %",
+    notes: "Rates are full-size packets of 1500 bytes a second, MPTCP 1428 and TCP 1448 bytes of payload each. Queues drop one packet in ten at random in their last three places, as the simulator of the references does; drop-tail synchronises few flows.",
     file: "shared-bottleneck.toml",
     toml: include_str!("../../data/presets/shared-bottleneck.toml"),
     variants: || {
@@ -73,6 +74,7 @@ pub(super) const TORUS_RING: Preset = Preset {
     title: "coupled connections move off a slow link, so that all get the same",
     published: "Wischik et al., NSDI 2011; numbers by htsim, its simulator",
     asked: "COUPLED and LIA have a Jain index >= 0.96 at C=100, EWTCP one at least 0.02 lower",
+    notes: "A queue is one bandwidth-delay product of its own link: 10 packets at C=100.",
     file: "torus.toml",
     toml: include_str!("../../data/presets/torus.toml"),
     variants: || {

@@ -25,6 +25,7 @@ pub(super) const SIMULT_FLOWS: Preset = Preset {
     title: "two paths fill 20 Mbit/s, whatever their rates and delays",
     published: "Linux selftest net/mptcp/simult_flows.sh",
     asked: "every seed within the script's 7906 ms, payload at least 90 % of the aggregate rate",
+    notes: "Delays are one way, as netem at both ends gives them. The simulator needs none of the 400 ms the script allows for its sleeps; the second check leaves them out. Seeds differ in the start only.",
     file: "simult-flows.toml",
     toml: include_str!("../../data/presets/simult-flows.toml"),
     variants: || {
@@ -69,6 +70,7 @@ pub(super) const SLOW_SECOND_PATH: Preset = Preset {
     title: "Linux's scheduler lets a slow path with a short delay hold up a fast one",
     published: "multipath-tcp/mptcp_net-next issue 381",
     asked: "below half of the single path with 1 ms on the slow path, at least 90 % with 25 ms",
+    notes: "The size of the transfer and the meaning of the delays are not stated in the issue: 10 MB, and one way.",
     file: "slow-second-path.toml",
     toml: include_str!("../../data/presets/slow-second-path.toml"),
     variants: || {

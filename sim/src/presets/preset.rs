@@ -46,6 +46,8 @@ pub struct Preset {
     pub published: &'static str,
     /// What is asked of it, in a line.
     pub asked: &'static str,
+    /// What was assumed where the source is silent, and why ours differs where it does.
+    pub notes: &'static str,
     /// The scenario's file.
     pub file: &'static str,
     /// The scenario.
@@ -119,6 +121,7 @@ mod tests {
             title: "",
             published: "",
             asked: "",
+            notes: "",
             file: "",
             toml: "",
             variants: || grid(&[("n", &["1", "2"]), ("cc", &["lia", "olia"])]),

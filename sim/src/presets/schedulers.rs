@@ -25,6 +25,7 @@ pub(super) const BLEST_BULK: Preset = Preset {
     title: "BLEST: more goodput, fewer retransmissions, less out of order than minRTT over WLAN and 3G",
     published: BLEST,
     asked: "BLEST / minRTT goodput 1.03 to 1.25, 60 % fewer retransmissions, less out of order; DAPS below minRTT; WLAN twice within 5 %",
+    notes: "Delays are taken one way. Background: a TCP with exponential bursts on each path and UDP with Pareto bursts, since the mix is not stated.",
     file: "blest-bulk.toml",
     toml: include_str!("../../data/presets/blest-bulk.toml"),
     variants: || {
@@ -94,6 +95,7 @@ pub(super) const BLEST_WEB: Preset = Preset {
     title: "BLEST: pages are complete sooner",
     published: BLEST,
     asked: "BLEST no slower than minRTT at each size",
+    notes: "The pages are one response each; background as in blest-bulk.",
     file: "blest-web.toml",
     toml: include_str!("../../data/presets/blest-web.toml"),
     variants: || {
@@ -147,6 +149,7 @@ pub(super) const BLEST_CBR: Preset = Preset {
     title: "BLEST: messages at a constant rate arrive sooner, and DAPS spoils them",
     published: BLEST,
     asked: "BLEST no slower than minRTT, DAPS slower; two WLANs within 5 %",
+    notes: "Background as in blest-bulk.",
     file: "blest-cbr.toml",
     toml: include_str!("../../data/presets/blest-cbr.toml"),
     variants: || {
@@ -195,6 +198,7 @@ pub(super) const ECF_STREAMING: Preset = Preset {
     title: "ECF: with a slow WiFi, only a scheduler that waits keeps the fast path's window open between chunks",
     published: ECF,
     asked: "at 0.3 and 8.6 Mbit/s minRTT <= 50 % of the ideal rate, ECF >= 80 %, ten times fewer window resets; symmetric within 5 %",
+    notes: "Queues of 30 packets give the round trips that were measured: about a second at 0.3 Mbit/s, 20 and 75 ms without queue. Congestion control is not stated: CUBIC. The player takes 0.9 of the throughput it saw.",
     file: "ecf-streaming.toml",
     toml: include_str!("../../data/presets/ecf-streaming.toml"),
     variants: || {
@@ -287,6 +291,7 @@ pub(super) const ECF_WGET: Preset = Preset {
     title: "ECF: files over a slow WiFi and a fast LTE are complete sooner",
     published: ECF,
     asked: "ECF no slower than minRTT from 256 KiB, within 5 % at 128 KiB",
+    notes: "Paths as in ecf-streaming.",
     file: "ecf-wget.toml",
     toml: include_str!("../../data/presets/ecf-wget.toml"),
     variants: || {
@@ -331,6 +336,7 @@ pub(super) const ECF_WEB: Preset = Preset {
     title: "ECF: pages over unequal paths are complete sooner, over equal ones as soon",
     published: ECF,
     asked: "5/5 Mbit/s within 5 %; 1/5 and 1/10 ECF no slower than minRTT",
+    notes: "The sizes of the 107 objects are drawn once from a lognormal distribution, 1.9 MB in all; the paper names the number only.",
     file: "ecf-web.toml",
     toml: include_str!("../../data/presets/ecf-web.toml"),
     variants: || {
@@ -379,6 +385,7 @@ pub(super) const PEEKABOO: Preset = Preset {
     title: "waiting for the fast path pays while its delay can be foreseen, and no longer when it cannot",
     published: "Wu et al., Peekaboo, IEEE JSAC 2020",
     asked: "the crossover: BLEST and ECF beat minRTT at no variation, minRTT is best at 16 % and 3 % loss",
+    notes: "The middle of each range: 5 Mbit/s with 90 ms and 45 Mbit/s with 25 ms one way. Variation is uniform and keeps the order of packets.",
     file: "peekaboo.toml",
     toml: include_str!("../../data/presets/peekaboo.toml"),
     variants: || {
