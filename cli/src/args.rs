@@ -4,7 +4,7 @@ use crate::operator::args as operator;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerSpec};
 use mpuser_engine::settings::Settings;
 use mpuser_tun::net::{NetError, PathSpec};
 use std::ffi::OsString;
@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// Say what this machine lacks, and how to repair it
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
+    /// Schedulers: which there are, and their parameters
+    #[command(visible_alias = "schedulers")]
+    Sched(crate::scheduler::Sched),
     /// Connections of running processes, with the key names of `ss -M`
     Ss(operator::Ss),
     /// Counters of running processes, named as in `nstat`; or what goes over each path
@@ -396,11 +399,6 @@ fn path_manager(text: &str) -> Result<PathManagerKind, String> {
     };
     let name = if text == "none" { "default" } else { text };
     PathManagerKind::from_name(name).ok_or_else(known)
-}
-
-fn scheduler(text: &str) -> Result<SchedulerKind, String> {
-    let known = || format!("the schedulers are {}", SchedulerKind::NAMES.join(", "));
-    SchedulerKind::from_name(text).ok_or_else(known)
 }
 
 fn profile(text: &str) -> Result<Profile, String> {

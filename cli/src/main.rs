@@ -23,6 +23,7 @@ mod operator;
 mod output;
 mod relay;
 mod runtime;
+mod scheduler;
 mod session;
 mod settings;
 mod signals;
@@ -35,6 +36,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use error::Failure;
 use output::Printer;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error, json),
     };
     // a panic has been reported by the hook
-    let outcome = std::panic::catch_unwind(|| run(cli));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(cli)));
     outcome.unwrap_or_else(|_| ExitCode::from(error::Code::Internal.exit()))
 }
 
@@ -61,6 +63,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Lab(command) => lab::run(&command, printer),
         Command::Link(command) => link::run(&command, printer),
         Command::Doctor => Ok(doctor::run(printer)),
+        Command::Sched(args) => scheduler::run(&args, printer),
         Command::Ss(args) => operator::ss(&args, printer),
         Command::Stats(args) => operator::stats(&args, printer),
         Command::Monitor(args) => operator::monitor(&args, printer),

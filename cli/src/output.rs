@@ -159,6 +159,9 @@ fn event_line(event: &Event, verbose: u8) -> Option<(Tint, String)> {
         Event::AddressRemoved { id } => {
             (Tint::Warn, format!("the peer withdrew address id {}", id.0))
         }
+        Event::SchedulerFailed(why) => {
+            (Tint::Bad, format!("the scheduler gave up, minrtt goes on: {why}"))
+        }
         Event::Fallback(reason) => {
             (Tint::Warn, format!("plain TCP from here: {}", fallback_words(*reason)))
         }
@@ -195,6 +198,7 @@ fn event_object(at: Duration, event: &Event) -> Option<Value> {
         }
         Event::AddressRemoved { id } => json!({ "event": "address_removed", "id": id.0 }),
         Event::Fallback(reason) => json!({ "event": "fallback", "reason": reason.as_str() }),
+        Event::SchedulerFailed(why) => json!({ "event": "scheduler_failed", "why": why }),
         Event::FullyEstablished => json!({ "event": "fully_established" }),
         _ => return None,
     };

@@ -1,6 +1,7 @@
 use super::*;
 use mpuser_engine::addr::{AddressId, FourTuple, SubflowId};
 use mpuser_engine::error::{ConnectionError, FallbackReason, PeerReset, ResetReason};
+use mpuser_engine::scheduling::SchedulerInfo;
 
 pub(crate) fn subflow(id: u32, sent: u64, received: u64) -> SubflowInfo {
     let octet = u8::try_from(id).unwrap() + 56;
@@ -49,6 +50,7 @@ pub(crate) fn info() -> ConnectionInfo {
         bytes_retrans: 0,
         recv_queue: 0,
         subflows_max: 8,
+        scheduler: SchedulerInfo { name: "minrtt".to_owned(), ..SchedulerInfo::default() },
         subflows: vec![subflow(0, 3 << 20, 1 << 20), subflow(1, 1 << 20, 0)],
     }
 }

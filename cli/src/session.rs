@@ -87,7 +87,7 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
     let mut config = transport.settings.connection.clone();
     config.tcp.congestion = transport.cc.unwrap_or(config.tcp.congestion);
     config.checksum = transport.checksum.map_or(config.checksum, |wish| wish == Switch::On);
-    config.scheduler = transport.sched.unwrap_or(config.scheduler);
+    config.scheduler = transport.sched.clone().unwrap_or(config.scheduler);
     let binder = (!transport.gateway.is_empty()).then_some(PathManagerKind::Binder);
     config.path_manager = transport.pm.or(binder).unwrap_or(config.path_manager);
     if transport.no_join {

@@ -3,6 +3,7 @@
 mod behaviour;
 mod congestion;
 mod paths;
+mod scheduler;
 
 use crate::addr::SourceRoute;
 use crate::time::Duration;
@@ -10,6 +11,9 @@ use alloc::vec::Vec;
 pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile, UnmappedData};
 pub use congestion::CongestionAlgorithm;
 pub use paths::{EndpointFlags, Limits, PathManagerKind};
+pub use scheduler::{
+    ParamDoc, ParamKind, SCHEDULER_NAMES, SCHEDULERS, SchedulerDoc, SchedulerSpec,
+};
 
 /// Settings of an endpoint as a whole.
 #[derive(Clone, Debug)]
@@ -68,40 +72,6 @@ impl EndpointConfig {
     pub fn of(profile: Profile) -> Self {
         Self { implicit_endpoints: profile == Profile::Rfc, ..Self::default() }
     }
-}
-
-/// Which subflow carries the next bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SchedulerKind {
-    /// The one with the lowest smoothed RTT whose window is open.
-    #[default]
-    MinRtt,
-    /// One after the other.
-    RoundRobin,
-}
-
-impl SchedulerKind {
-    /// The scheduler of this name (`minrtt`, `rr`).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "minrtt" | "default" => Some(Self::MinRtt),
-            "rr" | "roundrobin" => Some(Self::RoundRobin),
-            _ => None,
-        }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::MinRtt => "minrtt",
-            Self::RoundRobin => "rr",
-        }
-    }
-
-    /// Every name [`Self::from_name`] takes.
-    pub const NAMES: &'static [&'static str] = &["minrtt", "rr"];
 }
 
 /// Data on the SYN (RFC 7413, RFC 8684 appendix B).
@@ -196,8 +166,8 @@ pub struct ConnectionConfig {
     /// Ask for DSS checksums (flag A). Default false, as Linux; RFC 8684 3.1 [INI-17] would have true, which costs
     /// a pass over every byte and is worth it only where middleboxes rewrite payload.
     pub checksum: bool,
-    /// Scheduler. Default lowest RTT.
-    pub scheduler: SchedulerKind,
+    /// Which subflow carries the next bytes. Default `minrtt`.
+    pub scheduler: SchedulerSpec,
     /// Bytes the application may have written and the peer not yet acknowledged; at least
     /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
     pub send_buffer: usize,
@@ -259,7 +229,7 @@ impl Default for ConnectionConfig {
             tcp: TcpConfig::default(),
             mptcp: true,
             checksum: false,
-            scheduler: SchedulerKind::default(),
+            scheduler: SchedulerSpec::default(),
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
             path_manager: PathManagerKind::default(),

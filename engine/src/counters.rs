@@ -187,6 +187,8 @@ counters! {
     tcp_out_rsts = "MpuserTcpOutRsts",
     /// Stateless replies dropped because their queue was full.
     stateless_drop = "MpuserStatelessDrop",
+    /// Answers of schedulers that were refused: an unknown subflow, no room, bytes that are not there.
+    scheduler_refused = "MpuserSchedulerRefused",
     /// SYNs with data of which the server took some.
     tcp_fast_open_active = "TcpExtTCPFastOpenActive",
     /// SYNs with data that were not answered in time, or of which nothing was taken.

@@ -2,6 +2,7 @@
 
 use crate::addr::{AddressId, FourTuple, SubflowId};
 use crate::error::{ConnectionError, FallbackReason, PeerReset, ResetReason};
+use alloc::string::String;
 use core::net::SocketAddr;
 
 /// Something that happened to a connection.
@@ -69,6 +70,8 @@ pub enum Event {
     Writable,
     /// The connection runs as plain TCP from here.
     Fallback(FallbackReason),
+    /// The scheduler gave up, and why; `minrtt` takes its place.
+    SchedulerFailed(String),
     /// Both directions are closed and acknowledged, or the connection failed.
     Closed(Option<ConnectionError>),
 }

@@ -20,6 +20,7 @@ mod event;
 pub mod grammar;
 pub mod mptcp;
 pub mod rng;
+pub mod scheduling;
 pub mod seq;
 pub mod settings;
 pub mod tcp;

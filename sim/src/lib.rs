@@ -15,6 +15,7 @@ pub mod presets;
 pub mod random;
 pub mod report;
 pub mod scenario;
+pub mod script;
 pub mod stats;
 pub mod text;
 pub mod trace;

@@ -4,7 +4,7 @@
 
 use mpuser_engine::Event;
 use mpuser_engine::addr::ConnectionId;
-use mpuser_engine::config::{ConnectionConfig, SchedulerKind};
+use mpuser_engine::config::{ConnectionConfig, SchedulerSpec};
 use mpuser_engine::error::ReadError;
 use mpuser_engine::time::Duration;
 use mpuser_tests::world::{Path, Side, Transfer, World, pattern};
@@ -72,11 +72,8 @@ fn a_slow_reader_loses_nothing() {
         let mut world = World::new(seed, vec![Path::default(); 3]);
         let config = ConnectionConfig {
             receive_buffer: buffer,
-            scheduler: if seed % 2 == 0 {
-                SchedulerKind::RoundRobin
-            } else {
-                SchedulerKind::MinRtt
-            },
+            scheduler: SchedulerSpec::parse(if seed % 2 == 0 { "rr" } else { "minrtt" })
+                .expect("a scheduler"),
             ..ConnectionConfig::default()
         };
         let (client, server) = open(&mut world, &config);

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::Event;
-use mpuser_engine::config::{ConnectionConfig, SchedulerKind};
+use mpuser_engine::config::{ConnectionConfig, SchedulerSpec};
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{Dss, DssMapping, MpPrio, MptcpOption, WireDataSeq};
 use mpuser_tests::scripted::*;
@@ -182,7 +182,8 @@ fn zero_window_from_the_beginning_is_probed() {
 /// [DACK-9] [DACK-10] [DACK-11] (K31): a silent subflow's data goes over another one, and its own retransmissions go on.
 #[test]
 fn a_stalled_subflow_is_reinjected() {
-    let config = ConnectionConfig { scheduler: SchedulerKind::RoundRobin, ..config() };
+    let config =
+        ConnectionConfig { scheduler: SchedulerSpec::parse("rr").expect("rr"), ..config() };
     let mut script = Script::server(config);
     let mut first = script.serve();
     let mut second = script.joined(1);

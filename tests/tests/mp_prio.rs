@@ -2,7 +2,7 @@
 
 use mpuser_engine::Event;
 use mpuser_engine::addr::{AddressId, SubflowId};
-use mpuser_engine::config::{ConnectionConfig, EndpointFlags, SchedulerKind};
+use mpuser_engine::config::{ConnectionConfig, EndpointFlags, SchedulerSpec};
 use mpuser_engine::error::SubflowError;
 use mpuser_engine::wire::{MpPrio, MptcpOption, RawOption};
 use mpuser_tests::scripted::*;
@@ -12,7 +12,8 @@ fn prio(backup: bool) -> MptcpOption {
 }
 
 /// A server with two subflows.
-fn server(scheduler: SchedulerKind) -> (Script, Flow, Flow) {
+fn server(scheduler: &str) -> (Script, Flow, Flow) {
+    let Some(scheduler) = SchedulerSpec::named(scheduler) else { unreachable!("{scheduler}") };
     let mut script =
         Script::server(ConnectionConfig { scheduler, nagle: false, ..ConnectionConfig::default() });
     let first = script.serve();
@@ -28,7 +29,7 @@ fn carried(packets: &[Packet]) -> usize {
 /// [PRIO-1] [PRIO-2], A22: after B=1 data goes elsewhere, after B=0 it may come back; with every scheduler.
 #[test]
 fn a_backup_gets_nothing_while_another_is_usable() {
-    for scheduler in [SchedulerKind::MinRtt, SchedulerKind::RoundRobin] {
+    for scheduler in ["minrtt", "rr"] {
         let (mut script, mut first, mut second) = server(scheduler);
         script.send(&mut first, seg().option(prio(true)));
         let told = Event::SubflowPriority { subflow: SubflowId(0), backup: true };
@@ -46,7 +47,7 @@ fn a_backup_gets_nothing_while_another_is_usable() {
 /// [PRIO-3] (K33): each subflow for itself. The option arrives on the second and says nothing of the first.
 #[test]
 fn only_the_subflow_it_came_on_changes() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::RoundRobin);
+    let (mut script, mut first, mut second) = server("rr");
     script.send(&mut second, seg().option(prio(true)));
     let backups: Vec<_> = script.info().subflows.iter().map(|s| s.backup).collect();
     assert_eq!(backups, [false, true]);
@@ -58,7 +59,7 @@ fn only_the_subflow_it_came_on_changes() {
 /// A24: backups only: they are used.
 #[test]
 fn all_backup_means_all_are_used() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::RoundRobin);
+    let (mut script, mut first, mut second) = server("rr");
     script.send(&mut first, seg().option(prio(true)));
     script.send(&mut second, seg().option(prio(true)));
     script.write(&[7; 5_000]);
@@ -68,7 +69,7 @@ fn all_backup_means_all_are_used() {
 /// [PRIO-1]: the regular one dies, the backup takes over at once, what was in flight included.
 #[test]
 fn a_backup_takes_over() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, mut second) = server("minrtt");
     script.send(&mut second, seg().option(prio(true)));
     script.write(&[7; 3_000]);
     assert_eq!(carried(&script.all(&mut first)), 3_000);
@@ -79,7 +80,7 @@ fn a_backup_takes_over() {
 /// [PRIO-1]: reinjected data, too, goes to a regular subflow where there is one, though the backup be faster.
 #[test]
 fn reinjection_prefers_regular_subflows() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, mut second) = server("minrtt");
     let mut third = script.joined(2);
     script.all(&mut third);
     script.send(&mut second, seg().option(prio(true)));
@@ -95,7 +96,7 @@ fn reinjection_prefers_regular_subflows() {
 /// A23 [SEC-6]: the form of version 0, which names an address, is ignored.
 #[test]
 fn the_form_of_version_0_is_ignored() {
-    let (mut script, mut first, _) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, _) = server("minrtt");
     let v0 = MptcpOption::Unknown(RawOption::new(&[0x51, 0x01]));
     script.send(&mut first, seg().option(v0));
     assert!(script.info().subflows.iter().all(|s| !s.backup));
@@ -105,7 +106,7 @@ fn the_form_of_version_0_is_ignored() {
 /// [PRIO-3]: said on the subflow it is about, once, and obeyed here as well.
 #[test]
 fn set_backup_is_told_on_the_subflow_itself() {
-    let (mut script, mut first, mut second) = server(SchedulerKind::MinRtt);
+    let (mut script, mut first, mut second) = server("minrtt");
     let id = script.info().subflows[1].id;
     let connection = script.id;
     script.endpoint.set_backup(script.now, connection, id, true).expect("known");

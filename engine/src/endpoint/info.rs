@@ -2,6 +2,7 @@
 
 use crate::addr::{AddressId, FourTuple, SubflowId};
 use crate::error::{ConnectionError, FallbackReason};
+use crate::scheduling::SchedulerInfo;
 use crate::time::Duration;
 use alloc::vec::Vec;
 
@@ -44,6 +45,8 @@ pub struct ConnectionInfo {
     pub recv_queue: u64,
     /// Most subflows beside the first.
     pub subflows_max: usize,
+    /// The scheduler, and what came of its answers.
+    pub scheduler: SchedulerInfo,
     /// Every subflow there has been, in order of opening, dead ones included.
     pub subflows: Vec<SubflowInfo>,
 }

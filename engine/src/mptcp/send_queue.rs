@@ -3,12 +3,30 @@
 //! Offset 0 is the first octet the application writes; its DSN is IDSN + 1 (RFC 8684 3.1 [INI-38]).
 
 use crate::addr::SubflowId;
+use crate::scheduling::{InFlight, Outstanding, Reinjection, SubflowSet};
 use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use core::ops::Range;
 
 /// Octets the application's small writes are gathered into before they get a mapping.
 const BLOCK: usize = 256 << 10;
+
+/// Most ends of writes remembered; beyond that writes run together.
+const MAX_BOUNDARIES: usize = 256;
+
+/// Octets given to subflows.
+#[derive(Clone, Debug)]
+struct Sent {
+    start: u64,
+    octets: Bytes,
+    carriers: SubflowSet,
+}
+
+impl Sent {
+    const fn end(&self) -> u64 {
+        self.start + self.octets.len() as u64
+    }
+}
 
 /// Octets the application wrote.
 #[derive(Debug)]
@@ -50,15 +68,6 @@ impl Block {
     }
 }
 
-/// A range to be sent again on another subflow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reinjection {
-    /// Data offsets.
-    pub(crate) range: Range<u64>,
-    /// The subflow that carries it without success.
-    pub(crate) origin: SubflowId,
-}
-
 /// The send queue of a connection.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
@@ -69,13 +78,15 @@ pub(crate) struct SendQueue {
     /// Right edge of the peer's data-level window; never moves back (RFC 8684 3.3.5 [SND-1]).
     wnd_end: u64,
     /// Given to a subflow and not acknowledged, by offset; kept for reinjection [DACK-4].
-    sent: VecDeque<(u64, Bytes)>,
+    sent: VecDeque<Sent>,
     /// Written and not yet given to a subflow.
     unsent: VecDeque<Block>,
     unsent_len: usize,
     /// Ranges waiting for another subflow, ascending and disjoint, all of them sent and not acknowledged.
     reinject: VecDeque<Reinjection>,
     capacity: usize,
+    /// Where the application's writes end, ascending.
+    boundaries: VecDeque<u64>,
     /// An octet acknowledged, with its offset: a window probe repeats it.
     last_acked: Option<(u64, Bytes)>,
 }
@@ -91,6 +102,7 @@ impl SendQueue {
             unsent_len: 0,
             reinject: VecDeque::new(),
             capacity,
+            boundaries: VecDeque::new(),
             last_acked: None,
         }
     }
@@ -116,6 +128,11 @@ impl SendQueue {
     /// Octets of new data the peer's window allows.
     pub(crate) const fn window(&self) -> u64 {
         self.wnd_end.saturating_sub(self.nxt)
+    }
+
+    /// Octets it holds at most.
+    pub(crate) const fn capacity(&self) -> u64 {
+        self.capacity as u64
     }
 
     /// Octets the application may still write.
@@ -146,7 +163,19 @@ impl SendQueue {
             rest = tail;
         }
         self.unsent_len += taken;
+        self.note_boundary(taken);
         taken
+    }
+
+    /// A write ends here.
+    fn note_boundary(&mut self, taken: usize) {
+        if taken == 0 {
+            return;
+        }
+        if self.boundaries.len() >= MAX_BOUNDARIES {
+            self.boundaries.pop_back();
+        }
+        self.boundaries.push_back(self.end());
     }
 
     /// [`Self::write`] without copying.
@@ -156,6 +185,7 @@ impl SendQueue {
         if taken > 0 {
             self.unsent.push_back(Block::Shared(data));
             self.unsent_len += taken;
+            self.note_boundary(taken);
         }
         taken
     }
@@ -181,7 +211,10 @@ impl SendQueue {
         let at = self.nxt;
         self.nxt += piece.len() as u64;
         self.unsent_len -= piece.len();
-        self.sent.push_back((at, piece.clone()));
+        self.sent.push_back(Sent { start: at, octets: piece.clone(), carriers: SubflowSet::EMPTY });
+        while self.boundaries.front().is_some_and(|end| *end <= self.nxt) {
+            self.boundaries.pop_front();
+        }
         Some((at, piece))
     }
 
@@ -245,12 +278,9 @@ impl SendQueue {
             return 0;
         }
         self.una = ack;
-        while let Some((start, piece)) = self.sent.front_mut() {
-            let end = *start + piece.len() as u64;
-            if end > ack {
-                break;
-            }
-            self.last_acked = Some((end - 1, piece.slice(piece.len() - 1..)));
+        while let Some(front) = self.sent.front().filter(|sent| sent.end() <= ack) {
+            let last = front.octets.slice(front.octets.len() - 1..);
+            self.last_acked = Some((front.end() - 1, last));
             self.sent.pop_front();
         }
         while let Some(front) = self.reinject.front_mut() {
@@ -270,12 +300,73 @@ impl SendQueue {
 
     /// Sent octets from `offset` on, at most `max`, as one piece.
     pub(crate) fn sent_at(&self, offset: u64, max: usize) -> Option<Bytes> {
-        let index =
-            self.sent.partition_point(|(start, piece)| start + piece.len() as u64 <= offset);
-        let (start, piece) = self.sent.get(index)?;
-        let skip = usize::try_from(offset.checked_sub(*start)?).ok()?;
-        let len = piece.len().checked_sub(skip)?.min(max);
-        (len > 0).then(|| piece.slice(skip..skip + len))
+        let piece = self.sent.get(self.sent_index(offset))?;
+        let skip = usize::try_from(offset.checked_sub(piece.start)?).ok()?;
+        let len = piece.octets.len().checked_sub(skip)?.min(max);
+        (len > 0).then(|| piece.octets.slice(skip..skip + len))
+    }
+
+    /// The piece with the octet at `offset`, or the first one behind it.
+    fn sent_index(&self, offset: u64) -> usize {
+        self.sent.partition_point(|sent| sent.end() <= offset)
+    }
+
+    /// `range` has been given to these subflows.
+    pub(crate) fn carried(&mut self, range: Range<u64>, by: SubflowSet) {
+        let mut index = self.sent_index(range.start);
+        while let Some(piece) = self.sent.get(index).filter(|piece| piece.start < range.end) {
+            let (start, end) = (piece.start, piece.end());
+            if start < range.start {
+                self.split(index, range.start - start);
+                index += 1;
+            }
+            if end > range.end {
+                self.split(index, range.end - start.max(range.start));
+            }
+            if let Some(piece) = self.sent.get_mut(index) {
+                piece.carriers = piece.carriers.union(by);
+            }
+            index += 1;
+        }
+    }
+
+    /// Makes two pieces of one, the first of them `len` octets long.
+    fn split(&mut self, index: usize, len: u64) {
+        let Some(piece) = self.sent.get_mut(index) else { return };
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if len == 0 || len >= piece.octets.len() {
+            return;
+        }
+        let rest = piece.octets.split_off(len);
+        let second = Sent { start: piece.end(), octets: rest, carriers: piece.carriers };
+        self.sent.insert(index + 1, second);
+    }
+
+    /// These subflows are gone: they carry nothing.
+    pub(crate) fn forget_carriers(&mut self, gone: SubflowSet) {
+        for piece in &mut self.sent {
+            piece.carriers = piece.carriers.without(gone);
+        }
+    }
+
+    /// Asks for what of `range` none of `others` carries to be sent on a subflow other than `origin`.
+    pub(crate) fn reinject_unless(
+        &mut self,
+        range: Range<u64>,
+        origin: SubflowId,
+        others: SubflowSet,
+    ) {
+        let mut at = range.start.max(self.una);
+        while at < range.end
+            && let Some(piece) = self.in_flight_at(at)
+            && piece.range.start < range.end
+        {
+            let end = piece.range.end.min(range.end);
+            if !piece.carriers.overlaps(others) {
+                self.reinject(at.max(piece.range.start)..end, origin);
+            }
+            at = end;
+        }
     }
 
     /// An octet that was acknowledged before, for a window probe, and its offset (K32).
@@ -330,9 +421,37 @@ impl SendQueue {
         }
     }
 
+    /// `range`, all of it one range waiting or part of one, has been given to a subflow.
+    pub(crate) fn reinjected_range(&mut self, range: Range<u64>) {
+        let index = self.reinject.partition_point(|r| r.range.end <= range.start);
+        let Some(found) = self.reinject.get_mut(index) else { return };
+        let rest = range.end..found.range.end;
+        found.range.end = range.start;
+        let origin = found.origin;
+        if !rest.is_empty() {
+            self.reinject.insert(index + 1, Reinjection { range: rest, origin });
+        }
+        if self.reinject.get(index).is_some_and(|r| r.range.is_empty()) {
+            self.reinject.remove(index);
+        }
+    }
+
+    /// Passes over the next new octets, at most `len`: they wait for a subflow. How many there were.
+    pub(crate) fn set_aside(&mut self, len: u64) -> u64 {
+        let mut left = len;
+        while left > 0
+            && let Some((at, piece)) = self.take_new(usize::try_from(left).unwrap_or(usize::MAX), 1)
+        {
+            let taken = piece.len() as u64;
+            self.reinject(at..at + taken, Reinjection::SET_ASIDE);
+            left -= taken;
+        }
+        len - left
+    }
+
     /// Forgets what waits for reinjection: there is only one subflow left and it retransmits by itself.
     pub(crate) fn clear_reinjections(&mut self) {
-        self.reinject.clear();
+        self.reinject.retain(|r| r.origin == Reinjection::SET_ASIDE);
     }
 
     /// What must hold after every event.
@@ -340,7 +459,7 @@ impl SendQueue {
         if self.una > self.nxt {
             return Err("data-level SND.UNA beyond SND.NXT");
         }
-        if self.sent.front().is_some_and(|(start, _)| *start > self.una) {
+        if self.sent.front().is_some_and(|sent| sent.start > self.una) {
             return Err("unacknowledged data was freed");
         }
         let mut free = self.una;
@@ -355,6 +474,21 @@ impl SendQueue {
             return Err("unsent length differs from the blocks");
         }
         Ok(())
+    }
+}
+
+impl Outstanding for SendQueue {
+    fn in_flight_at(&self, offset: u64) -> Option<InFlight> {
+        let piece = self.sent.get(self.sent_index(offset.max(self.una)))?;
+        Some(InFlight { range: piece.start.max(self.una)..piece.end(), carriers: piece.carriers })
+    }
+
+    fn reinjection_at(&self, offset: u64) -> Option<Reinjection> {
+        self.reinject.get(self.reinject.partition_point(|r| r.range.end <= offset)).cloned()
+    }
+
+    fn boundary_after(&self, offset: u64) -> Option<u64> {
+        self.boundaries.get(self.boundaries.partition_point(|end| *end <= offset)).copied()
     }
 }
 

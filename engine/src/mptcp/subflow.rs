@@ -8,7 +8,6 @@ mod signals;
 use super::decorate::{MetaView, decorate};
 use super::fallback::InfiniteMapping;
 use super::mapping::MappingQueue;
-use super::scheduler::SubflowSnapshot;
 use super::send_queue::SendQueue;
 use super::sent_mappings::{SentMapping, SentMappings};
 use crate::addr::{AddressId, FourTuple, InterfaceId, SourceRoute, SubflowId};
@@ -18,6 +17,7 @@ use crate::crypto::Nonce;
 use crate::endpoint::SubflowInfo;
 use crate::error::{PeerReset, ResetReason};
 use crate::event::SubflowEnd;
+use crate::scheduling::{LossState, SubflowSet, SubflowSnapshot};
 use crate::seq::{DataSeq, SubflowSeq};
 use crate::tcp::{PlanKind, SegmentPlan, SendLimits, Socket, SocketEnd, State};
 use crate::time::{Duration, Instant};
@@ -215,15 +215,42 @@ impl Subflow {
         !self.tcp.is_closed() && self.tcp.state() != State::TimeWait
     }
 
-    pub(crate) fn snapshot(&self, reserved_options: u8) -> SubflowSnapshot {
+    /// What a scheduler sees of it; its send buffer is at most `send_buffer`.
+    pub(crate) fn snapshot(&self, reserved_options: u8, send_buffer: u64) -> SubflowSnapshot {
+        let (cwnd, write_memory) = (self.tcp.cwnd(), self.tcp.write_memory());
+        // Linux lets twice the window in, counting buffers at a good deal more than the bytes in them.
+        let room = cwnd.saturating_mul(3).min(send_buffer).saturating_sub(write_memory);
+        let loss = match () {
+            () if self.tcp.backoff_count() > 0 => LossState::Loss,
+            () if self.tcp.in_recovery() => LossState::Recovery,
+            () => LossState::Open,
+        };
         SubflowSnapshot {
             id: self.id,
+            set: SubflowSet::of(self.id),
             srtt: self.tcp.srtt(),
-            cwnd: self.tcp.cwnd(),
+            min_rtt: self.tcp.min_rtt(),
+            rttvar: self.tcp.rttvar(),
+            rto: self.tcp.rto(),
+            cwnd,
+            ssthresh: self.tcp.ssthresh(),
             in_flight: self.tcp.in_flight(),
+            queued: self.tcp.unsent(),
+            write_memory,
             available: self.tcp.available(),
+            queue_room: room,
             mss: self.tcp.effective_mss(reserved_options),
+            peer_window: self.tcp.peer_window(),
+            pacing_rate: self.tcp.pacing_rate().unwrap_or_default(),
+            delivery_rate: self.tcp.delivery_rate().unwrap_or_default(),
+            loss,
+            timeouts: self.tcp.backoff_count(),
             backup: self.is_backup(),
+            backup_here: self.backup_local,
+            backup_peer: self.backup_remote,
+            stale: self.stale,
+            last_received: self.tcp.last_received_at(),
+            last_acked: self.tcp.last_progress(),
         }
     }
 
@@ -262,9 +289,10 @@ impl Subflow {
     }
 
     /// Queues what it carries, and nobody has acknowledged at data level, for the other subflows.
-    pub(crate) fn hand_over(&mut self, queue: &mut SendQueue) {
+    /// What one of `others` carries as well is left to that one.
+    pub(crate) fn hand_over(&mut self, queue: &mut SendQueue, others: SubflowSet) {
         for range in self.sent.take_unacknowledged(queue.una()) {
-            queue.reinject(range, self.id);
+            queue.reinject_unless(range, self.id, others);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The table.
 
 use super::{Kind, Setting, Settings, Value};
-use crate::config::{CongestionAlgorithm, PathManagerKind, SchedulerKind};
+use crate::config::{CongestionAlgorithm, PathManagerKind, SCHEDULER_NAMES, SchedulerSpec};
 use crate::time::Duration;
 use alloc::borrow::ToOwned as _;
 use alloc::format;
@@ -101,10 +101,7 @@ fn set_pm_type(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
 }
 
 fn set_scheduler(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
-    s.connection.scheduler = SchedulerKind::from_name(word(value)).ok_or(match word(value) {
-        "redundant" | "blest" => "this scheduler of the v0.9x kernels is not there",
-        _ => "",
-    })?;
+    s.connection.scheduler = SchedulerSpec::named(word(value)).ok_or("")?;
     Ok(())
 }
 
@@ -202,9 +199,9 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "net.mptcp.scheduler",
         &["mptcp_scheduler"],
-        Kind::Word(&["minrtt", "rr", "default", "roundrobin"]),
+        Kind::Word(SCHEDULER_NAMES),
         "which subflow carries the next bytes",
-        (|s| s.connection.scheduler.name().to_owned(), set_scheduler),
+        (|s| s.connection.scheduler.to_string(), set_scheduler),
     ),
     row(
         "net.mptcp.available_path_managers",
@@ -218,7 +215,7 @@ pub const SETTINGS: &[Setting] = &[
         &[],
         Kind::ReadOnly,
         "what scheduler may be",
-        (|_| SchedulerKind::NAMES.join(" "), fixed),
+        (|_| SCHEDULER_NAMES.join(" "), fixed),
     ),
     row(
         "mpuser.debug",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{PathManagerKind, SchedulerKind};
+use crate::config::PathManagerKind;
 use crate::time::Duration;
 use std::string::ToString;
 use std::vec::Vec;
@@ -88,7 +88,7 @@ fn values_reach_the_configuration() {
     assert_eq!(connection.syn_retrans_before_tcp_fallback, 5);
     assert_eq!(connection.close_timeout, Duration::from_secs(30));
     assert_eq!(connection.path_manager, PathManagerKind::Ndiffports(3));
-    assert_eq!(connection.scheduler, SchedulerKind::RoundRobin);
+    assert_eq!(connection.scheduler.name(), "rr");
     assert_eq!(settings.endpoint.blackhole_timeout, Duration::ZERO);
     assert!(settings.assign("pm_type=1").is_ok());
     assert_eq!(settings.connection.path_manager, PathManagerKind::Default);

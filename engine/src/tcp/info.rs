@@ -51,6 +51,24 @@ impl Socket {
         self.send.unsent()
     }
 
+    /// Bytes written and not acknowledged, sent or not.
+    #[must_use]
+    pub fn write_memory(&self) -> u64 {
+        self.send.unsent() + (self.send.nxt() - self.send.una())
+    }
+
+    /// Fast recovery is under way.
+    #[must_use]
+    pub fn in_recovery(&self) -> bool {
+        self.send.loss.in_recovery()
+    }
+
+    /// Multiplies the congestion window by `factor`, from 0.1 to 1, down to one segment at least; outside of slow start the
+    /// threshold, too. For a layer above that knows better than the path's losses say.
+    pub fn penalise(&mut self, factor: f64) {
+        self.send.congestion.penalise(factor.clamp(0.1, 1.0));
+    }
+
     /// Bytes in flight (RFC 6675 pipe).
     #[must_use]
     pub fn in_flight(&self) -> u64 {

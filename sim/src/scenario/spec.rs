@@ -3,7 +3,7 @@
 use crate::direction::Direction;
 use crate::link::LinkConfig;
 use mpuser_engine::config::{
-    CongestionAlgorithm, ConnectionConfig, PathManagerKind, Profile, SchedulerKind, TcpConfig,
+    CongestionAlgorithm, ConnectionConfig, PathManagerKind, Profile, SchedulerSpec, TcpConfig,
 };
 use mpuser_engine::time::Duration;
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ pub struct FlowGroup {
     /// is opened over the first one that is there.
     pub paths: Vec<Path>,
     /// Which subflow carries what.
-    pub scheduler: SchedulerKind,
+    pub scheduler: SchedulerSpec,
     /// Congestion control.
     pub cc: CongestionAlgorithm,
     /// When the client connects.
@@ -170,7 +170,7 @@ impl FlowGroup {
             },
             mptcp: self.stack == Stack::Mptcp,
             checksum: self.checksum,
-            scheduler: self.scheduler,
+            scheduler: self.scheduler.clone(),
             send_buffer: self.send_buffer,
             receive_buffer: self.receive_buffer,
             nagle: self.nagle,

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use mpuser_engine::PmEndpoint;
-use mpuser_engine::config::{CongestionAlgorithm, ConnectionConfig, Profile, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, ConnectionConfig, Profile, SchedulerSpec};
 use mpuser_engine::grammar::{
     self, Command, EndpointCommand, LimitsCommand, NewEndpoint, Selector,
 };
@@ -62,7 +62,7 @@ impl Settings {
                 config.syn_retrans_before_tcp_fallback = number(name, value)?;
             }
             "net.mptcp.scheduler" => {
-                let kind = SchedulerKind::from_name(value);
+                let kind = SchedulerSpec::named(value);
                 config.scheduler = kind.ok_or_else(|| wrong(name, value, "a scheduler"))?;
             }
             "net.ipv4.tcp_timestamps" => config.tcp.timestamps = number(name, value)? != 0,

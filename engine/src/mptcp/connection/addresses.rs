@@ -9,6 +9,7 @@ use crate::error::{ResetReason, SubflowError};
 use crate::event::Event;
 use crate::mptcp::path_manager::{Advertisement, LocalEndpoint, Verdict};
 use crate::mptcp::subflow::{Phase, Subflow};
+use crate::scheduling::{SchedulerEvent, SubflowSet};
 use crate::time::{Duration, Instant};
 use crate::wire::mptcp::{AddAddr, MpPrio, MptcpOption, RemoveAddr};
 use alloc::vec::Vec;
@@ -103,6 +104,8 @@ impl Connection {
         // [ADDR-25]: whatever becomes of its subflows, the address gets no new ones.
         let mut known = self.paths.on_removed(id);
         let probe = self.config.behaviour.probe_before_remove;
+        let others = self.subflows.iter().filter(|s| s.remote_id != id && s.is_usable());
+        let others = SubflowSet::of_all(others.map(|s| s.id));
         for subflow in self.subflows.iter_mut().filter(|s| s.remote_id == id && s.is_alive()) {
             known = true;
             if subflow.address_removed {
@@ -115,7 +118,7 @@ impl Connection {
             } else {
                 subflow.close_or_give_up();
             }
-            subflow.hand_over(&mut self.send);
+            subflow.hand_over(&mut self.send, others);
         }
         if known {
             self.emit(Event::AddressRemoved { id });
@@ -128,6 +131,7 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.backup_remote = prio.backup;
         let (subflow, backup) = (subflow.id, prio.backup);
+        self.scheduling.note(SchedulerEvent::PathChanged(subflow));
         self.emit(Event::SubflowPriority { subflow, backup });
     }
 
@@ -136,6 +140,7 @@ impl Connection {
         let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
         let subflow = self.subflows.get_mut(index).ok_or(SubflowError::NotFound)?;
         subflow.backup_local = backup;
+        self.scheduling.note(SchedulerEvent::PathChanged(id));
         subflow.signals.retain(|signal| !matches!(signal, MptcpOption::Prio(_)));
         if self.mode == super::Mode::Mptcp && subflow.phase != Phase::Handshake {
             subflow.signal(MptcpOption::Prio(MpPrio { backup }));

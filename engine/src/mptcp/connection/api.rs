@@ -5,6 +5,7 @@ use crate::endpoint::{ConnectionInfo, ReceiveStats};
 use crate::error::{ConnectionError, ReadError, WriteError};
 use crate::mptcp::send_queue::SendQueue;
 use crate::mptcp::subflow::Subflow;
+use crate::scheduling::SchedulerEvent;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -66,6 +67,7 @@ impl Connection {
                 Err(WriteError::WouldBlock)
             }
             taken => {
+                self.scheduling.note(SchedulerEvent::Written(taken as u64));
                 self.offer_syn_data();
                 Ok(taken)
             }
@@ -136,6 +138,7 @@ impl Connection {
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
             subflows_max: self.config.max_extra_subflows.min(self.limits.subflows),
+            scheduler: self.scheduling.info(),
             subflows,
         }
     }

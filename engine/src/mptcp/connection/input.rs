@@ -10,6 +10,7 @@ use crate::mptcp::lesson::Lesson;
 use crate::mptcp::mapping::Mapped;
 use crate::mptcp::recv_queue::Received;
 use crate::mptcp::subflow::Phase;
+use crate::scheduling::SchedulerEvent;
 use crate::tcp::{Disposition, Segment, State};
 use crate::time::{Duration, Instant};
 use crate::wire::TcpOptions;
@@ -28,12 +29,21 @@ impl Connection {
         options: &TcpOptions,
         counters: &mut Counters,
     ) {
-        let Some(before) = self.subflows.get(index).map(|s| s.tcp.state()) else { return };
+        let Some(subflow) = self.subflows.get(index) else { return };
+        let (before, repairing) = (subflow.tcp.state(), subflow.tcp.in_recovery());
         // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
         let disposition = self.tcp_on_segment(now, index, segment);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.on_progress(now, disposition.newly_acked);
         subflow.on_heard(&disposition);
+        let id = subflow.id;
+        if disposition.newly_acked > 0 {
+            self.scheduling
+                .note(SchedulerEvent::Ack { subflow: id, bytes: disposition.newly_acked });
+        }
+        if !repairing && subflow.tcp.in_recovery() {
+            self.scheduling.note(SchedulerEvent::Loss(id));
+        }
         let syn_again = subflow.tcp.is_syn_again(segment);
         let recovered = subflow.stale && disposition.newly_acked > 0;
         let answered = before == State::SynSent && disposition.acceptable && !disposition.reset;
@@ -264,6 +274,7 @@ impl Connection {
         self.timers.resume_interval = Duration::ZERO;
         let (id, tuple, ids) = (subflow.id, subflow.tuple, (subflow.local_id, subflow.remote_id));
         let backup = subflow.is_backup();
+        self.scheduling.note(SchedulerEvent::PathAdded(id));
         self.emit(Event::SubflowEstablished { subflow: id, tuple, ids, backup });
     }
 

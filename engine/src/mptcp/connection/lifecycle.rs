@@ -5,6 +5,7 @@ use crate::counters::Counters;
 use crate::error::{ConnectionError, ResetReason};
 use crate::event::{Event, SubflowEnd};
 use crate::mptcp::subflow::{Phase, Subflow};
+use crate::scheduling::{SchedulerEvent, SubflowSet};
 use crate::tcp::{SocketEnd, State};
 use crate::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ impl Connection {
     /// Tells the application about subflows that ended, and takes over what they carried.
     fn report_ended(&mut self) {
         for index in 0..self.subflows.len() {
+            let others = self.usable_beside(index);
             let Some(subflow) = self.subflows.get_mut(index) else { break };
             if subflow.is_alive() || subflow.reported {
                 continue;
@@ -39,7 +41,8 @@ impl Connection {
             self.last_reason = subflow.peer_reset.map(|reset| reset.reason);
             let was_established = subflow.phase != Phase::Handshake || subflow.join.is_none();
             let (id, tuple, cause) = (subflow.id, subflow.tuple, subflow.ending());
-            subflow.hand_over(&mut self.send);
+            subflow.hand_over(&mut self.send, others);
+            self.scheduling.note(SchedulerEvent::PathRemoved(id));
             for id in subflow.unsaid_withdrawals() {
                 self.paths.withdraw(id);
             }
@@ -53,8 +56,9 @@ impl Connection {
 
     /// Data carried by subflows that are closing has to go another way.
     pub(super) fn reinject_closing(&mut self) {
+        let others = self.usable_beside(usize::MAX);
         for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Closing) {
-            subflow.hand_over(&mut self.send);
+            subflow.hand_over(&mut self.send, others);
         }
     }
 
@@ -78,7 +82,7 @@ impl Connection {
     }
 
     fn remove_closed(&mut self) {
-        let (ended, removed) = (&mut self.ended, &mut self.removed);
+        let (ended, removed, send) = (&mut self.ended, &mut self.removed, &mut self.send);
         self.subflows.retain(|subflow| {
             let keep = !subflow.tcp.is_closed();
             if !keep {
@@ -87,6 +91,7 @@ impl Connection {
                 }
                 ended.push(subflow.info());
                 removed.push(subflow.tuple);
+                send.forget_carriers(SubflowSet::of(subflow.id));
             }
             keep
         });
@@ -174,6 +179,7 @@ impl Connection {
         subflow.sent.forget_reinjections();
         counters.subflow_recover += 1;
         let subflow = subflow.id;
+        self.scheduling.note(SchedulerEvent::PathChanged(subflow));
         self.emit(Event::SubflowStale { subflow, stale: false });
     }
 
@@ -188,11 +194,13 @@ impl Connection {
         if !self.has_usable_beside(index) {
             return;
         }
+        let others = self.usable_beside(index);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
         subflow.stale = true;
         counters.subflow_stale += 1;
-        subflow.hand_over(&mut self.send);
+        subflow.hand_over(&mut self.send, others);
         let subflow = subflow.id;
+        self.scheduling.note(SchedulerEvent::PathChanged(subflow));
         self.emit(Event::SubflowStale { subflow, stale: true });
     }
 

@@ -14,6 +14,7 @@ mod options;
 mod output;
 mod paths;
 mod retries;
+mod schedule;
 mod siblings;
 mod timeout;
 
@@ -25,7 +26,6 @@ use super::lesson::Lesson;
 use super::path_manager::PathManager;
 use super::recv_queue::RecvQueue;
 use super::retry::Retries;
-use super::scheduler::{self, Scheduler, SubflowSnapshot};
 use super::send_queue::SendQueue;
 use super::subflow::{Phase, Subflow};
 use crate::addr::{ConnectionId, FourTuple, SubflowId};
@@ -34,14 +34,15 @@ use crate::crypto::{Key, KeyFacts};
 use crate::endpoint::SubflowInfo;
 use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
+use crate::scheduling::SchedulerEvent;
 use crate::seq::DataSeq;
 use crate::tcp::SocketEnd;
 use crate::tcp::congestion::SiblingView;
 use crate::time::{Duration, Instant};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use fast_open::FastOpenState;
+use schedule::Scheduling;
 
 /// Most events kept for an application that does not fetch them; the oldest are dropped.
 const MAX_EVENTS: usize = 128;
@@ -108,8 +109,7 @@ pub(crate) struct Connection {
     close: Close,
     pub(crate) paths: PathManager,
     retries: Retries,
-    scheduler: Box<dyn Scheduler>,
-    snapshots: Vec<SubflowSnapshot>,
+    scheduling: Scheduling,
     siblings: Vec<SiblingView>,
     timers: Timers,
     events: VecDeque<Event>,
@@ -197,8 +197,7 @@ impl Connection {
             close: Close::default(),
             paths: PathManager::new(first, client),
             retries: Retries::default(),
-            scheduler: scheduler::new(config.scheduler),
-            snapshots: Vec::new(),
+            scheduling: Scheduling::new(&config.scheduler),
             siblings: Vec::new(),
             timers: Timers::default(),
             events: VecDeque::new(),
@@ -305,6 +304,7 @@ impl Connection {
             let (subflow, tuple, ids) = (first.id, first.tuple, (first.local_id, first.remote_id));
             self.emit(Event::Established { mptcp: true, token: self.own.token.0 });
             self.emit(Event::SubflowEstablished { subflow, tuple, ids, backup: false });
+            self.scheduling.note(SchedulerEvent::PathAdded(subflow));
         }
         if !self.client {
             self.confirm(now);

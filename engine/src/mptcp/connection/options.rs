@@ -6,6 +6,7 @@ use crate::error::{PeerReset, ResetReason};
 use crate::mptcp::fallback::Trigger;
 use crate::mptcp::mapping::{Mapping, MappingChecksum, MappingVerdict};
 use crate::mptcp::subflow::Phase;
+use crate::scheduling::SchedulerEvent;
 use crate::seq::{DataSeq, SubflowSeq};
 use crate::tcp::{Disposition, Segment};
 use crate::time::{Duration, Instant};
@@ -137,6 +138,7 @@ impl Connection {
         if newly > 0 {
             self.timers.retransmit_backoff = 0;
             self.timers.fin_backoff = 0;
+            self.scheduling.note(SchedulerEvent::DataAck { una: self.send.una() });
             self.restart_retransmit(now);
             self.on_room();
         }

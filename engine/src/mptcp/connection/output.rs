@@ -7,16 +7,15 @@ use super::{Connection, Mode};
 use crate::addr::{ConnectionId, SubflowId};
 use crate::counters::Counters;
 use crate::endpoint::Transmit;
-use crate::mptcp::scheduler::{Pick, SchedulerView, SubflowSnapshot};
 use crate::mptcp::subflow::{Phase, Sent, Subflow};
+use crate::scheduling::SubflowSet;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
-use core::mem;
 
 /// Most segments one mapping covers: long enough to save work, short enough to spread over subflows.
-const MAX_SEGMENTS: u64 = 16;
+pub(super) const MAX_SEGMENTS: u64 = 16;
 /// The length field of a mapping is 16 bits wide.
-const MAX_MAPPING: u64 = 0xffff;
+pub(super) const MAX_MAPPING: u64 = 0xffff;
 /// Shortest data-level retransmission and probe interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -73,12 +72,12 @@ impl Connection {
         match self.mode {
             _ if self.error.is_some() => false,
             // A server that may answer the SYN's data before the third packet.
-            Mode::Offered => self.is_early() && self.fill_new(now),
+            Mode::Offered => self.is_early() && self.fill_scheduled(now, counters),
             Mode::Tcp(_) => self.fill_plain(now),
             Mode::Mptcp => {
                 self.end_with_new_data()
-                    || self.fill_reinjection(counters)
-                    || self.fill_new(now)
+                    || self.fill_reinjection(now, counters)
+                    || self.fill_scheduled(now, counters)
                     || self.fill_data_fin(now)
             }
         }
@@ -116,10 +115,14 @@ impl Connection {
     }
 
     /// [DACK-9]: what one subflow carries without success goes on another as well.
-    fn fill_reinjection(&mut self, counters: &mut Counters) -> bool {
+    fn fill_reinjection(&mut self, now: Instant, counters: &mut Counters) -> bool {
         let meta = self.meta_view();
         let Some(next) = self.send.next_reinjection() else { return false };
         let (range, origin) = (next.range.clone(), next.origin);
+        let patience = self.interval();
+        if self.scheduling.takes_reinjection(now, range.start, patience) {
+            return false;
+        }
         let reserved = meta.reserved_options();
         // [PRIO-1]: not on a backup while there is another.
         let is_other = |s: &Subflow| s.is_usable() && s.id != origin;
@@ -134,7 +137,7 @@ impl Connection {
             self.subflows
                 .iter_mut()
                 .filter(other)
-                .filter(|s| s.snapshot(reserved).is_open(range.end - range.start))
+                .filter(|s| s.snapshot(reserved, 0).is_open(range.end - range.start))
                 .min_by_key(rank)
         };
         let Some(target) = target else { return false };
@@ -143,86 +146,13 @@ impl Connection {
         let len = (range.end - range.start).min(room);
         let len = usize::try_from(len).unwrap_or(0);
         let Some(payload) = self.send.sent_at(range.start, len) else { return false };
-        counters.mptcp_retrans += 1;
-        self.bytes_retrans += payload.len() as u64;
         self.remapped = true;
-        self.send.reinjected(payload.len() as u64);
+        let len = payload.len() as u64;
+        self.send.reinjected(len);
         target.stage(range.start, payload, &meta);
+        self.send.carried(range.start..range.start + len, SubflowSet::of(target.id));
+        self.count_reinjection(origin, len, counters);
         true
-    }
-
-    fn fill_new(&mut self, now: Instant) -> bool {
-        let unsent = self.send.unsent();
-        // Until the peer confirms, one mapping may be out: were a second to overtake the first packet, the server
-        // would take the connection for plain TCP (K4).
-        if unsent == 0 || (self.client && !self.confirmed && self.send.nxt() > 0) {
-            return false;
-        }
-        if self.send.window() == 0 {
-            self.arm_probe(now);
-            return false;
-        }
-        let meta = self.meta_view();
-        let Some((subflow, allowed)) = self.pick(now, unsent) else { return false };
-        let Some(target) = self.subflows.iter_mut().find(|s| s.id == subflow) else { return false };
-        let mss = u64::from(target.tcp.effective_mss(meta.reserved_options()));
-        let outstanding = self.send.nxt() > self.send.una();
-        if self.config.nagle && unsent < mss && outstanding && !self.close.is_requested() {
-            return false;
-        }
-        let most = if meta.client && !meta.confirmed { mss } else { mss * MAX_SEGMENTS };
-        let len = allowed.min(most).min(self.send.window()).min(MAX_MAPPING);
-        let len = whole_segments(len, mss);
-        let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
-        self.bytes_sent += payload.len() as u64;
-        target.stage(offset, payload, &meta);
-        if self.timers.retransmit.is_none() {
-            self.restart_retransmit(now);
-        }
-        true
-    }
-
-    /// Asks the scheduler, and checks its answer.
-    fn pick(&mut self, now: Instant, unsent: u64) -> Option<(SubflowId, u64)> {
-        let reserved = self.meta_view().reserved_options();
-        for subflow in self.subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
-            subflow.tcp.before_new_data(now);
-        }
-        let mut snapshots = mem::take(&mut self.snapshots);
-        snapshots.clear();
-        snapshots
-            .extend(self.subflows.iter().filter(|s| s.is_usable()).map(|s| s.snapshot(reserved)));
-        if snapshots.is_empty() {
-            // Every subflow is suspect: better one of them than none.
-            let active =
-                self.subflows.iter().filter(|s| s.phase == Phase::Active && s.tcp.can_send());
-            snapshots.extend(active.map(|s| s.snapshot(reserved)));
-        }
-        let view = SchedulerView { now, subflows: &snapshots, unsent, window: self.send.window() };
-        let answer = match self.scheduler.pick(&view) {
-            Pick::Send { subflow, len } => snapshots
-                .iter()
-                .find(|s| s.id == subflow)
-                .map(|s| (subflow, len.min(s.available)))
-                .filter(|(_, len)| *len > 0),
-            Pick::Wait => None,
-        };
-        let idle = self.send.una() == self.send.nxt();
-        let answer = answer.or_else(|| if idle { self.pick_idle(&snapshots) } else { None });
-        self.snapshots = snapshots;
-        answer
-    }
-
-    /// With nothing in flight something has to be staged, even where the peer's window is worth no segment: TCP
-    /// sends it if it fits, and probes if it does not. Nothing else would ever happen.
-    fn pick_idle(&self, snapshots: &[SubflowSnapshot]) -> Option<(SubflowId, u64)> {
-        let silent = |s: &&Subflow| s.tcp.in_flight() == 0 && s.tcp.unsent() == 0;
-        let target = self
-            .subflows
-            .iter()
-            .filter(silent)
-            .find_map(|subflow| snapshots.iter().find(|s| s.id == subflow.id))?;
-        Some((target.id, u64::from(target.mss)))
     }
 
     /// The DATA_FIN leaves on every subflow (K34): whichever arrives first ends the data.
@@ -287,7 +217,7 @@ impl Connection {
 }
 
 /// `len` cut to whole segments, unless it is less than one.
-fn whole_segments(len: u64, mss: u64) -> usize {
+pub(super) fn whole_segments(len: u64, mss: u64) -> usize {
     let whole = if len > mss { len - len % mss.max(1) } else { len };
     usize::try_from(whole).unwrap_or(usize::MAX)
 }

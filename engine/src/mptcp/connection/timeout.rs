@@ -5,6 +5,7 @@ use crate::counters::Counters;
 use crate::error::{ConnectionError, ResetReason};
 use crate::mptcp::fallback::{Trigger, Verdict};
 use crate::mptcp::subflow::Subflow;
+use crate::scheduling::{SchedulerEvent, SubflowSet};
 use crate::time::Instant;
 
 /// Data-level retransmissions without any progress after which the subflow that delivered the octets is given up.
@@ -20,6 +21,7 @@ impl Connection {
         own.into_iter()
             .chain([timers.fail, timers.fast_close])
             .chain([self.paths_timeout(), self.retries.poll_timeout()])
+            .chain([self.scheduling.poll_timeout()])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
             .flatten()
             .min()
@@ -52,6 +54,7 @@ impl Connection {
         if due(self.timers.resume) {
             self.on_resume(now);
         }
+        self.scheduling.on_timeout(now);
         self.paths.on_timeout(now);
         self.settle(now);
     }
@@ -68,8 +71,12 @@ impl Connection {
     }
 
     fn on_subflow_timeout(&mut self, now: Instant, index: usize, counters: &mut Counters) {
+        let timeouts = self.subflows.get(index).map_or(0, |s| s.tcp.backoff_count());
         self.tcp_on_timeout(now, index);
         let Some(subflow) = self.subflows.get_mut(index) else { return };
+        if subflow.tcp.backoff_count() > timeouts {
+            self.scheduling.note(SchedulerEvent::RetransmissionTimeout(subflow.id));
+        }
         if subflow.join_ack_at().is_some_and(|at| at <= now) {
             subflow.repeat_join_ack(now, self.config.tcp.max_syn_retransmits);
         }
@@ -184,7 +191,9 @@ impl Connection {
             self.bytes_sent += u64::from(old.is_none());
             // Where nothing was acknowledged so far, a new octet has to do; the subflow's TCP probes for it.
             if let Some((offset, octet)) = old.or_else(|| self.send.take_new(1, 1)) {
+                let end = offset + octet.len() as u64;
                 target.stage(offset, octet, &meta);
+                self.send.carried(offset..end, SubflowSet::of(target.id));
             }
         }
         let factor = 1 << self.timers.probe_backoff.min(8);

@@ -1,20 +1,37 @@
-//! The subflow with the lowest smoothed RTT whose window is open: Linux' default of the v0.9x kernels.
+//! The subflow with the lowest smoothed RTT whose window is open: the default of the v0.9x kernels, with what they do
+//! about a receive buffer that is too small.
 
-use super::{Pick, Scheduler, SchedulerView, candidates};
-use crate::time::Duration;
+use super::receive_buffer::ReceiveBuffer;
+use crate::config::SchedulerSpec;
+use crate::scheduling::{Action, Interest, Scheduler, SchedulerView};
 
 #[derive(Debug)]
-pub(super) struct MinRtt;
+pub(super) struct MinRtt {
+    buffer: ReceiveBuffer,
+}
+
+impl MinRtt {
+    pub(super) fn new(spec: &SchedulerSpec) -> Self {
+        Self { buffer: ReceiveBuffer::new(spec) }
+    }
+}
 
 impl Scheduler for MinRtt {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "minrtt"
     }
 
-    fn pick(&mut self, view: &SchedulerView<'_>) -> Pick {
-        // A subflow without a sample counts as slow: its handshake gives it one soon enough.
-        candidates(view)
-            .min_by_key(|s| (s.srtt.unwrap_or(Duration::MAX), s.id))
-            .map_or(Pick::Wait, |s| Pick::Send { subflow: s.id, len: s.available })
+    fn interest(&self) -> Interest {
+        Interest { in_flight: self.buffer.is_on(), ..Interest::default() }
+    }
+
+    fn schedule(&mut self, view: &SchedulerView<'_>) -> Action {
+        if view.sendable() == 0 {
+            return self.buffer.action(view).unwrap_or(Action::Wait);
+        }
+        match view.fastest_open() {
+            Some(s) => Action::Send { subflow: s.id, len: s.available },
+            None => Action::Wait,
+        }
     }
 }

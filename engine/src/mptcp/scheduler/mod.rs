@@ -1,95 +1,57 @@
-//! Which subflow carries the next bytes: a decision from a read-only view.
+//! Which subflow carries the next bytes: the schedulers there are, one file each.
 
+mod apple;
+mod blest;
+mod daps;
+mod dems;
+mod ecf;
+mod fixed;
+mod linux;
 mod min_rtt;
+mod otias;
+mod peekaboo;
+mod qaware;
+mod receive_buffer;
+mod redundant;
 mod round_robin;
+mod stms;
 
-use crate::addr::SubflowId;
-use crate::config::SchedulerKind;
-use crate::time::{Duration, Instant};
+use crate::config::SchedulerSpec;
+use crate::scheduling::Scheduler;
 use alloc::boxed::Box;
-use core::fmt;
 
-/// One usable subflow at the moment of the decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubflowSnapshot {
-    /// Which one.
-    pub id: SubflowId,
-    /// Smoothed round-trip time; `None` before the first sample.
-    pub srtt: Option<Duration>,
-    /// Congestion window, bytes.
-    pub cwnd: u64,
-    /// Bytes in flight.
-    pub in_flight: u64,
-    /// New bytes its congestion window and the peer's window allow right now.
-    pub available: u64,
-    /// Payload of one full segment, bytes.
-    pub mss: u32,
-    /// Either side asked for it to be used as backup only (RFC 8684 3.3.8).
-    pub backup: bool,
-}
-
-/// What a scheduler sees: values, no handle on the connection.
-#[derive(Clone, Copy, Debug)]
-pub struct SchedulerView<'a> {
-    /// Now.
-    pub now: Instant,
-    /// Usable subflows: established, not stale, none that is closing.
-    pub subflows: &'a [SubflowSnapshot],
-    /// Bytes written by the application and not yet given to a subflow.
-    pub unsent: u64,
-    /// New bytes the data-level window allows.
-    pub window: u64,
-}
-
-/// A scheduler's answer. The connection checks it before it obeys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Pick {
-    /// Give the next bytes to this subflow, at most `len`.
-    Send {
-        /// Which one.
-        subflow: SubflowId,
-        /// At most this many bytes.
-        len: u64,
-    },
-    /// Send nothing until something changes.
-    Wait,
-}
-
-/// A scheduling policy. It may keep memory of its own, and has no other effect than its answer.
-pub trait Scheduler: fmt::Debug + Send {
-    /// The name `--sched` takes.
-    fn name(&self) -> &'static str;
-
-    /// Says who carries the next bytes. Called only when there are some and the window is open.
-    fn pick(&mut self, view: &SchedulerView<'_>) -> Pick;
-}
-
-/// The scheduler of this kind.
+/// The scheduler this asks for, for one connection.
 #[must_use]
-pub fn new(kind: SchedulerKind) -> Box<dyn Scheduler> {
-    match kind {
-        SchedulerKind::MinRtt => Box::new(min_rtt::MinRtt),
-        SchedulerKind::RoundRobin => Box::new(round_robin::RoundRobin::default()),
+pub fn new(spec: &SchedulerSpec) -> Box<dyn Scheduler> {
+    if let Some(factory) = spec.factory() {
+        return factory.build();
+    }
+    if let Some(redundant) = redundant::new(spec) {
+        return redundant;
+    }
+    match spec.name() {
+        "linux" => Box::new(linux::Linux::new(spec)),
+        "first" => Box::new(fixed::First),
+        "backup" => Box::new(fixed::Backup),
+        "rr" => Box::new(round_robin::RoundRobin::new(spec)),
+        "wrr" => Box::new(round_robin::RoundRobin::weighted(spec)),
+        "blest-paper" => Box::new(blest::Paper::new(spec)),
+        "blest-linux" => Box::new(blest::Kernel::new(spec)),
+        "ecf-paper" => Box::new(ecf::Ecf::new(spec, false)),
+        "ecf-linux" => Box::new(ecf::Ecf::new(spec, true)),
+        "daps" => Box::new(daps::Daps::new(spec)),
+        "otias" => Box::new(otias::Otias),
+        "stms" => Box::new(stms::Stms::new(spec)),
+        "dems" => Box::new(dems::Dems::new(spec)),
+        "qaware" => Box::new(qaware::QAware),
+        "handover" => Box::new(apple::Handover),
+        "interactive" => Box::new(apple::Interactive::new(spec)),
+        "peekaboo" => Box::new(peekaboo::Peekaboo::new(spec)),
+        _ => Box::new(min_rtt::MinRtt::new(spec)),
     }
 }
 
-impl SubflowSnapshot {
-    /// There is room for a full segment, or for all there is; or the pipe is empty and anything is better than
-    /// nothing.
-    #[must_use]
-    pub fn is_open(&self, unsent: u64) -> bool {
-        let wanted = u64::from(self.mss).min(unsent);
-        self.available > 0 && (self.available >= wanted || self.in_flight == 0)
-    }
-}
-
-/// The subflows worth considering: regular ones that are open, backups only when no regular one exists
-/// (RFC 8684 3.3.8 [PRIO-1]).
-fn candidates<'a>(view: &'a SchedulerView<'_>) -> impl Iterator<Item = &'a SubflowSnapshot> {
-    let backup = view.subflows.iter().all(|s| s.backup);
-    view.subflows.iter().filter(move |s| s.backup == backup && s.is_open(view.unsent))
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -245,6 +245,10 @@ impl CongestionControl for Cubic {
         self.cwnd = self.mss;
     }
 
+    fn penalise(&mut self, factor: f64) {
+        (self.cwnd, self.ssthresh) = super::penalised(self.cwnd, self.ssthresh, self.mss, factor);
+    }
+
     fn set_mss(&mut self, mss: u32) {
         let mss = segment_size(mss);
         self.cwnd = super::rescale(self.cwnd, self.mss, mss);

@@ -129,6 +129,11 @@ pub trait CongestionControl: core::fmt::Debug + Send {
     fn on_idle_restart(&mut self, idle: Duration, rto: Duration);
     /// The handshake had to be repeated: begin with one segment (RFC 5681 3.1).
     fn on_handshake_loss(&mut self);
+    /// The layer above wants less on this path: the window shrinks to `factor` of it, and outside of slow start the
+    /// threshold as well; see [`penalised`]. By default nothing: what models the path has no window of that kind.
+    fn penalise(&mut self, factor: f64) {
+        let _ = factor;
+    }
     /// The maximum segment size changed.
     fn set_mss(&mut self, mss: u32);
     /// The rate to pace at, octets a second; `None` leaves pacing to the settings.
@@ -170,6 +175,14 @@ fn restart_window(cwnd: u64, ssthresh: u64, mss: u64, long: bool) -> (u64, u64) 
         return (cwnd, ssthresh);
     }
     (restart, ssthresh.max(cwnd - cwnd / 4))
+}
+
+/// Window and threshold after a penalty: at least one segment, and two (NSDI'12 4.2, as the v0.9x kernels have it).
+#[must_use]
+pub fn penalised(cwnd: u64, ssthresh: u64, mss: u64, factor: f64) -> (u64, u64) {
+    let part = |of: u64| (of as f64 * factor) as u64;
+    let threshold = if cwnd >= ssthresh { part(ssthresh).max(min_ssthresh(mss)) } else { ssthresh };
+    (part(cwnd).max(mss), threshold)
 }
 
 /// The same number of segments of another size, and never less than one.

@@ -218,6 +218,12 @@ impl<P: Policy> CongestionControl for Aimd<P> {
         self.window.cwnd = self.window.mss;
     }
 
+    fn penalise(&mut self, factor: f64) {
+        let window = &mut self.window;
+        (window.cwnd, window.ssthresh) =
+            super::penalised(window.cwnd, window.ssthresh, window.mss, factor);
+    }
+
     fn set_mss(&mut self, mss: u32) {
         let mss = segment_size(mss);
         self.window.cwnd = super::rescale(self.window.cwnd, self.window.mss, mss);

@@ -5,7 +5,7 @@ use crate::direction::Direction;
 use crate::document::{Item, Mistake, Table, suggest};
 use crate::scenario::{FlowGroup, Path, Scenario, Stack};
 use crate::text;
-use mpuser_engine::config::{CongestionAlgorithm, Profile, SchedulerKind};
+use mpuser_engine::config::{CongestionAlgorithm, Profile, SCHEDULER_NAMES, SchedulerSpec};
 
 const KEYS: [&str; 18] = [
     "name",
@@ -208,11 +208,19 @@ fn named<T>(
     })
 }
 
-/// A scheduler by name; else message and remedy.
-fn scheduler(text: &str) -> Result<SchedulerKind, (String, String)> {
-    let names = SchedulerKind::NAMES.iter().copied();
-    let unknown = || (format!("there is no scheduler {text:?}"), suggest(text, names));
-    SchedulerKind::from_name(text).ok_or_else(unknown)
+/// A scheduler with its parameters; else message and remedy.
+fn scheduler(text: &str) -> Result<SchedulerSpec, (String, String)> {
+    let (name, _) = text.split_once(',').unwrap_or((text, ""));
+    SchedulerSpec::parse(text).map_err(|error| match SchedulerSpec::named(name.trim()) {
+        None => {
+            let names = SCHEDULER_NAMES.iter().copied();
+            (format!("there is no scheduler {name:?}"), suggest(name, names))
+        }
+        Some(_) => match error.split_once("; ") {
+            Some((message, remedy)) => (message.to_owned(), remedy.to_owned()),
+            None => (error, "`mpuser sched` lists names and parameters".to_owned()),
+        },
+    })
 }
 
 /// A congestion control by name; else message and remedy.
