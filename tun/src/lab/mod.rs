@@ -115,6 +115,7 @@ pub fn up(options: &LabOptions) -> Result<Lab> {
     state::check_name(&options.name)?;
     privileged("make the lab's namespaces")?;
     let lock = StateLock::take()?;
+    forget_vanished(&lock)?;
     if let Some(state) = state::load(&lock.dir, &options.name)
         && state.options == *options
         && state.is_whole()
@@ -147,6 +148,18 @@ pub fn down_all() -> Result<Vec<String>> {
     let names: Vec<String> = list()?.into_iter().map(|l| l.name).collect();
     names.iter().try_for_each(|n| down(n).map(drop))?;
     Ok(names)
+}
+
+/// Deletes the state files of labs without any namespace: what is left of a process that was killed.
+fn forget_vanished(lock: &StateLock) -> Result<()> {
+    let there = named_namespaces();
+    for name in state::saved_names(&lock.dir) {
+        let is_there = |role: &str| there.contains(&state::namespace(&name, role));
+        if !is_there("client") && !is_there("server") {
+            state::delete(&lock.dir, &name)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove(lock: &StateLock, name: &str) -> Result<bool> {
