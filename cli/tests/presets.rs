@@ -49,7 +49,19 @@ fn the_verdict_is_the_exit_code() {
 fn a_report_is_one_page_with_plots() {
     let dir = std::env::temp_dir().join(format!("mpuser-report-{}", std::process::id()));
     let path = dir.to_str().expect("a path in UTF-8");
-    let run = mpuser(&["exp", "run", "simult-flows", "--set", "size=1000000", "--sched", "minrtt", "--seeds", "1..2", "--out", path]);
+    let run = mpuser(&[
+        "exp",
+        "run",
+        "simult-flows",
+        "--set",
+        "size=1000000",
+        "--sched",
+        "minrtt",
+        "--seeds",
+        "1..2",
+        "--out",
+        path,
+    ]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let report = mpuser(&["exp", "report", path]);
     assert_eq!(report.code, Some(0), "{}", report.stderr);

@@ -2,7 +2,7 @@
 //! and back, in both roles.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
 
-use mpuser_engine::config::{ConnectionConfig, SchedulerKind};
+use mpuser_engine::config::{ConnectionConfig, SchedulerSpec};
 use mpuser_tests::interop::{
     Data, ENGINE, Facts, Fixture, Peer, SERVER, Scenario, Setup, Table, Watch, established,
     exchange, main as run, receive, send_all, sha256,
@@ -122,7 +122,7 @@ fn setup(case: &Case, seed: u64) -> Setup {
         ConnectionConfig { checksum: case.checksum, ..ConnectionConfig::default() };
     if case.paths > 1 {
         // On a short path one subflow could carry it all.
-        connection.scheduler = SchedulerKind::RoundRobin;
+        connection.scheduler = SchedulerSpec::parse("rr").expect("rr");
     }
     Setup { boxes, seed, connection, paths: case.paths, dead_subflows: true, ..Setup::default() }
 }

@@ -53,7 +53,7 @@ fn ratio(first: &FlowGroup, second: &FlowGroup) -> f64 {
         flows.map(|flow| flow.goodput_bps).sum::<f64>() / f64::from(group.count)
     };
     let ratios = [1, 2].map(|seed| {
-        let outcome = run(&scenario, seed).unwrap();
+        let outcome = run(&scenario, seed).expect("a scenario that runs");
         mean(&outcome, first) / mean(&outcome, second)
     });
     ratios.iter().sum::<f64>() / 2.0

@@ -200,6 +200,7 @@ fn plain(head: &[String], rows: &[Vec<String>]) -> String {
 fn markdown(preset: &Preset, args: &Presets, checks: &[Check]) -> String {
     let head = format!("## {}\n\n{}. From: {}.\n", preset.name, preset.title, preset.published);
     let asked = format!("Asked: {}.\n\n{}.\n\n", preset.asked, subtitle(args, checks));
-    let notes = if preset.notes.is_empty() { String::new() } else { format!("\n{}\n", preset.notes) };
+    let notes =
+        if preset.notes.is_empty() { String::new() } else { format!("\n{}\n", preset.notes) };
     format!("{head}{asked}{}{notes}\n", presets::table(checks).markdown())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Behaviour, FastOpen, PathManagerKind, SchedulerSpec};
+use crate::config::{Behaviour, FastOpen, PathManagerKind};
 use crate::time::Duration;
 use std::string::ToString;
 use std::vec::Vec;
