@@ -62,6 +62,8 @@ pub(crate) struct Standing {
     pub(crate) proven: bool,
     /// MP_FAIL was sent; the infinite mapping is awaited.
     pub(crate) awaiting: bool,
+    /// MP_FAIL was received and answered; the next new data goes out under an infinite mapping.
+    pub(crate) answered: bool,
     /// This end's FIN was given to the subflow before the data had its end.
     pub(crate) ending: bool,
 }
@@ -114,6 +116,10 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         Trigger::Handshake(reason) => Verdict::FallBack(reason),
         // The peer is plain TCP already, and its infinite mapping is on its way.
         Trigger::BareAck { .. } if standing.awaiting => Verdict::Ignore,
+        // It said that it would, and has fallen back: without new data it could not be told [FB-12] [FB-13].
+        Trigger::BareAck { .. } | Trigger::Unmapped { .. } if standing.answered && possible => {
+            Verdict::FallBack(FallbackReason::PeerFailed)
+        }
         // Nothing of MPTCP comes any more. If the peer has fallen back, what is sent again at data level is new data to
         // it; if it has not, some of what is held may have been sent again. Neither way is safe [FB-7].
         Trigger::BareAck { holding: true, .. } if standing.alone => {
