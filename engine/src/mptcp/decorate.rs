@@ -275,7 +275,10 @@ fn acknowledgement(
         mapping: fin.map(|seq| fin_mapping(seq, meta)),
         data_fin: fin.is_some(),
     };
-    options.push_dss(&dss);
+    // An empty one would be taken for the confirmation that MPTCP is in use [INI-16], before the keys have come.
+    if dss.data_ack.is_some() || dss.mapping.is_some() {
+        options.push_dss(&dss);
+    }
 }
 
 /// A segment that says by MP_FAIL where data is damaged acknowledges none from there on.

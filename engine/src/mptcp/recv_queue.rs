@@ -83,6 +83,11 @@ impl RecvQueue {
         u32::try_from(edge - self.nxt).unwrap_or(u32::MAX)
     }
 
+    /// How much of [`Self::window`] was told already.
+    pub(crate) fn promised(&self) -> u32 {
+        u32::try_from(self.told.saturating_sub(self.ack_offset())).unwrap_or(u32::MAX)
+    }
+
     /// A segment with the current Data ACK told this window. It may be more than was offered: a subflow's own window
     /// does not shrink while others fill the queue, and what was told has to be kept [RCV-2].
     ///

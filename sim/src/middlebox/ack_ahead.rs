@@ -158,6 +158,10 @@ impl Middlebox for AckAhead {
             latest.payload = bytes::Bytes::new();
             streams.of_mut(direction).latest = Some(latest);
         }
+        if packet.has(bits::RST) {
+            // nobody waits for the copies any more
+            *streams = PerDirection::default();
+        }
         if !lost {
             turn.send(direction, packet);
         }
