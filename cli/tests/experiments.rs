@@ -1,4 +1,5 @@
 //! `mpuser sim` and `mpuser exp`: what they print, what they leave, and that nothing but the seed decides.
+#![expect(clippy::expect_used, reason = "helpers of tests: a panic is the verdict")]
 
 mod common;
 
@@ -295,7 +296,7 @@ fn mistakes_get_three_lines() {
         ("\"0.5%\"", "\"5\"", "line 10, column 8", "1%"),
         ("\"b\"]", "\"c\"]", "line 17, column 15", "known: a, b"),
         ("rate = \"2mbit\"", "trace = \"no.trace\"", "line 12, column 9", "relative name"),
-        ("paths", "scheduler = \"fast\"\npaths", "line 17, column 13", "minrtt"),
+        ("paths", "scheduler = \"fast\"\npaths", "line 17, column 13", "did you mean `first`?"),
     ] {
         let run = mpuser(&["sim", &broken(from, to)]);
         run.assert_error(8);

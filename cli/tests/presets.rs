@@ -1,5 +1,4 @@
 //! `mpuser exp presets` and `mpuser exp report` from the outside.
-#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 mod common;
 

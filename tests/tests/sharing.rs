@@ -1,4 +1,5 @@
 //! Who gets how much of a link that several share: what coupled congestion control is for (RFC 6356 2.1).
+#![expect(clippy::expect_used, reason = "a panic is the verdict")]
 
 use mpuser_engine::config::CongestionAlgorithm;
 use mpuser_sim::link::{Aqm, LaneConfig, LinkConfig, QueueLimit};

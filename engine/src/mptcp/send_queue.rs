@@ -306,6 +306,21 @@ impl SendQueue {
         (len > 0).then(|| piece.octets.slice(skip..skip + len))
     }
 
+    /// The same, of as many pieces as needed: what went out in several mappings may come again in one.
+    pub(crate) fn sent_run(&self, offset: u64, max: usize) -> Option<Bytes> {
+        let first = self.sent_at(offset, max)?;
+        if first.len() == max || self.sent_at(offset + first.len() as u64, 1).is_none() {
+            return Some(first);
+        }
+        let mut run = BytesMut::from(first);
+        while run.len() < max
+            && let Some(next) = self.sent_at(offset + run.len() as u64, max - run.len())
+        {
+            run.extend_from_slice(&next);
+        }
+        Some(run.freeze())
+    }
+
     /// The piece with the octet at `offset`, or the first one behind it.
     fn sent_index(&self, offset: u64) -> usize {
         self.sent.partition_point(|sent| sent.end() <= offset)

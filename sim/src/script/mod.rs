@@ -50,6 +50,8 @@ struct Compiled {
     engine: Arc<Engine>,
     ast: Arc<AST>,
     wants: Wants,
+    /// Line of the first loop with an empty body: the interpreter has no place for a stop inside it.
+    idle_loop: Option<usize>,
 }
 
 /// What a script looks at; the rest is not made for it.
@@ -107,8 +109,13 @@ pub fn compile(file: &str, text: &str) -> Result<SchedulerSpec, ScriptError> {
         missing: text.contains("missing"),
         reinjections: text.contains("reinject"),
     };
-    let compiled =
-        Compiled { name: file.to_owned(), engine: Arc::new(engine), ast: Arc::new(ast), wants };
+    let compiled = Compiled {
+        name: file.to_owned(),
+        engine: Arc::new(engine),
+        ast: Arc::new(ast),
+        wants,
+        idle_loop: idle_loop(text),
+    };
     Script::new(compiled.clone()).try_out()?;
     Ok(SchedulerSpec::custom(Arc::new(compiled)))
 }
@@ -131,14 +138,30 @@ fn limited_engine() -> Engine {
     engine
 }
 
-/// What went wrong while `file` ran.
-fn failure(file: &str, error: &EvalAltResult) -> ScriptError {
+/// Line, from 1, of the first `{ }` after `loop` or `while`.
+fn idle_loop(text: &str) -> Option<usize> {
+    let at =
+        ["loop", "while"].iter().flat_map(|word| text.match_indices(word)).filter(|(at, _)| {
+            let body = text[*at..].split_once('{').map_or("", |(_, body)| body);
+            body.trim_start().starts_with('}')
+        });
+    let first = at.map(|(at, _)| at).min()?;
+    Some(text[..first].matches('\n').count() + 1)
+}
+
+/// What went wrong while `script` ran.
+fn failure(script: &Compiled, error: &EvalAltResult) -> ScriptError {
     let inner = error.unwrap_inner();
     let at = if inner.position() == Position::NONE { error.position() } else { inner.position() };
     let message = match inner {
         EvalAltResult::ErrorTooManyOperations(_) => format!(
             "stopped after {MAX_OPERATIONS} operations: a loop without end? A call has to come to an answer"
         ),
+        EvalAltResult::ErrorDataTooLarge(what, _) => {
+            format!(
+                "{what} too large: a script keeps at most {MAX_SIZE} values; keep sums, or drop old ones"
+            )
+        }
         other => {
             // the position stands before the message already
             let mut plain = other.to_string();
@@ -148,7 +171,11 @@ fn failure(file: &str, error: &EvalAltResult) -> ScriptError {
             plain
         }
     };
-    ScriptError { file: file.to_owned(), line: at.line(), message }
+    let line = match inner {
+        EvalAltResult::ErrorTooManyOperations(_) => at.line().or(script.idle_loop),
+        _ => at.line(),
+    };
+    ScriptError { file: script.name.clone(), line, message }
 }
 
 #[cfg(test)]

@@ -37,10 +37,10 @@ impl Script {
     }
 
     fn call(&mut self, function: &str, args: impl FuncArgs) -> Result<Dynamic, ScriptError> {
-        let Compiled { name, engine, ast, .. } = &self.compiled;
+        let Compiled { engine, ast, .. } = &self.compiled;
         let options = CallFnOptions::new().eval_ast(false).bind_this_ptr(&mut self.memory);
         let answer = engine.call_fn_with_options(options, &mut Scope::new(), ast, function, args);
-        answer.map_err(|error| failure(name, &error))
+        answer.map_err(|error| failure(&self.compiled, &error))
     }
 
     fn error(&self, message: String) -> ScriptError {

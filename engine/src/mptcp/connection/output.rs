@@ -149,7 +149,7 @@ impl Connection {
         let room = target.tcp.available().min(MAX_MAPPING).min(mss * MAX_SEGMENTS);
         let len = (range.end - range.start).min(room);
         let len = usize::try_from(len).unwrap_or(0);
-        let Some(payload) = self.send.sent_at(range.start, len) else { return false };
+        let Some(payload) = self.send.sent_run(range.start, len) else { return false };
         self.remapped = true;
         let len = payload.len() as u64;
         self.send.reinjected(len);

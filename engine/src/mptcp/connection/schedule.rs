@@ -434,7 +434,7 @@ impl Connection {
         let room = target.available.max(target.queue_room).min(most);
         let len = usize::try_from((range.end - range.start).min(room)).unwrap_or(0);
         let subflow = self.subflows.iter_mut().find(|s| s.id == target.id)?;
-        let payload = self.send.sent_at(range.start, len)?;
+        let payload = self.send.sent_run(range.start, len)?;
         let staged = range.start..range.start + payload.len() as u64;
         self.remapped = true;
         subflow.stage(staged.start, payload, &meta);
