@@ -86,7 +86,7 @@ fn one(seed: u64, args: &Args) -> ExitCode {
 
 fn tell(setup: &Setup, violation: &Violation, smaller: bool) {
     println!("seed {} at {:?}: {}", setup.seed, violation.at, violation.what);
-    println!("  again: cargo run -p mpuser-tests --bin interact -- --seed {} --trace", setup.seed);
+    println!("  again: tests/interact --seed {} --trace", setup.seed);
     if smaller {
         let parts: Vec<String> = shrink(setup, 400).iter().map(Part::to_string).collect();
         println!("  needs: --only {}", parts.join(","));

@@ -5,7 +5,7 @@ use super::setup::{End, Forgery, Opening, Setup, Step};
 use crate::world::{Side, client_address, client_address6, server_address, server_address6};
 use mpuser_engine::addr::IpAddr;
 use mpuser_engine::config::{
-    ConnectionConfig, CongestionAlgorithm, EndpointFlags, FastOpen, Keepalive, Limits,
+    CongestionAlgorithm, ConnectionConfig, EndpointFlags, FastOpen, Keepalive, Limits,
     PathManagerKind, Profile, SCHEDULER_NAMES, SchedulerSpec,
 };
 use mpuser_engine::time::Duration;
@@ -54,8 +54,7 @@ const BOXES: [&str; 37] = [
 ];
 
 /// What rewrites payload.
-const GATEWAYS: [&str; 3] =
-    ["alg:longer=12,at=10k", "alg:shorter=3,at=10k", "alg:flip,at=10k"];
+const GATEWAYS: [&str; 3] = ["alg:longer=12,at=10k", "alg:shorter=3,at=10k", "alg:flip,at=10k"];
 
 /// The setup of a seed.
 #[must_use]
@@ -68,6 +67,8 @@ pub fn draw(seed: u64) -> Setup {
         while dice.percent(40) && link.boxes.len() < 2 {
             let name = if dice.percent(3) { dice.pick(&GATEWAYS) } else { dice.pick(&BOXES) };
             link.boxes.push(name.to_owned());
+            // a router quotes what a box has rewritten, and nobody knows the quote
+            (link.forward.mtu, link.backward.mtu) = (u16::MAX, u16::MAX);
         }
     }
     let addresses = addresses(&mut dice, paths);
@@ -75,7 +76,7 @@ pub fn draw(seed: u64) -> Setup {
     let connections = openings(&mut dice, &addresses, calm);
     let ends = [end(&mut dice), end(&mut dice)];
     let wild = dice.percent(50);
-    let count = dice.spread(1, 60) as usize;
+    let count = dice.spread(4, 120) as usize;
     let mut steps: Vec<(Duration, Step)> = (0..count)
         .map(|_| {
             let at = Duration::from_micros(dice.spread(1, calm.as_micros() as u64));
@@ -99,8 +100,7 @@ fn lane(dice: &mut Dice) -> LaneConfig {
     lane.rate = dice.percent(90).then(|| dice.spread(256_000, 50_000_000));
     if dice.percent(25) {
         let shape = dice.pick(&[Shape::Uniform, Shape::Normal, Shape::Pareto]);
-        lane.jitter =
-            Jitter { amount: dice.time(100, 20_000), shape, reorders: dice.percent(50) };
+        lane.jitter = Jitter { amount: dice.time(100, 20_000), shape, reorders: dice.percent(50) };
     }
     lane.loss = match dice.below(10) {
         0..5 => Loss::None,
@@ -150,7 +150,8 @@ fn addresses(dice: &mut Dice, paths: usize) -> [Vec<(IpAddr, usize)>; 2] {
         }
     }
     // somebody has to have something to connect to
-    if client.iter().all(|(address, _)| address.is_ipv6()) && !server.iter().any(|s| s.0.is_ipv6()) {
+    if client.iter().all(|(address, _)| address.is_ipv6()) && !server.iter().any(|s| s.0.is_ipv6())
+    {
         server.push((server_address6(0), 0));
     }
     [client, server]
@@ -169,9 +170,10 @@ fn openings(
     (0..dice.pick(&[1, 1, 1, 1, 2, 3]))
         .map(|number| {
             let size = |dice: &mut Dice| match dice.below(10) {
-                0..2 => 0,
-                2 => 1,
-                _ => dice.spread(1, 150_000) as usize,
+                0 => 0,
+                1 => 1,
+                2 => dice.spread(1, 5_000) as usize,
+                _ => dice.spread(5_000, 150_000) as usize,
             };
             let late = number > 0 || dice.percent(10);
             Opening {

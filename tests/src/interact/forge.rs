@@ -26,8 +26,11 @@ pub(super) fn forge(
     packet.ack = SeqNum(dice.number() as u32);
     match forgery {
         Forgery::Blind => {
-            let kinds = [bits::RST, bits::RST | bits::ACK, bits::SYN, bits::ACK, bits::FIN | bits::ACK];
-            packet.flags = dice.pick(&kinds);
+            let kinds =
+                [bits::RST, bits::RST | bits::ACK, bits::ACK, bits::FIN | bits::ACK, bits::SYN];
+            // a SYN in SYN-SENT is a simultaneous open, which TCP cannot tell from this
+            let count = kinds.len() - usize::from(to == Side::Client);
+            packet.flags = dice.pick(&kinds[..count]);
             if dice.percent(50) {
                 packet.options.clear();
             }

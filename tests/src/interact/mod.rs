@@ -14,6 +14,7 @@ mod run;
 mod setup;
 mod shrink;
 mod state;
+mod steps;
 mod wire;
 
 pub use draw::draw;

@@ -1,16 +1,14 @@
 //! A setup run: what happens to both ends, and what must hold meanwhile and in the end.
 
 use super::app::{App, STREAM_MAX, Trust};
-use super::forge::forge;
 use super::setup::{Setup, Step, calm};
 use super::state::State;
 use super::wire::{PORT, Wire};
 use crate::world::{Side, World, local};
 use mpuser_engine::addr::{ListenerId, SocketAddr};
 use mpuser_engine::config::{EndpointConfig, FastOpen};
-use mpuser_engine::settings;
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::{ConnectionInfo, Event, PmEndpoint};
+use mpuser_engine::{ConnectionInfo, Endpoint, Event};
 use std::collections::VecDeque;
 
 /// Events in one moment that are an endless loop.
@@ -74,16 +72,16 @@ pub fn run(setup: &Setup, trace: bool) -> Result<Shown, Violation> {
     }
 }
 
-struct Run<'a> {
-    setup: &'a Setup,
-    world: World,
-    wire: Wire,
+pub(super) struct Run<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) world: World,
+    pub(super) wire: Wire,
     state: State,
-    apps: Vec<[App; 2]>,
+    pub(super) apps: Vec<[App; 2]>,
     listeners: Vec<ListenerId>,
     trust: Trust,
     /// Everybody may end with an error: of what stands or happens on the way.
-    hurt: bool,
+    pub(super) hurt: bool,
     still: u32,
     shown: Shown,
 }
@@ -166,13 +164,8 @@ impl<'a> Run<'a> {
         let [client, _] = &mut self.apps[number];
         let fast = config.fast_open != FastOpen::Off;
         let early = client.early(if fast { opening.early } else { 0 });
-        let made = self.world.client.connect_with_data(
-            self.world.now,
-            config,
-            None,
-            remote,
-            &early,
-        );
+        let made =
+            self.world.client.connect_with_data(self.world.now, config, None, remote, &early);
         match made {
             Ok((id, taken)) => {
                 client.id = Some(id);
@@ -257,7 +250,7 @@ impl<'a> Run<'a> {
         Ok(moved)
     }
 
-    fn read(&mut self, number: usize, side: Side, len: usize) -> Result<bool, String> {
+    pub(super) fn read(&mut self, number: usize, side: Side, len: usize) -> Result<bool, String> {
         let [client, server] = &mut self.apps[number];
         let (app, peer) = match side {
             Side::Client => (client, &*server),
@@ -323,9 +316,9 @@ impl<'a> Run<'a> {
             (app.eager, app.prompt) = (true, true);
         }
         self.look()?;
-        // a DATA_FIN is given up after eight minutes, data after fifteen
+        // a DATA_FIN is given up after eight minutes, data after fifteen timeouts of up to two minutes
         let hurt = self.hurt || self.apps.iter().flatten().any(|app| app.hurt);
-        let patience = Duration::from_secs(if hurt { 1_300 } else { 300 });
+        let patience = Duration::from_secs(if hurt { 2_500 } else { 300 });
         let end = self.world.now + patience;
         self.advance(end, |run| run.apps.iter().flatten().all(App::is_over))?;
         self.judge()?;
@@ -333,7 +326,7 @@ impl<'a> Run<'a> {
             app.close(&mut self.world);
         }
         self.look()?;
-        self.advance(self.world.now + Duration::from_secs(1_300), |run| {
+        self.advance(self.world.now + Duration::from_secs(2_500), |run| {
             run.world.next_event().is_none()
         })?;
         for side in Side::BOTH {
@@ -348,6 +341,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    const fn of(&self, side: Side) -> &Endpoint {
+        match side {
+            Side::Client => &self.world.client,
+            Side::Server => &self.world.server,
+        }
+    }
+
     /// Every connection has come to a defined end, at both ends.
     fn judge(&mut self) -> Result<(), String> {
         for apps in &self.apps {
@@ -360,16 +360,13 @@ impl<'a> Run<'a> {
                     }
                     return Err(format!("liveness: {:?} never heard of it", app.side));
                 };
-                let endpoint = match app.side {
-                    Side::Client => &self.world.client,
-                    Side::Server => &self.world.server,
-                };
-                let info = endpoint.info(id);
-                // TCP's half-open connection: the peer gave up, its RST got lost, and there is nothing to send
-                // the DATA_FIN has a number, too
+                let info = self.of(app.side).info(id);
+                // TCP's half-open connection: the peer gave up, its RST got lost, and there is nothing to send; the
+                // DATA_FIN has a number, too
                 let silent = |i: &ConnectionInfo| i.write_seq.wrapping_sub(i.snd_una) as i64 <= 0;
                 let silent = info.as_ref().is_some_and(silent);
-                let half_open = hurt && silent && (peer.failed.is_some() || peer.closed);
+                let other = peer.id.and_then(|id| self.of(peer.side).info(id));
+                let half_open = hurt && silent && other.is_none_or(|i| i.error.is_some());
                 let name = format!("connection {}, {:?}", app.connection, app.side);
                 if !app.is_over() && !half_open {
                     return Err(format!("liveness: {name} waits for ever: {info:#?}"));
@@ -396,171 +393,15 @@ impl<'a> Run<'a> {
 fn untrusted(setup: &Setup) -> bool {
     let linux = setup.ends.iter().any(|end| end.words.iter().any(|word| word == "profile linux"));
     let boxes = setup.links.iter().any(|link| !link.boxes.is_empty());
+    // a FIN that has lost its options on the way is to the peer the end of the data
+    let closes = |step: &Step| {
+        matches!(step, Step::CloseSubflow(..) | Step::DeleteEndpoint(..) | Step::Flush(_))
+    };
+    let strips = setup.has_box(&["strip-mptcp", "coalesce", "split", "splitter"]);
     // K24, K30: Linux takes what comes again for new data where options got lost
-    setup.has_box(&["alg"]) || linux && boxes
-}
-
-impl Run<'_> {
-    fn apply(&mut self, step: &Step) {
-        let now = self.world.now;
-        match step {
-            Step::Write(number, side, len) => {
-                self.apps[*number][*side as usize].write(&mut self.world, *len);
-            }
-            Step::Read(number, side, len) => {
-                // a violation comes up again at the next look
-                if let Err(what) = self.read(*number, *side, *len) {
-                    self.wire.violation = Some(what);
-                }
-            }
-            Step::Shutdown(number, side) => {
-                self.apps[*number][*side as usize].shutdown(&mut self.world);
-            }
-            Step::Close(number, side) => {
-                self.hurt_one(*number);
-                self.apps[*number][*side as usize].close(&mut self.world);
-            }
-            Step::Abort(number, side) => {
-                self.hurt_one(*number);
-                if let Some(id) = self.apps[*number][*side as usize].id {
-                    self.world.endpoint(*side).abort(now, id);
-                }
-            }
-            Step::Cut(path, forward, backward) => {
-                self.bend(*path, |link| {
-                    link.forward.up = !forward;
-                    link.backward.up = !backward;
-                });
-            }
-            Step::Restore(path) => self.bend(*path, |_| {}),
-            Step::Change(path, link) => self.world.wires().change(now, *path, link),
-            Step::Rebind(path) => {
-                let boxes = self.setup.links.get(*path).map(|link| link.boxes.clone());
-                let boxes: Vec<String> = boxes.unwrap_or_default();
-                if boxes.iter().any(|name| name.starts_with("nat")) {
-                    self.hurt = true;
-                    let boxes: Vec<&str> = boxes.iter().map(String::as_str).collect();
-                    self.world.set_boxes(*path, &boxes);
-                }
-            }
-            Step::Inject(side, _, forgery, seed) => {
-                if let Some((path, packet)) =
-                    forge(*forgery, *side, *seed, &self.wire.recent)
-                {
-                    self.world.inject(*side, path, packet);
-                }
-            }
-            _ => self.apply_management(step),
-        }
-    }
-
-    /// What an administrator does.
-    fn apply_management(&mut self, step: &Step) {
-        let now = self.world.now;
-        match step {
-            Step::OpenSubflow(number, side, from, to) => {
-                let own = &self.setup.addresses[*side as usize];
-                let other = &self.setup.addresses[side.peer() as usize];
-                let (from, to) = (own[from % own.len()].0, other[to % other.len()].0);
-                let [client, server] = &self.apps[*number];
-                let id = if *side == Side::Client { client.id } else { server.id };
-                let remote = match (side, client.id) {
-                    (Side::Client, _) | (_, None) => SocketAddr::new(to, PORT + *number as u16),
-                    (Side::Server, Some(id)) => {
-                        let info = self.world.client.info(id);
-                        let first = info.and_then(|info| Some(info.subflows.first()?.tuple.local));
-                        SocketAddr::new(to, first.map_or(1, |first| first.port()))
-                    }
-                };
-                if let Some(id) = id {
-                    let _ = self.world.endpoint(*side).open_subflow(now, id, from, remote);
-                }
-            }
-            Step::CloseSubflow(number, side, nth) => {
-                self.hurt_one(*number);
-                self.with_subflow(*number, *side, *nth, |endpoint, id, subflow| {
-                    let _ = endpoint.close_subflow(now, id, subflow);
-                });
-            }
-            Step::Backup(number, side, nth, backup) => {
-                self.with_subflow(*number, *side, *nth, |endpoint, id, subflow| {
-                    let _ = endpoint.set_backup(now, id, subflow, *backup);
-                });
-            }
-            Step::AddAddress(side, n) => {
-                let all = &self.setup.addresses[*side as usize];
-                let (address, path) = all[n % all.len()];
-                self.world.endpoint(*side).add_address(now, local(address, path));
-            }
-            Step::RemoveAddress(side, n) => {
-                self.hurt = true;
-                let all = &self.setup.addresses[*side as usize];
-                self.world.endpoint(*side).remove_address(now, all[n % all.len()].0);
-            }
-            Step::AddEndpoint(side, n, flags) => {
-                let all = &self.setup.addresses[*side as usize];
-                let address = all[n % all.len()].0;
-                let endpoint = PmEndpoint { address, id: None, port: None, flags: *flags };
-                let _ = self.world.endpoint(*side).add_endpoint(now, endpoint);
-            }
-            Step::DeleteEndpoint(side, nth) => {
-                self.hurt = true;
-                let endpoint = self.world.endpoint(*side);
-                if let Some(id) = endpoint.endpoints().get(*nth).and_then(|one| one.id) {
-                    let _ = endpoint.delete_endpoint(now, id);
-                }
-            }
-            Step::ChangeEndpoint(side, nth, flags) => {
-                let endpoint = self.world.endpoint(*side);
-                if let Some(id) = endpoint.endpoints().get(*nth).and_then(|one| one.id) {
-                    let _ = endpoint.change_endpoint(now, id, *flags);
-                }
-            }
-            Step::Flush(side) => {
-                self.hurt = true;
-                self.world.endpoint(*side).flush_endpoints(now);
-            }
-            Step::Limits(side, limits) => self.world.endpoint(*side).set_limits(now, *limits),
-            Step::Setting(side, name, value) => {
-                let setting = settings::find(name).expect("a setting of the table");
-                let done = self.world.endpoint(*side).change_setting(setting, value);
-                done.unwrap_or_else(|error| panic!("{error}"));
-            }
-            _ => {}
-        }
-    }
-
-    fn hurt_one(&mut self, number: usize) {
-        for app in &mut self.apps[number] {
-            app.hurt = true;
-        }
-    }
-
-    fn bend(&mut self, path: usize, how: impl Fn(&mut mpuser_sim::LinkConfig)) {
-        let Some(link) = self.setup.links.get(path) else { return };
-        let (mut link, now) = (link.clone(), self.world.now);
-        how(&mut link);
-        self.world.wires().change(now, path, &link);
-    }
-
-    fn with_subflow(
-        &mut self,
-        number: usize,
-        side: Side,
-        nth: usize,
-        act: impl Fn(
-            &mut mpuser_engine::Endpoint,
-            mpuser_engine::addr::ConnectionId,
-            mpuser_engine::addr::SubflowId,
-        ),
-    ) {
-        let Some(id) = self.apps[number][side as usize].id else { return };
-        let endpoint = self.world.endpoint(side);
-        let subflow = endpoint.info(id).and_then(|info| Some(info.subflows.get(nth)?.id));
-        if let Some(subflow) = subflow {
-            act(endpoint, id, subflow);
-        }
-    }
+    setup.has_box(&["alg"])
+        || linux && boxes
+        || strips && setup.steps.iter().any(|(_, step)| closes(step))
 }
 
 const _: () = assert!(STREAM_MAX >= 150_000);

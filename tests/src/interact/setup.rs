@@ -206,9 +206,7 @@ fn retained<T: Clone>(all: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {
 #[must_use]
 pub(super) fn calm(link: &LinkConfig) -> LinkConfig {
     let mut calm = LinkConfig { boxes: link.boxes.clone(), ..LinkConfig::default() };
-    for (to, from) in
-        [(&mut calm.forward, &link.forward), (&mut calm.backward, &link.backward)]
-    {
+    for (to, from) in [(&mut calm.forward, &link.forward), (&mut calm.backward, &link.backward)] {
         (to.rate, to.delay, to.mtu) = (from.rate, from.delay, from.mtu);
         to.too_big = from.too_big;
     }

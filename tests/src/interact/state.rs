@@ -4,6 +4,7 @@ use super::app::App;
 use super::setup::Setup;
 use crate::world::{Side, World};
 use mpuser_engine::addr::ConnectionId;
+use mpuser_engine::window::WindowScale;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use std::collections::BTreeMap;
 
@@ -82,7 +83,9 @@ impl State {
         let room = config.send_buffer.max(config.receive_buffer) as i64;
         // the DATA_FIN has a number, too
         hold(waiting <= room + 1, &format!("{waiting} octets wait in a buffer of {room}"))?;
-        let most = config.receive_buffer as u64;
+        // a window is told in units, rounded up at times
+        let unit = WindowScale::for_buffer(config.receive_buffer).shift();
+        let most = config.receive_buffer as u64 + (1 << unit) - 1;
         let queue = info.recv_queue;
         hold(queue <= most, &format!("{queue} octets wait to be read, at most {most}"))?;
         hold(info.bytes_acked <= app.written as u64 + 1, "more is acknowledged than was written")?;

@@ -17,6 +17,12 @@ pub(super) const PORT: u16 = 80;
 /// Packets kept for strangers to send again, and to learn four-tuples from.
 const KEPT: usize = 64;
 
+/// An end and a four-tuple as it sees it.
+type Place = (Side, SocketAddr, SocketAddr);
+
+/// A SYN of the peer: window scale, window, sequence number.
+type PeerSyn = (Option<u8>, u64, u32);
+
 /// A segment taken apart.
 struct Segment<'a> {
     /// Of the end in question: its own address first.
@@ -90,6 +96,8 @@ struct Sender {
     heard: u64,
     /// It went on as plain TCP.
     plain: bool,
+    /// Octets that went with the SYN, before those with numbers.
+    ahead: u64,
 }
 
 /// A subflow, as one end sees it.
@@ -98,23 +106,30 @@ struct Flow {
     isn: Option<u32>,
     /// Window scales: sent, and seen from the peer.
     scales: (Option<u8>, Option<u8>),
-    /// By offset in the subflow: length and offset in the connection. Length 0 is without end.
+    /// By offset in the subflow: length and offset in the connection.
     mappings: BTreeMap<u64, (u64, u64)>,
+    /// The infinite mapping: from which offset on, and what that is in the connection.
+    infinite: Option<(u64, u64)>,
     /// The window in the peer's SYN, and its sequence number.
     first_window: u64,
     peer_isn: Option<u32>,
-    /// Octets of the SYN that were taken: subflow sequence numbers begin after them.
+    /// Octets of a SYN that were taken, sent and received: they are in no sequence space of MPTCP (RFC 8684 B.2).
     early: u64,
+    taken: u64,
 }
 
 impl Flow {
     /// Where an octet of the subflow stands in the connection, how many follow under the same mapping, and whether
     /// that mapping is without end.
     fn at(&self, offset: u64) -> Option<(u64, u64, bool)> {
-        let (from, (len, data)) = self.mappings.range(..=offset).next_back()?;
+        let (from, (len, data)) =
+            self.mappings.range(..=offset).next_back().unwrap_or((&0, &(0, 0)));
         let next = self.mappings.range(offset + 1..).next().map_or(u64::MAX, |(next, _)| *next);
-        let end = if *len == 0 { next } else { next.min(from + len) };
-        (offset < end).then(|| (data + offset - from, end - offset, *len == 0))
+        if offset < from + len {
+            return Some((data + offset - from, next.min(from + len) - offset, false));
+        }
+        let (from, data) = self.infinite.filter(|(from, _)| *from <= offset)?;
+        Some((data + offset - from, next - offset, true))
     }
 }
 
@@ -123,11 +138,11 @@ impl Flow {
 pub(super) struct Wire {
     senders: BTreeMap<(Side, ConnectionId), Sender>,
     flows: BTreeMap<(Side, ConnectionId, SubflowId), Flow>,
-    owners: BTreeMap<(Side, SocketAddr, SocketAddr), (ConnectionId, SubflowId)>,
+    owners: BTreeMap<Place, (ConnectionId, SubflowId)>,
     /// SYNs that came before the end said anything: scale, window and sequence number.
-    syns: BTreeMap<(Side, SocketAddr, SocketAddr), (Option<u8>, u64, u32)>,
+    syns: BTreeMap<Place, PeerSyn>,
     /// SYN/ACKs nobody kept a socket for: sequence number and scale.
-    stateless: BTreeMap<(Side, SocketAddr, SocketAddr), (u32, Option<u8>)>,
+    stateless: BTreeMap<Place, (u32, Option<u8>)>,
     /// Data went without any option: a fallback has to be told.
     bare: Vec<((Side, ConnectionId), String)>,
     /// What came in, the newest last.
@@ -212,6 +227,9 @@ impl Wire {
         if segment.header.flags.syn {
             flow.isn = Some(segment.header.seq.0);
             flow.scales.0 = segment.options.window_scale;
+            if let (Some(ack), Some(isn)) = (segment.header.ack, flow.peer_isn) {
+                flow.taken = u64::from(ack.0.wrapping_sub(isn).wrapping_sub(1));
+            }
         } else if flow.isn.is_none()
             && let Some((isn, scale)) =
                 self.stateless.remove(&(side, segment.tuple.0, segment.tuple.1))
@@ -287,21 +305,26 @@ impl Wire {
     /// Octets are those the application wrote at the places the mappings say, and the peer's window has room.
     fn check_data(&mut self, at: (Side, ConnectionId), subflow: SubflowId, segment: &Segment<'_>) {
         let Some(flow) = self.flows.get_mut(&(at.0, at.1, subflow)) else { return };
-        let (Some(isn), Some(sender)) = (flow.isn, self.senders.get(&at)) else { return };
+        let (Some(isn), Some(sender)) = (flow.isn, self.senders.get_mut(&at)) else { return };
         let (Some(number), plain) = (sender.number, sender.plain) else { return };
         let (base, allowed) = (sender.base, sender.allowed);
         let early = flow.early;
         let start = u64::from(segment.header.seq.0.wrapping_sub(isn).wrapping_sub(1));
         let Some(start) = start.checked_sub(early) else { return };
+        if subflow == SubflowId(0) {
+            sender.ahead = early;
+        }
+        let ahead = sender.ahead;
         let (mut problem, mut bare) = (None, false);
-        if let Some((from, len, data)) = announced(segment, base) {
-            let before = flow.mappings.insert(from, (len, data));
-            // an infinite mapping may begin where another one did
-            let same = |before: &(u64, u64)| before.1 == data && (before.0 == len || len == 0);
-            if let Some(before) = before.filter(|before| !same(before)) {
-                let now = (len, data);
-                problem = Some(format!("the mapping at {from} is {now:?} and was {before:?}"));
+        match announced(segment, base) {
+            Some((from, 0, data)) => flow.infinite = Some((from, data)),
+            Some((from, len, data)) => {
+                let (before, now) = (flow.mappings.insert(from, (len, data)), (len, data));
+                if let Some(before) = before.filter(|before| *before != now) {
+                    problem = Some(format!("the mapping at {from} is {now:?} and was {before:?}"));
+                }
             }
+            None => {}
         }
         let octets = stream(number, at.0);
         let end = start + segment.payload.len() as u64;
@@ -310,7 +333,7 @@ impl Wire {
             let from = (offset - start) as usize;
             let (data, run, free) = match flow.at(offset) {
                 Some(found) => found,
-                None if plain || base.is_none() => (offset + early, u64::MAX, true),
+                None if plain || base.is_none() => (offset, u64::MAX, true),
                 None => {
                     bare = segment.options.dss.is_none();
                     problem = Some(format!("octet {offset} of the subflow has no mapping"));
@@ -319,7 +342,8 @@ impl Wire {
             };
             let run = run.min(end - offset);
             let sent = &segment.payload[from..from + run as usize];
-            if octets.get(data as usize..(data + run) as usize) != Some(sent) {
+            let place = (data + ahead) as usize;
+            if octets.get(place..place + run as usize) != Some(sent) {
                 problem = Some(format!("octets {data}..{} are sent as others", data + run));
             } else if !free && data + run > allowed {
                 let end = data + run;
@@ -359,7 +383,6 @@ impl Wire {
             }
             (flow.scales.1, flow.first_window) = (segment.options.window_scale, window);
             flow.peer_isn = Some(segment.header.seq.0);
-            sender.arrived.add(0, segment.payload.len() as u64);
             sender.allowed = sender.allowed.max(window);
             return;
         }
@@ -377,6 +400,7 @@ impl Wire {
         if silent && let Some(isn) = flow.peer_isn {
             // to a peer that fell back it is the octet of that number, and its FIN the end
             let start = u64::from(segment.header.seq.0.wrapping_sub(isn).wrapping_sub(1));
+            let start = start.saturating_sub(flow.taken);
             let len = segment.payload.len() as u64 + u64::from(segment.header.flags.fin);
             if len > 0 && start <= STREAM_MAX as u64 {
                 sender.arrived.add(start, start + len);

@@ -1,6 +1,6 @@
 //! Addresses come and go at either end: ADD_ADDR, REMOVE_ADDR and MP_PRIO in both directions (RFC 8684 3.3.8, 3.4).
 
-use super::Connection;
+use super::{Connection, Mode};
 use crate::addr::{AddressId, IpAddr, SocketAddr, SubflowId};
 use crate::config::EndpointFlags;
 use crate::counters::Counters;
