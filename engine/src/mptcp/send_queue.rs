@@ -89,6 +89,8 @@ pub(crate) struct SendQueue {
     boundaries: VecDeque<u64>,
     /// An octet acknowledged, with its offset: a window probe repeats it.
     last_acked: Option<(u64, Bytes)>,
+    /// Where the last short segment ends.
+    short_end: u64,
 }
 
 impl SendQueue {
@@ -104,6 +106,7 @@ impl SendQueue {
             capacity,
             boundaries: VecDeque::new(),
             last_acked: None,
+            short_end: 0,
         }
     }
 
@@ -128,6 +131,17 @@ impl SendQueue {
     /// Octets of new data the peer's window allows.
     pub(crate) const fn window(&self) -> u64 {
         self.wnd_end.saturating_sub(self.nxt)
+    }
+
+    /// What goes out next may be short. Nagle's rule as Minshall and Linux have it: only a short segment in flight holds
+    /// back another, so the end of a message does not wait for the full segments before it.
+    pub(crate) const fn may_be_short(&self) -> bool {
+        self.short_end <= self.una
+    }
+
+    /// What was taken last ends with a segment of less than full size.
+    pub(crate) const fn was_short(&mut self) {
+        self.short_end = self.nxt;
     }
 
     /// Octets it holds at most.

@@ -106,12 +106,15 @@ impl Connection {
         // With nothing in flight something has to be staged, or TCP would have nothing to probe a closed window with.
         let idle = first.tcp.in_flight() == 0 && first.tcp.unsent() == 0;
         let available = if idle { first.tcp.available().max(mss) } else { first.tcp.available() };
-        let hold = self.config.nagle && unsent < mss && !idle && !self.close.is_requested();
-        if available < mss.min(unsent) || hold {
+        let nagle = self.config.nagle && !self.send.may_be_short() && !self.close.is_requested();
+        if available < mss.min(unsent) || (nagle && unsent < mss && !idle) {
             return false;
         }
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
         let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
+        if !(payload.len() as u64).is_multiple_of(mss) {
+            self.send.was_short();
+        }
         self.bytes_sent += payload.len() as u64;
         self.last.data_sent = Some(now);
         first.stage(offset, payload, &meta);
