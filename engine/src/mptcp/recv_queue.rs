@@ -81,12 +81,12 @@ impl RecvQueue {
 
     /// Octets of window to offer now: what is free, and never less than what was promised.
     pub(crate) fn window(&self) -> u32 {
-        u32::try_from(self.promised.max(self.free_edge()) - self.nxt).unwrap_or(u32::MAX)
+        u32::try_from(self.promised.max(self.free_edge()) - self.ack_offset()).unwrap_or(u32::MAX)
     }
 
-    /// Where the free room ends.
+    /// Where the free room ends; the DATA_FIN takes none.
     fn free_edge(&self) -> u64 {
-        self.nxt + self.capacity.saturating_sub(self.ready_len) as u64
+        self.ack_offset() + self.capacity.saturating_sub(self.ready_len) as u64
     }
 
     /// How much of [`Self::window`] was told already.

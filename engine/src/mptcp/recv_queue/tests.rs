@@ -124,13 +124,14 @@ impl Model {
         assert_eq!(queue.ack_offset(), self.nxt + u64::from(ended), "[FIN-3]");
         assert_eq!(queue.is_readable(), self.read < self.nxt);
         assert_eq!(queue.is_at_end(), ended && self.read == self.nxt);
-        let right = self.nxt + u64::from(queue.window());
+        let right = queue.ack_offset() + u64::from(queue.window());
         assert!(right >= self.promised, "the window retreated [RCV-2]");
         assert_eq!(right, self.promised.max(self.free()));
     }
 
     fn free(&self) -> u64 {
-        self.nxt + (CAPACITY as u64).saturating_sub(self.nxt - self.read)
+        let ack = self.nxt + u64::from(self.fin == Some(self.nxt));
+        ack + (CAPACITY as u64).saturating_sub(self.nxt - self.read)
     }
 }
 
