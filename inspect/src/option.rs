@@ -261,15 +261,13 @@ fn capable_fields(capable: &MpCapable, put: &mut impl FnMut(&str, Value)) {
     };
     put("version", json!(version));
     put("flags", json!(flags));
-    for (name, bit) in [
-        ("checksumreq.flags", 0x80),
-        ("extensibility.flag", 0x40),
-        ("nomoresubflows.flag", 0x20),
-        // H is HMAC-SHA1 in version 0
-        (if version == 0 { "sha1.flag" } else { "sha256.flag" }, 1),
-    ] {
-        put(name, json!(u8::from(flags & bit != 0)));
+    put("checksumreq.flags", json!(flags >> 7));
+    put("extensibility.flag", json!(flags >> 6 & 1));
+    if version != 0 {
+        put("nomoresubflows.flag", json!(flags >> 5 & 1));
     }
+    // H is HMAC-SHA1 in version 0
+    put(if version == 0 { "sha1.flag" } else { "sha256.flag" }, json!(flags & 1));
     match capable {
         MpCapable::Syn { .. } => {}
         MpCapable::SynAck { sender_key, .. } => put("sendkey", json!(sender_key.0)),

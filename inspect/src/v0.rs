@@ -113,3 +113,22 @@ pub fn join_hmac(own: u64, peer: u64, own_nonce: u32, peer_nonce: u32) -> [u8; 2
     mac.update(&peer_nonce.to_be_bytes());
     mac.finalize().into_bytes().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6824: both from SHA-1 of the key; the connection of a capture, its MP_JOIN has the token.
+    #[test]
+    fn token_and_idsn() {
+        // SHA-1 of eight octets of zero: 05fe405753166f125559e7c9ac558654f107c7e9
+        assert_eq!(key_facts(0), (0x05fe_4057, 0xac55_8654_f107_c7e9));
+    }
+
+    #[test]
+    fn the_hmac_is_that_of_its_keys() {
+        let a = join_hmac(1, 2, 3, 4);
+        assert_ne!(a, join_hmac(2, 1, 3, 4));
+        assert_ne!(a, join_hmac(1, 2, 4, 3));
+    }
+}

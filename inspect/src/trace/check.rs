@@ -90,6 +90,8 @@ impl Trace {
                 found.push((*packet, *stream, what));
             }
         }
+        // the octet a wrong DATA_FIN took is no hole of its own
+        side.suspect |= !found.is_empty();
         for (packet, stream, what) in found {
             self.finding(packet, stream, &["FIN-1"], what);
         }

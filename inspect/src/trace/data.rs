@@ -93,7 +93,8 @@ impl Trace {
         let (dsn, _) = side.relative(mapping.data_seq);
         placed.dsn = Some(dsn);
         let start = first_octet(half, mapping, placed.seq, packet);
-        let endless = Mapping { len: INFINITE, dsn, packet: packet.number, checksum: None };
+        let endless =
+            Mapping { len: INFINITE, dsn, packet: packet.number, checksum: None, right: None };
         let _ = half.maps.insert(start, endless);
     }
 
@@ -310,7 +311,7 @@ fn announce(
         return said;
     }
     let len = octets.unsigned_abs();
-    let new = Mapping { len, dsn, packet: packet.number, checksum: sum };
+    let new = Mapping { len, dsn, packet: packet.number, checksum: sum, right: None };
     match half.maps.insert(start, new) {
         Insert::Conflict(before) => {
             let what = format!(
@@ -321,6 +322,13 @@ fn announce(
             side.suspect = true;
         }
         Insert::Again => {}
+        Insert::OtherSum => {
+            side.checksums.1 += 1;
+            said.push((
+                &["DSS-9", "DSS-4"],
+                "a mapping is repeated with a wrong checksum".to_owned(),
+            ));
+        }
         Insert::New => {
             let first = u64::try_from(dsn).unwrap_or_default();
             side.reinjected += overlap(&side.mapped, first..first + len);

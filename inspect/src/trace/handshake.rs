@@ -125,7 +125,7 @@ impl Trace {
                 let what = "MP_CAPABLE on the SYN/ACK, but the SYN had none".to_owned();
                 self.finding(packet.number, placed.stream, &["INI-34"], what);
             }
-            Some(offered) if flags & 0x1f & !offered != 0 => {
+            Some(offered) if offered & 0x1f != 0 && flags & 0x1f & !offered != 0 => {
                 let what = format!(
                     "the SYN offered algorithms {:#04x}, the SYN/ACK takes {:#04x}",
                     offered & 0x1f,

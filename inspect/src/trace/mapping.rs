@@ -18,8 +18,10 @@ pub(super) struct Mapping {
     pub(super) dsn: i64,
     /// The packet that announced it.
     pub(super) packet: u64,
-    /// What the checksum has to be, with what it covers.
+    /// The checksum, until it is judged.
     pub(super) checksum: Option<Sum>,
+    /// What it has to be, once known.
+    pub(super) right: Option<u16>,
 }
 
 /// A checksum to be verified.
@@ -34,15 +36,41 @@ pub(super) struct Sum {
     /// Likewise.
     pub(super) checksum: u16,
     held: Option<(Vec<u8>, RangeSet)>,
+    /// Packets that repeat the mapping with other checksums.
+    others: Vec<(u64, u16)>,
 }
+
+/// So many repetitions with other checksums are judged.
+const MOST_OTHERS: usize = 8;
 
 impl Sum {
     pub(super) const fn new(data_seq: u64, ssn: u32, data_len: u16, checksum: u16) -> Self {
-        Self { data_seq, ssn, data_len, checksum, held: None }
+        Self { data_seq, ssn, data_len, checksum, held: None, others: Vec::new() }
     }
 
     /// It is right for these octets.
     pub(super) fn fits(&self, data: &[u8]) -> bool {
+        self.with_fits(self.checksum, data)
+    }
+
+    /// What is to be said of it and of its repetitions, and the checksum that is right, if one of them is.
+    fn judge(&self, packet: u64, data: &[u8]) -> (Option<u16>, Vec<Verdict>) {
+        let mut right = None;
+        let all = std::iter::once((packet, self.checksum)).chain(self.others.iter().copied());
+        let judged = all
+            .map(|(packet, checksum)| {
+                if self.with_fits(checksum, data) {
+                    right = Some(checksum);
+                    Verdict::Right
+                } else {
+                    Verdict::Wrong(packet)
+                }
+            })
+            .collect();
+        (right, judged)
+    }
+
+    fn with_fits(&self, checksum: u16, data: &[u8]) -> bool {
         let mut payload = Checksum::new();
         payload.add_bytes(data);
         mpuser_engine::wire::dss_checksum_valid(
@@ -50,7 +78,7 @@ impl Sum {
             mpuser_engine::seq::SubflowSeq(self.ssn),
             self.data_len,
             payload,
-            self.checksum,
+            checksum,
         )
     }
 }
@@ -71,6 +99,8 @@ pub(super) enum Insert {
     Again,
     /// The packet that said otherwise.
     Conflict(u64),
+    /// It repeats what was said, with a checksum that is known to be wrong.
+    OtherSum,
 }
 
 /// By relative subflow sequence number.
@@ -93,7 +123,7 @@ impl Mappings {
     pub(super) fn insert(&mut self, start: i64, mapping: Mapping) -> Insert {
         let end = start + mapping.len.cast_signed();
         let mut again = false;
-        for (at, old) in self.all.range(..end).rev() {
+        for (at, old) in self.all.range_mut(..end).rev() {
             let old_end = at + old.len.cast_signed();
             if old_end <= start {
                 // mappings overlap little: the next ones are before this one
@@ -101,6 +131,17 @@ impl Mappings {
             }
             if old.dsn - at != mapping.dsn - start {
                 return Insert::Conflict(old.packet);
+            }
+            if let (true, Some(new)) = (*at == start && old.len == mapping.len, &mapping.checksum) {
+                match (&mut old.checksum, old.right) {
+                    (Some(sum), _)
+                        if sum.checksum != new.checksum && sum.others.len() < MOST_OTHERS =>
+                    {
+                        sum.others.push((mapping.packet, new.checksum));
+                    }
+                    (None, Some(right)) if right != new.checksum => return Insert::OtherSum,
+                    _ => {}
+                }
             }
             again |= *at <= start && old_end >= end;
         }
@@ -159,8 +200,9 @@ impl Mappings {
                 let index = |n: i64| usize::try_from(n - start).unwrap_or_default();
                 data.get(index(a)..index(b)).unwrap_or_default()
             };
+            let packet = mapping.packet;
             let right = if from == *at && to == map_end {
-                Some(sum.fits(part(from, to)))
+                Some(sum.judge(packet, part(from, to)))
             } else {
                 if sum.held.is_none() {
                     if self.open >= MOST_OPEN {
@@ -180,15 +222,16 @@ impl Mappings {
                 let whole = have.covered() == mapping.len;
                 if whole {
                     let held = std::mem::take(held);
-                    Some(sum.fits(&held))
+                    Some(sum.judge(packet, &held))
                 } else {
                     None
                 }
             };
-            if let Some(right) = right {
+            if let Some((right, judged)) = right {
                 self.open -= usize::from(sum.held.is_some());
                 mapping.checksum = None;
-                verdicts.push(if right { Verdict::Right } else { Verdict::Wrong(mapping.packet) });
+                mapping.right = right;
+                verdicts.extend(judged);
             }
         }
         verdicts

@@ -1,10 +1,17 @@
 //! Captures of this repository and, where they lie beside it, those that may not be in it.
 #![allow(dead_code, reason = "every test uses a part")]
 
+pub(crate) mod damage;
+
 use mpuser_inspect::packet::dissect;
 use mpuser_inspect::trace::Placed;
 use mpuser_inspect::{Content, Packet, ReadError, Reader, Report, Settings, Trace};
 use std::path::{Path, PathBuf};
+
+/// Where the captures lie that may not be in the repository.
+pub(crate) fn beside(root: &Path) -> PathBuf {
+    std::env::var_os("MPUSER_PCAPS").map_or_else(|| root.join("../shared/pcaps"), PathBuf::from)
+}
 
 /// The captures that lie in the repository, and those of the folders beside it.
 pub(crate) fn captures() -> Vec<PathBuf> {
@@ -17,7 +24,8 @@ pub(crate) fn captures() -> Vec<PathBuf> {
         [root.join("pcaps"), beside.join("free"), beside.join("copyleft"), beside.join("read-only")]
     {
         let Ok(entries) = std::fs::read_dir(&folder) else {
-            eprintln!("SKIPPED: the captures of {}: no such folder", folder.display());
+            // those that may not be in the repository are nobody's duty to have
+            eprintln!("NOT READ: the captures of {}: no such folder", folder.display());
             continue;
         };
         let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
