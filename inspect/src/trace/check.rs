@@ -71,9 +71,8 @@ impl Trace {
 
     /// There is one end of the data, and nothing behind it [FIN-1].
     fn data_fins(&mut self, index: usize, side: usize) {
-        let Some(side) = self.connections.get(index).and_then(|c| c.sides.get(side)) else {
-            return;
-        };
+        let connection = self.connections.get_mut(index);
+        let Some(side) = connection.and_then(|c| c.sides.get_mut(side)) else { return };
         let mut found = Vec::new();
         let end = side.end();
         let right = side.fins.iter().max_by_key(|(at, (count, _, _))| (**at >= end, *count));
