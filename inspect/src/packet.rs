@@ -162,7 +162,11 @@ fn ip<'a>(frame: &Frame<'a>, at: usize, depth: u8) -> Content<'a> {
     };
     match parsed {
         Err(content) => content,
-        Ok(ip) if ip.protocol == TCP => tcp(frame, &ip),
+        Ok(mut ip) if ip.protocol == TCP => {
+            // the frame was shorter than its IP header says: there is no more than that
+            ip.end = ip.end.min(frame.wire_len.max(frame.data.len()));
+            tcp(frame, &ip)
+        }
         Ok(inner) if matches!(inner.protocol, 4 | 41) && depth < MOST_TUNNELS => {
             self::ip(frame, inner.at, depth + 1)
         }

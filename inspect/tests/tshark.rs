@@ -54,19 +54,18 @@ const HEAD: [&str; 6] =
 /// at tshark, and why.
 const EXPLAINED: &[(&str, &str, bool, &str)] = &[
     ("*", "checksum", true, "tshark shows no checksum of a DSS"),
+    ("own11", "connections", false, FIRST_KEY),
+    ("own14", "connections", false, FIRST_KEY),
     (
-        "own11",
+        "m04",
         "connections",
         false,
-        "tshark counts from the first key on, we from MP_CAPABLE on the SYN",
+        "the token is damaged: tshark makes another connection, we go by HMAC",
     ),
-    (
-        "own14",
-        "connections",
-        false,
-        "tshark counts from the first key on, we from MP_CAPABLE on the SYN",
-    ),
+    ("m09", "*", false, "a DSS without a form: tshark reads what it can, we show its octets"),
+    ("mod_tok", "connections", false, "a join for nobody: to tshark a connection of its own"),
 ];
+const FIRST_KEY: &str = "tshark counts from the first key on, we from MP_CAPABLE on the SYN";
 
 /// Values of one field of one packet, in the order of the options.
 type Values = BTreeMap<String, Vec<String>>;
@@ -150,7 +149,9 @@ fn ours(bytes: &[u8]) -> Said {
         values.insert("tcp.seq_raw".to_owned(), vec![packet.seq.to_string()]);
         values.insert("tcp.ack_raw".to_owned(), vec![packet.ack.to_string()]);
         values.insert("tcp.len".to_owned(), vec![packet.payload_len.to_string()]);
-        for raw in options(packet.options, packet.options_len).filter(|raw| raw.kind == 30) {
+        for raw in options(packet.options, packet.options_len)
+            .filter(|raw| raw.kind == 30 && raw.fault.is_none())
+        {
             said.options += 1;
             let mut all = fields(&raw);
             let subtype = all.get("subtype").and_then(serde_json::Value::as_u64);
@@ -178,7 +179,7 @@ fn ours(bytes: &[u8]) -> Said {
 
 fn explained(file: &str, field: &str, missing: bool) -> Option<&'static str> {
     let fits = |(part, of, only, _): &&(&str, &str, bool, &str)| {
-        (*part == "*" || file.contains(part)) && *of == field && (missing || !only)
+        (*part == "*" || file.contains(part)) && (*of == field || *of == "*") && (missing || !only)
     };
     EXPLAINED.iter().find(fits).map(|(_, _, _, why)| *why)
 }

@@ -154,7 +154,8 @@ impl Trace {
     fn signals(&mut self, packet: &Packet<'_>, stream: usize) -> Vec<Signal> {
         let mut found = Vec::new();
         for raw in options(packet.options, packet.options_len) {
-            if raw.kind == KIND {
+            let there = matches!(raw.fault, None | Some(Fault::NotCaptured));
+            if raw.kind == KIND && there {
                 self.mptcp_options += 1;
                 if let Some(first) = raw.body().first() {
                     if let Some(count) = self.subtypes.get_mut(usize::from(first >> 4)) {
