@@ -73,8 +73,8 @@ impl<'a> Iterator for Options<'a> {
         let rest = self.captured.get(at..)?;
         let kind = *rest.first()?;
         let left = self.len.saturating_sub(at);
-        let mut take = |len: usize, fault| {
-            self.at = if fault == None { at + len } else { usize::MAX };
+        let mut take = |len: usize, fault: Option<Fault>| {
+            self.at = if fault.is_none() { at + len } else { usize::MAX };
             let bytes = rest.get(..len).unwrap_or(rest);
             Some(RawOption { at, kind, bytes, fault })
         };

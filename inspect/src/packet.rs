@@ -153,15 +153,30 @@ struct Ip {
     routed: bool,
 }
 
+/// Why an IP packet is not looked into.
+enum Not {
+    Malformed { at: usize, what: &'static str },
+    Fragment { src: IpAddr, dst: IpAddr, offset: u32 },
+}
+
+impl From<Not> for Content<'_> {
+    fn from(not: Not) -> Self {
+        match not {
+            Not::Malformed { at, what } => Content::Malformed { at, what },
+            Not::Fragment { src, dst, offset } => Content::Fragment { src, dst, offset },
+        }
+    }
+}
+
 fn ip<'a>(frame: &Frame<'a>, at: usize, depth: u8) -> Content<'a> {
     let parsed = match frame.data.get(at).map(|first| first >> 4) {
         Some(4) => ipv4(frame, at),
         Some(6) => ipv6(frame, at),
-        Some(_) => Err(Content::Malformed { at, what: "neither IPv4 nor IPv6" }),
-        None => Err(Content::Malformed { at, what: "no IP header captured" }),
+        Some(_) => Err(Not::Malformed { at, what: "neither IPv4 nor IPv6" }),
+        None => Err(Not::Malformed { at, what: "no IP header captured" }),
     };
     match parsed {
-        Err(content) => content,
+        Err(not) => not.into(),
         Ok(mut ip) if ip.protocol == TCP => {
             // the frame was shorter than its IP header says: there is no more than that
             ip.end = ip.end.min(frame.wire_len.max(frame.data.len()));
@@ -182,8 +197,8 @@ fn word(data: &[u8], at: usize) -> Option<u32> {
     data.get(at..)?.first_chunk().map(|four| u32::from_be_bytes(*four))
 }
 
-fn ipv4<'a>(frame: &Frame<'a>, at: usize) -> Result<Ip, Content<'a>> {
-    let bad = |what| Content::Malformed { at, what };
+fn ipv4(frame: &Frame<'_>, at: usize) -> Result<Ip, Not> {
+    let bad = |what| Not::Malformed { at, what };
     let data = frame.data;
     let head: &[u8; 20] = data
         .get(at..)
@@ -203,13 +218,13 @@ fn ipv4<'a>(frame: &Frame<'a>, at: usize) -> Result<Ip, Content<'a>> {
     let src = IpAddr::from(Ipv4Addr::new(head[12], head[13], head[14], head[15]));
     let dst = IpAddr::from(Ipv4Addr::new(head[16], head[17], head[18], head[19]));
     if fragment & 0x3fff != 0 {
-        return Err(Content::Fragment { src, dst, offset: u32::from(fragment & 0x1fff) * 8 });
+        return Err(Not::Fragment { src, dst, offset: u32::from(fragment & 0x1fff) * 8 });
     }
     Ok(Ip { src, dst, protocol: head[9], at: at + header, end: at + total, routed: header > 20 })
 }
 
-fn ipv6<'a>(frame: &Frame<'a>, at: usize) -> Result<Ip, Content<'a>> {
-    let bad = |at, what| Content::Malformed { at, what };
+fn ipv6(frame: &Frame<'_>, at: usize) -> Result<Ip, Not> {
+    let bad = |at, what| Not::Malformed { at, what };
     let data = frame.data;
     let head: &[u8; 40] = data
         .get(at..)
@@ -236,7 +251,7 @@ fn ipv6<'a>(frame: &Frame<'a>, at: usize) -> Result<Ip, Content<'a>> {
             44 => {
                 let offset = half(data, found.at + 2).ok_or_else(cut)?;
                 if offset & 0xfff9 != 0 {
-                    return Err(Content::Fragment { src, dst, offset: u32::from(offset & 0xfff8) });
+                    return Err(Not::Fragment { src, dst, offset: u32::from(offset & 0xfff8) });
                 }
                 8
             }

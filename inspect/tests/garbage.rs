@@ -1,4 +1,5 @@
 //! Files that are no captures, or not whole, or changed: an error with its place, and always an end.
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

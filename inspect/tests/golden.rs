@@ -1,4 +1,5 @@
 //! What `decode` prints of captures in the repository, to the letter. `MPUSER_BLESS=1` writes it anew.
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Our decoding of every capture beside tshark's, field by field. Every difference stands in `EXPLAINED`, or the test
 //! fails.
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

@@ -52,7 +52,7 @@ impl Section {
                 self.order(buffer.bytes())?;
             }
             let len = self.word(buffer.bytes(), 4) as usize;
-            if len < 12 || len % 4 != 0 || len > LONGEST_RECORD {
+            if len < 12 || !len.is_multiple_of(4) || len > LONGEST_RECORD {
                 return Err(Problem::Length { what: "a block", length: len as u64 });
             }
             buffer.need("a block", len)?;

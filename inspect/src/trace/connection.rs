@@ -64,8 +64,6 @@ pub struct Side {
     pub(super) acked: (i64, u64),
     /// Where DATA_FINs stand: how many, in which packet the first.
     pub(super) fins: BTreeMap<i64, (u64, u64, usize)>,
-    /// Data after a DATA_FIN.
-    pub(super) beyond: Option<u64>,
     /// Addresses by their IDs.
     pub(super) addresses: BTreeMap<u8, IpAddr>,
     /// Advertised, with port.
@@ -93,7 +91,6 @@ impl Side {
             checksums: (0, 0),
             acked: (0, 0),
             fins: BTreeMap::new(),
-            beyond: None,
             addresses: BTreeMap::new(),
             advertised: BTreeMap::new(),
             hmacs: (0, 0),

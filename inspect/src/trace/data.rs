@@ -333,11 +333,6 @@ fn announce(
             let first = u64::try_from(dsn).unwrap_or_default();
             side.reinjected += overlap(&side.mapped, first..first + len);
             side.mapped.insert(first..first + len);
-            if let Some((fin, _)) = side.fins.first_key_value() {
-                if dsn + octets > *fin && side.beyond.is_none() {
-                    side.beyond = Some(packet.number);
-                }
-            }
             late(side, half, start, octets, dsn, packet);
         }
     }

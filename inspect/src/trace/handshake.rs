@@ -214,7 +214,7 @@ impl Trace {
     }
 
     /// A connection whose keys are known from elsewhere.
-    pub(super) fn from_keylog(&mut self, token: u32) -> Option<(usize, usize)> {
+    pub(super) fn keylog_has(&mut self, token: u32) -> Option<(usize, usize)> {
         let found = self.settings.keys.iter().find_map(|(a, b)| {
             [0, 1].iter().find_map(|version| {
                 let tokens = [facts(Some(*version), *a).0, facts(Some(*version), *b).0];

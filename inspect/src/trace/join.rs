@@ -46,7 +46,7 @@ impl Trace {
     /// Attaches a stream to the connection whose end has this token, if there is one.
     fn by_its_token(&mut self, packet: &Packet<'_>, placed: &Placed, token: u32) {
         let known = self.by_token.get(&token).and_then(|all| all.last().copied());
-        let found = known.or_else(|| self.from_keylog(token));
+        let found = known.or_else(|| self.keylog_has(token));
         if let Some((index, side)) = found {
             self.attach(placed.stream, index, 1 - side);
             self.denied(packet, placed, index, side);

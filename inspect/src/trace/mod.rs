@@ -157,10 +157,9 @@ impl Trace {
             let there = matches!(raw.fault, None | Some(Fault::NotCaptured));
             if raw.kind == KIND && there {
                 self.mptcp_options += 1;
-                if let Some(first) = raw.body().first() {
-                    if let Some(count) = self.subtypes.get_mut(usize::from(first >> 4)) {
-                        *count += 1;
-                    }
+                let subtype = raw.body().first().map(|first| usize::from(first >> 4));
+                if let Some(count) = subtype.and_then(|number| self.subtypes.get_mut(number)) {
+                    *count += 1;
                 }
             }
             if raw.fault == Some(Fault::NotCaptured) {

@@ -259,34 +259,38 @@ impl Report {
             "rtt ms",
             "hmac"
         );
-        let total: Vec<u64> = connection.sides.iter().map(super::Side::bytes).collect();
+        let sent = connection.sides.iter().map(super::Side::bytes).sum();
         for stream in self.subflows(connection) {
-            let [a, b] = &stream.halves;
-            let (there, back) = if stream.opener == 0 { (a, b) } else { (b, a) };
-            let sent = total.iter().sum();
-            let rtt = [a.rtt, b.rtt].into_iter().filter(|r| r.count > 0).max_by_key(|r| r.min);
-            let hmac = match stream.hmacs {
-                (0, 0) => "-",
-                (_, 0) => "ok",
-                _ => "WRONG",
-            };
-            let _ = writeln!(
-                out,
-                "  {:>7} {:<9} {:<46} {:>9} {:>9} {:>8} {:>5.1}% {:>9} {:>5}{}{}",
-                stream.index,
-                role_name(stream.role),
-                format!("{} > {}", stream.ends[0], stream.ends[1]),
-                there.bytes,
-                back.bytes,
-                a.retransmitted + b.retransmitted,
-                share(a.new_data + b.new_data, sent),
-                rtt.map_or_else(|| "-".to_owned(), |r| format!("{:.3}", milliseconds(r.min))),
-                hmac,
-                if stream.backup.contains(&true) { " backup" } else { "" },
-                if stream.reset { " reset" } else { "" },
-            );
+            subflow_text(stream, sent, out);
         }
     }
+}
+
+/// The row of a subflow; its connection has `sent` octets in both directions.
+fn subflow_text(stream: &Stream, sent: u64, out: &mut String) {
+    let [a, b] = &stream.halves;
+    let (there, back) = if stream.opener == 0 { (a, b) } else { (b, a) };
+    let rtt = [a.rtt, b.rtt].into_iter().filter(|r| r.count > 0).max_by_key(|r| r.min);
+    let hmac = match stream.hmacs {
+        (0, 0) => "-",
+        (_, 0) => "ok",
+        _ => "WRONG",
+    };
+    let _ = writeln!(
+        out,
+        "  {:>7} {:<9} {:<46} {:>9} {:>9} {:>8} {:>5.1}% {:>9} {:>5}{}{}",
+        stream.index,
+        role_name(stream.role),
+        format!("{} > {}", stream.ends[0], stream.ends[1]),
+        there.bytes,
+        back.bytes,
+        a.retransmitted + b.retransmitted,
+        share(a.new_data + b.new_data, sent),
+        rtt.map_or_else(|| "-".to_owned(), |r| format!("{:.3}", milliseconds(r.min))),
+        hmac,
+        if stream.backup.contains(&true) { " backup" } else { "" },
+        if stream.reset { " reset" } else { "" },
+    );
 }
 
 fn subflow(stream: &Stream, total: &[u64]) -> Value {
