@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::Event;
-use mpuser_engine::config::{ConnectionConfig, SchedulerSpec};
+use mpuser_engine::config::{Behaviour, ConnectionConfig, SchedulerSpec};
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{Dss, DssMapping, MpPrio, MptcpOption, WireDataSeq};
 use mpuser_tests::scripted::*;
@@ -158,6 +158,34 @@ fn data_without_data_ack_is_sent_again() {
     script.send(&mut flow, seg().dss(dss));
     script.advance(Duration::from_secs(30));
     script.assert_silent();
+}
+
+/// [DACK-14]: hole by hole. Only the first octets missing at data level come again, and what is missing next when a
+/// Data ACK tells; what arrived in the meantime does not.
+#[test]
+fn only_what_is_missing_first_is_sent_again() {
+    let behaviour = Behaviour { repeat_on_only_subflow: true, ..Behaviour::rfc() };
+    let mut script = Script::server(ConnectionConfig { nagle: false, behaviour, ..config() });
+    let mut flow = script.serve();
+    for piece in [b"one", b"two", b"six", b"ten"] {
+        script.write(piece);
+        script.next(&mut flow);
+    }
+    let dss = script.ack(0);
+    script.send(&mut flow, seg().dss(dss));
+    let again = script.wait(&mut flow, Duration::from_secs(5)).expect("sent again");
+    assert_eq!(again.payload, b"one"[..]);
+    script.assert_silent();
+    // "two" was there, "six" was not
+    let dss = script.ack(6);
+    script.send(&mut flow, seg().dss(dss));
+    assert_eq!(script.next(&mut flow).payload, b"six"[..]);
+    script.assert_silent();
+    let dss = script.ack(12);
+    script.send(&mut flow, seg().dss(dss));
+    script.advance(Duration::from_secs(5));
+    script.assert_silent();
+    assert_eq!(script.endpoint.counters().mptcp_retrans, 2);
 }
 
 /// (K32): a Data ACK of what was never sent changes nothing; nor does an old one.

@@ -145,6 +145,10 @@ fn damaged(fixture: &Fixture) {
         ..of_two
     };
     let cases = [one, of_two, down_of_two];
+    // On a quick path one subflow could carry all, and all of it be under way before the answer to the damage comes.
+    for path in ["eth1", "eth2"] {
+        fixture.lab().set_rate(path, Some(RATE)).unwrap();
+    }
     for (case, seed) in cases.iter().zip(1..) {
         fixture.sysctl("server", "net/mptcp/checksum_enabled", "1");
         announce(fixture, case.path > 0);
@@ -156,7 +160,10 @@ fn damaged(fixture: &Fixture) {
             dead_subflows: true,
             ..Setup::default()
         };
-        damage(fixture, &setup.checksum(true), case, seed, &mut table);
+        let mut setup = setup.checksum(true);
+        // One subflow over the path, and no other once it was reset: that one would be damaged as well.
+        setup.connection.join_announced = false;
+        damage(fixture, &setup, case, seed, &mut table);
     }
     println!("{table}");
 }
@@ -498,7 +505,8 @@ fn withdrawn(fixture: &Fixture) {
             assert_eq!(sha256(&received), theirs, "{context}");
             let counted = told(&ADDRESSES, |name| watch.mptcp(name));
             assert_eq!(looks, [subflows, subflows - 1], "{context}");
-            assert_eq!(watch.mptcp("RmAddr"), 1, "{context}");
+            // RFC 8684 3.4.2: nobody acknowledges it, so ours is repeated while the connection lasts; it removes once
+            assert!((1..=3).contains(&watch.mptcp("RmAddr")), "{context}");
             assert_eq!(watch.mptcp("PortAdd"), u64::from(role == Role::Listener), "{context}");
             let role = format!("{role:?}");
             table.row(&[&role, &looks[0], &looks[1], &"yes", &counted]);

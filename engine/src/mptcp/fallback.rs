@@ -62,6 +62,8 @@ pub(crate) struct Standing {
     pub(crate) proven: bool,
     /// MP_FAIL was sent; the infinite mapping is awaited.
     pub(crate) awaiting: bool,
+    /// MP_FAIL was received and answered; the next new data goes out under an infinite mapping.
+    pub(crate) answered: bool,
     /// This end's FIN was given to the subflow before the data had its end.
     pub(crate) ending: bool,
 }
@@ -114,28 +116,13 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         Trigger::Handshake(reason) => Verdict::FallBack(reason),
         // The peer is plain TCP already, and its infinite mapping is on its way.
         Trigger::BareAck { .. } if standing.awaiting => Verdict::Ignore,
-        // Nothing of MPTCP comes any more. If the peer has fallen back, what is sent again at data level is new data to
-        // it; if it has not, some of what is held may have been sent again. Neither way is safe [FB-7].
-        Trigger::BareAck { holding: true, .. } if standing.alone => {
-            Verdict::Reset(ResetReason::MiddleboxInterference)
+        // The peer said that it would, and has fallen back: without new data it was not told of it [FB-12] [FB-13].
+        Trigger::BareAck { .. } | Trigger::Unmapped { .. } if standing.answered && possible => {
+            Verdict::FallBack(FallbackReason::PeerFailed)
         }
-        // [FB-4] [FB-5] [FB-6] (K12): the options do not get through, or the peer has fallen back. Later, and beside
-        // others, a peer may tell Data ACKs only when they move [DACK-7]; a timer finds out then.
-        Trigger::BareAck { .. } if standing.joined && !standing.proven => {
-            Verdict::Reset(ResetReason::MiddleboxInterference)
+        Trigger::BareAck { holding, crossing } => {
+            on_bare_ack(holding, crossing, standing, behaviour)
         }
-        // [FB-7] [FB-8]: options came through before, or several mappings are concerned. A segment joined out of two with
-        // different mappings makes Linux fall back, too, and lose data that it has acknowledged: its application sees
-        // an end too early, and no error.
-        Trigger::BareAck { crossing, .. }
-            if standing.alone
-                && (crossing || standing.proven)
-                && behaviour.options_vanish == OnlySubflow::Reset =>
-        {
-            Verdict::Reset(ResetReason::MiddleboxInterference)
-        }
-        Trigger::BareAck { .. } if possible => Verdict::FallBack(FallbackReason::NoDssInAck),
-        Trigger::BareAck { .. } => Verdict::Ignore,
         // Options get through. On the only subflow nothing is sent again; on the next one it will be, and soon.
         Trigger::NeverDataAcked | Trigger::MappingsLost if standing.alone => {
             Verdict::Reset(ResetReason::TooMuchOutstandingData)
@@ -205,6 +192,33 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
         Trigger::PeerFailed => Verdict::Reset(ResetReason::MiddleboxInterference),
         // [FB-14] [FB-15]
         Trigger::FailUnanswered => Verdict::ResetWithFail,
+    }
+}
+
+fn on_bare_ack(
+    holding: bool,
+    crossing: bool,
+    standing: &Standing,
+    behaviour: &Behaviour,
+) -> Verdict {
+    // Nothing of MPTCP comes any more. If the peer has fallen back, what is sent again at data level is new data to
+    // it; if it has not, some of what is held may have been sent again. Neither way is safe [FB-7].
+    let unsafe_either_way = holding && standing.alone;
+    // [FB-4] [FB-5] [FB-6] (K12): the options do not get through, or the peer has fallen back. Later, and beside
+    // others, a peer may tell Data ACKs only when they move [DACK-7]; a timer finds out then.
+    let joined_in_vain = standing.joined && !standing.proven;
+    // [FB-7] [FB-8]: options came through before, or several mappings are concerned. A segment joined out of two with
+    // different mappings makes Linux fall back, too, and lose data that it has acknowledged: its application sees an
+    // end too early, and no error.
+    let vanished = standing.alone
+        && (crossing || standing.proven)
+        && behaviour.options_vanish == OnlySubflow::Reset;
+    if unsafe_either_way || joined_in_vain || vanished {
+        Verdict::Reset(ResetReason::MiddleboxInterference)
+    } else if standing.can_fall_back() {
+        Verdict::FallBack(FallbackReason::NoDssInAck)
+    } else {
+        Verdict::Ignore
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) struct SendQueue {
     boundaries: VecDeque<u64>,
     /// An octet acknowledged, with its offset: a window probe repeats it.
     last_acked: Option<(u64, Bytes)>,
+    /// Where the last short segment ends.
+    short_end: u64,
 }
 
 impl SendQueue {
@@ -104,6 +106,7 @@ impl SendQueue {
             capacity,
             boundaries: VecDeque::new(),
             last_acked: None,
+            short_end: 0,
         }
     }
 
@@ -128,6 +131,17 @@ impl SendQueue {
     /// Octets of new data the peer's window allows.
     pub(crate) const fn window(&self) -> u64 {
         self.wnd_end.saturating_sub(self.nxt)
+    }
+
+    /// What goes out next may be short. Nagle's rule as Minshall and Linux have it: only a short segment in flight holds
+    /// back another, so the end of a message does not wait for the full segments before it.
+    pub(crate) const fn may_be_short(&self) -> bool {
+        self.short_end <= self.una
+    }
+
+    /// What was taken last ends with a segment of less than full size.
+    pub(crate) const fn was_short(&mut self) {
+        self.short_end = self.nxt;
     }
 
     /// Octets it holds at most.
@@ -304,6 +318,21 @@ impl SendQueue {
         let skip = usize::try_from(offset.checked_sub(piece.start)?).ok()?;
         let len = piece.octets.len().checked_sub(skip)?.min(max);
         (len > 0).then(|| piece.octets.slice(skip..skip + len))
+    }
+
+    /// The same, of as many pieces as needed: what went out in several mappings may come again in one.
+    pub(crate) fn sent_run(&self, offset: u64, max: usize) -> Option<Bytes> {
+        let first = self.sent_at(offset, max)?;
+        if first.len() == max || self.sent_at(offset + first.len() as u64, 1).is_none() {
+            return Some(first);
+        }
+        let mut run = BytesMut::from(first);
+        while run.len() < max
+            && let Some(next) = self.sent_at(offset + run.len() as u64, max - run.len())
+        {
+            run.extend_from_slice(&next);
+        }
+        Some(run.freeze())
     }
 
     /// The piece with the octet at `offset`, or the first one behind it.

@@ -68,24 +68,22 @@ impl SentMappings {
         })
     }
 
-    /// Data ranges the subflow delivered (up to `una`) but the peer never acknowledged at data level
-    /// ([DACK-14], K30); they count as queued from now on.
-    pub(crate) fn take_delivered_unacknowledged(
-        &mut self,
-        una: u64,
-        data_una: u64,
-    ) -> impl Iterator<Item = Range<u64>> {
-        self.0.iter_mut().take_while(move |m| m.end() <= una).filter_map(move |m| {
-            let waiting = m.data_range().end > data_una;
-            m.reinjected |= waiting;
-            waiting.then(|| m.data_range())
-        })
+    /// What the subflow delivered (up to `una`) of the first octets missing at data level ([DACK-14], K30).
+    pub(crate) fn delivered_hole(&self, una: u64, data_una: u64) -> Option<Range<u64>> {
+        let delivered = self.0.iter().take_while(|m| m.end() <= una);
+        let hole = delivered.into_iter().find(|m| m.data_range().contains(&data_una))?;
+        Some(data_una..hole.data_range().end)
+    }
+
+    /// The octet missing first at data level is on its way on this subflow, which delivered up to `una`.
+    pub(crate) fn carries(&self, una: u64, data_una: u64) -> bool {
+        let begin = self.0.partition_point(|m| m.end() <= una);
+        self.0.range(begin..).any(|m| m.data_range().contains(&data_una))
     }
 
     /// The subflow delivered (up to `una`) the very octet the data level waits for.
     pub(crate) fn has_delivered(&self, una: u64, data_una: u64) -> bool {
-        let delivered = self.0.iter().take_while(|m| m.end() <= una);
-        delivered.into_iter().any(|m| m.data_range().contains(&data_una))
+        self.delivered_hole(una, data_una).is_some()
     }
 
     /// Mappings of which the subflow delivered octets (up to `una`) that the data level did not acknowledge.
@@ -142,7 +140,9 @@ mod tests {
         assert_eq!(sent.take_unacknowledged(1_050).count(), 0);
         sent.forget_reinjections();
         assert_eq!(sent.take_unacknowledged(1_100).count(), 1);
-        assert_eq!(sent.take_delivered_unacknowledged(100, 0).count(), 1);
+        assert_eq!(sent.delivered_hole(100, 1_040), Some(1_040..1_100));
+        assert_eq!(sent.delivered_hole(99, 1_040), None);
+        assert!(sent.carries(99, 1_040) && !sent.carries(100, 1_040) && sent.carries(100, 5_000));
     }
 
     #[test]

@@ -32,6 +32,7 @@ impl Connection {
             fresh: self.recv.received() == 0,
             proven: subflow.is_some_and(|s| s.proven),
             awaiting: self.exchange.sent.is_some(),
+            answered: self.exchange.received,
             ending: subflow.is_some_and(|s| s.phase == Phase::Closing) && !self.has_said_all(),
         }
     }

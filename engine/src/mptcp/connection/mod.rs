@@ -91,6 +91,8 @@ pub(crate) struct Connection {
     /// Octets went out under a second mapping: stream and data offsets differ, fallback is no longer possible
     /// (K26).
     remapped: bool,
+    /// Data-level retransmission goes on, hole by hole, up to this offset.
+    repair_until: u64,
     /// What had been received when a subflow was last lost for want of mappings.
     never_mapped: Option<u64>,
     /// MP_FAIL was sent or received; plain TCP is to follow.
@@ -192,6 +194,7 @@ impl Connection {
             confirmed: false,
             joined: false,
             remapped: false,
+            repair_until: 0,
             never_mapped: None,
             exchange: FailExchange::default(),
             plain: PlainOffsets::default(),

@@ -151,6 +151,7 @@ impl Connection {
             self.timers.fin_backoff = 0;
             self.scheduling.note(SchedulerEvent::DataAck { una: self.send.una() });
             self.restart_retransmit(now);
+            self.repair_next();
             self.on_room();
         }
         let una = self.send.una();

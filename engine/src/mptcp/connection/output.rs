@@ -106,12 +106,15 @@ impl Connection {
         // With nothing in flight something has to be staged, or TCP would have nothing to probe a closed window with.
         let idle = first.tcp.in_flight() == 0 && first.tcp.unsent() == 0;
         let available = if idle { first.tcp.available().max(mss) } else { first.tcp.available() };
-        let hold = self.config.nagle && unsent < mss && !idle && !self.close.is_requested();
-        if available < mss.min(unsent) || hold {
+        let nagle = self.config.nagle && !self.send.may_be_short() && !self.close.is_requested();
+        if available < mss.min(unsent) || (nagle && unsent < mss && !idle) {
             return false;
         }
         let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
         let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
+        if !(payload.len() as u64).is_multiple_of(mss) {
+            self.send.was_short();
+        }
         self.bytes_sent += payload.len() as u64;
         self.last.data_sent = Some(now);
         first.stage(offset, payload, &meta);
@@ -149,7 +152,7 @@ impl Connection {
         let room = target.tcp.available().min(MAX_MAPPING).min(mss * MAX_SEGMENTS);
         let len = (range.end - range.start).min(room);
         let len = usize::try_from(len).unwrap_or(0);
-        let Some(payload) = self.send.sent_at(range.start, len) else { return false };
+        let Some(payload) = self.send.sent_run(range.start, len) else { return false };
         self.remapped = true;
         let len = payload.len() as u64;
         self.send.reinjected(len);

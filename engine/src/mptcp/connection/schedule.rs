@@ -190,11 +190,8 @@ impl Connection {
             self.arm_probe(now);
             return false;
         }
-        let outstanding = self.send.nxt() > self.send.una();
-        !(self.config.nagle
-            && outstanding
-            && !self.close.is_requested()
-            && unsent < self.least_mss())
+        let hold = self.config.nagle && !self.send.may_be_short() && !self.close.is_requested();
+        !(hold && unsent < self.least_mss())
     }
 
     fn least_mss(&self) -> u64 {
@@ -362,6 +359,9 @@ impl Connection {
         let (offset, payload) =
             self.send.take_new(whole_segments(len, mss), target.mss as usize)?;
         let range = offset..offset + payload.len() as u64;
+        if !(range.end - range.start).is_multiple_of(mss) {
+            self.send.was_short();
+        }
         self.bytes_sent += payload.len() as u64;
         self.last.data_sent = Some(now);
         subflow.stage(offset, payload, &meta);
@@ -434,7 +434,7 @@ impl Connection {
         let room = target.available.max(target.queue_room).min(most);
         let len = usize::try_from((range.end - range.start).min(room)).unwrap_or(0);
         let subflow = self.subflows.iter_mut().find(|s| s.id == target.id)?;
-        let payload = self.send.sent_at(range.start, len)?;
+        let payload = self.send.sent_run(range.start, len)?;
         let staged = range.start..range.start + payload.len() as u64;
         self.remapped = true;
         subflow.stage(staged.start, payload, &meta);

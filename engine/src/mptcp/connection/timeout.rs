@@ -164,14 +164,31 @@ impl Connection {
         if !self.may_repeat() {
             return self.ask_for_data_ack(now);
         }
-        for subflow in &mut self.subflows {
-            let delivered = subflow.tcp.una();
-            for range in subflow.sent.take_delivered_unacknowledged(delivered, una) {
+        self.repair_until = self.send.nxt();
+        self.repair();
+        self.timers.retransmit_backoff += 1;
+        self.restart_retransmit(now);
+    }
+
+    /// Asks for the octets missing first at data level to be sent again, if a subflow delivered them. No more than
+    /// that: what is behind them may have arrived, and a train in the same shape would meet with the same fate where a
+    /// box joins segments. The Data ACK that answers tells what is missing next.
+    fn repair(&mut self) {
+        let una = self.send.una();
+        for subflow in &self.subflows {
+            if let Some(range) = subflow.sent.delivered_hole(subflow.tcp.una(), una) {
                 self.send.reinject(range, subflow.id);
             }
         }
-        self.timers.retransmit_backoff += 1;
-        self.restart_retransmit(now);
+    }
+
+    /// The Data ACK moved while what timed out is not all acknowledged: the next hole, unless it is on its way.
+    pub(super) fn repair_next(&mut self) {
+        let una = self.send.una();
+        let on_its_way = |s: &Subflow| s.is_usable() && s.sent.carries(s.tcp.una(), una);
+        if una < self.repair_until && !self.subflows.iter().any(on_its_way) {
+            self.repair();
+        }
     }
 
     /// What a plain receiver would take for new data may go out. The peer may have left MPTCP without a word (K24), but

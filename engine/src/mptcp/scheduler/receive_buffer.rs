@@ -86,8 +86,8 @@ impl ReceiveBuffer {
     }
 }
 
-/// The application cannot write any more for what is in flight.
-fn is_full(view: &SchedulerView<'_>) -> bool {
-    let segment = view.subflows.iter().map(SubflowSnapshot::segment).max().unwrap_or_default();
-    view.nxt - view.una + segment >= view.send_buffer
+/// The application waits for what is in flight to be acknowledged. It is not woken for every segment: Linux keeps it
+/// waiting (SOCK_NOSPACE) until a third of the buffer is free.
+const fn is_full(view: &SchedulerView<'_>) -> bool {
+    3 * (view.nxt - view.una) >= 2 * view.send_buffer
 }

@@ -101,6 +101,8 @@ impl Model {
             assert!((at..).map(octet).zip(&piece).all(|(a, b)| a == *b) && piece.len() <= 30);
         }
         assert_eq!(queue.sent_at(self.nxt, 1), None);
+        let all = queue.sent_run(self.una, usize::MAX >> 1).unwrap_or_default();
+        assert!(all.iter().copied().eq((self.una..self.nxt).map(octet)));
         if let Some((at, piece)) = queue.probe_octet() {
             assert!(at < self.una, "a probe repeats what was acknowledged");
             assert_eq!(piece.as_ref(), [octet(at)]);

@@ -19,8 +19,8 @@ pub(super) struct Window {
     credit: f64,
     pub(super) in_fast_recovery: bool,
     timed_out: bool,
-    /// Window and threshold before the last decrease.
-    prior: Option<(u64, u64)>,
+    /// Window, threshold and credit before the last decrease.
+    prior: Option<(u64, u64, f64)>,
 }
 
 impl Window {
@@ -67,10 +67,24 @@ impl Window {
         }
     }
 
+    /// Octets earned of a segment that is not there yet; negative: of one that is about to go.
+    fn earned(&self) -> f64 {
+        let part = if self.cwnd == 0 { 0.0 } else { self.credit / self.cwnd as f64 };
+        part.clamp(-1.0, 1.0) * self.mss as f64
+    }
+
+    /// The threshold becomes what of `remaining` is whole segments; the rest of it is credit. Were parts of segments
+    /// dropped at each loss, small windows with small gains would lose several percent of their growth.
     fn decrease(&mut self, remaining: u64) {
-        self.prior = Some((self.cwnd, self.ssthresh));
-        self.ssthresh = remaining;
-        self.credit = 0.0;
+        self.prior = Some((self.cwnd, self.ssthresh, self.credit));
+        let part = remaining % self.mss;
+        let whole = remaining - part;
+        if whole == 0 {
+            (self.ssthresh, self.credit) = (remaining, 0.0);
+        } else {
+            self.ssthresh = whole;
+            self.credit = part as f64 / self.mss as f64 * whole as f64;
+        }
     }
 }
 
@@ -143,8 +157,9 @@ impl<P: Policy> Aimd<P> {
     }
 
     fn decrease(&mut self, event: &CongestionEvent, coupled: &CoupledView<'_>) {
+        let used = event.flight.min(self.window.cwnd) as f64 + self.window.earned();
         let own = Own {
-            cwnd: event.flight.min(self.window.cwnd),
+            cwnd: used.max(0.0) as u64,
             srtt: event.srtt.unwrap_or_default(),
             mss: self.window.mss,
         };
@@ -192,6 +207,7 @@ impl<P: Policy> CongestionControl for Aimd<P> {
         self.window.timed_out = true;
         self.window.in_fast_recovery = false;
         self.window.cwnd = self.window.mss;
+        self.window.credit = 0.0;
     }
 
     fn on_recovery_exit(&mut self, _now: Instant) {
@@ -200,9 +216,10 @@ impl<P: Policy> CongestionControl for Aimd<P> {
 
     fn undo(&mut self) {
         let window = &mut self.window;
-        if let Some((cwnd, ssthresh)) = window.prior.take() {
+        if let Some((cwnd, ssthresh, credit)) = window.prior.take() {
             window.cwnd = window.cwnd.max(cwnd);
             window.ssthresh = window.ssthresh.max(ssthresh);
+            window.credit = credit;
         }
         window.in_fast_recovery = false;
         window.timed_out = false;

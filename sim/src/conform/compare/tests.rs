@@ -64,6 +64,10 @@ fn stale_entries_are_found() {
     assert!(known.stale(&[row("a", None)], true).is_empty());
     assert_eq!(known.stale(&[], true), ["H01"]);
     assert!(known.stale(&[], false).is_empty());
+    let known =
+        Differences::parse(&text.replace("kernel: c", "kernel: b")).unwrap().of(Profile::Linux);
+    let row = judge(case(), Some("b".to_owned()), Some("b".to_owned()), &known);
+    assert!(known.stale(&[row], true).is_empty(), "it is the expected answer");
 }
 
 /// With the `linux` profile the kernel's answer is the one expected, unless we follow it in no profile.
