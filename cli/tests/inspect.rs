@@ -70,11 +70,15 @@ fn broken_files_say_where() {
     std::fs::write(&cut, &bytes[..bytes.len() - 5]).expect("written");
     let cut = cut.to_str().expect("a path");
     let run = mpuser(&["decode", cut]);
-    run.assert_error(8);
+    assert_eq!(run.code, Some(8), "{}", run.stderr);
     assert_eq!(run.stdout.lines().count(), 31, "what is whole is shown");
     assert!(run.stderr.contains("at byte "), "{}", run.stderr);
-    mpuser(&["inspect", cut]).assert_error(8);
-    mpuser(&["inspect", env!("CARGO_BIN_EXE_mpuser")]).assert_error(8);
+    let run = mpuser(&["inspect", cut]);
+    assert_eq!(run.code, Some(8));
+    assert!(run.stdout.contains("31 TCP packets"), "{}", run.stdout);
+    let run = mpuser(&["inspect", env!("CARGO_BIN_EXE_mpuser")]);
+    assert_eq!(run.code, Some(8));
+    assert!(run.stderr.contains("at byte 0: not a capture"), "{}", run.stderr);
     mpuser(&["decode", "no-such-file.pcap"]).assert_error(1);
     mpuser(&["inspect"]).assert_error(2);
 }

@@ -1,5 +1,10 @@
 //! Files that are no captures, or not whole, or changed: an error with its place, and always an end.
-#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod common;
 

@@ -21,7 +21,7 @@ struct Curve {
 impl Curve {
     fn add(&mut self, x: f64, y: f64) {
         let step = self.step.max(1);
-        if self.seen % step == 0 {
+        if self.seen.is_multiple_of(step) {
             self.points.push((x, y));
         }
         self.seen += 1;
