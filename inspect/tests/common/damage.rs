@@ -73,7 +73,7 @@ impl Damage {
         damage("DATA_FIN before the end", PATHS, (2, 26, Nth(20)), "FIN-1", |o| o[3] |= 0x10),
         damage("infinite with checksum", SUMS, (2, 28, Nth(4)), "DSS-23", |o| o[24..26].fill(0)),
         damage("Data ACK far away", PATHS, (2, 12, Nth(9)), "DACK-15", |o| o[4] ^= 0x40),
-        damage("Data ACK ahead of the data", PATHS, (2, 12, Last), "DACK-15", |o| o[9] ^= 0x40),
+        damage("Data ACK ahead of the data", PATHS, (2, 12, Nth(120)), "DACK-15", |o| o[9] ^= 0x40),
         damage("HMAC of ADD_ADDR", ADDRESS, (3, 16, Nth(0)), "ADDR-9", |o| o[15] ^= 1),
         damage("bits beside E", ADDRESS, (3, 16, Nth(0)), "OPT-12", |o| o[2] |= 8),
         damage("an echo of nothing", ADDRESS, (3, 8, Nth(0)), "ADDR-11", |o| o[7] ^= 1),
