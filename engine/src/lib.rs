@@ -19,6 +19,8 @@ pub mod error;
 mod event;
 pub mod grammar;
 pub mod mptcp;
+#[cfg(feature = "mutations")]
+pub mod mutations;
 pub mod rng;
 pub mod scheduling;
 pub mod seq;

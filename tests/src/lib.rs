@@ -7,6 +7,7 @@
 
 pub mod boxed;
 pub mod compliance;
+pub mod interact;
 pub mod interop;
 pub mod repository;
 pub mod scripted;

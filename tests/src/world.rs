@@ -1,21 +1,22 @@
-//! Two endpoints and a network between them, in virtual time, from one seed.
+//! Two endpoints driven by hand, and the simulator's network between them, in virtual time, from one seed.
 //!
 //! A path is known by the client's address on it, as in the lab: whatever travels between that address and any
 //! address of the server takes that path.
 
 use bytes::Bytes;
-use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr};
+use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags};
 use mpuser_engine::error::ReadError;
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::{Duration, Instant};
 use mpuser_engine::{Endpoint, Event, LocalAddress, PmEndpoint};
 use mpuser_sim::link::{LaneConfig, Loss, QueueLimit};
-use mpuser_sim::{Direction, Link, LinkConfig};
+use mpuser_sim::world::Wires;
+use mpuser_sim::{Direction, LinkConfig};
 use std::collections::BTreeMap;
 
 /// One direction-independent description of a path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
     /// One-way delay.
     pub delay: Duration,
@@ -47,6 +48,13 @@ impl Default for Path {
     }
 }
 
+impl From<Path> for LinkConfig {
+    fn from(path: Path) -> Self {
+        let (forward, backward) = (path.lane(), path.lane());
+        Self { forward, backward, boxes: Vec::new() }
+    }
+}
+
 impl Path {
     fn lane(&self) -> LaneConfig {
         let chance = |thousandths: u32| f64::from(thousandths) / 1000.0;
@@ -64,13 +72,69 @@ impl Path {
 }
 
 /// Which end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Hash, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// Opens connections.
     Client,
     /// Listens.
     Server,
 }
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Client, Self::Server];
+
+    /// The way packets of this end go.
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Client => Direction::Forward,
+            Self::Server => Direction::Backward,
+        }
+    }
+
+    /// The end packets of this direction come from.
+    #[must_use]
+    pub const fn sender(direction: Direction) -> Self {
+        match direction {
+            Direction::Forward => Self::Client,
+            Direction::Backward => Self::Server,
+        }
+    }
+
+    /// The other end.
+    #[must_use]
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// A packet at one of the ends.
+#[derive(Clone, Copy, Debug)]
+pub struct AtEnd<'a> {
+    /// The end.
+    pub side: Side,
+    /// The path it takes or took.
+    pub path: usize,
+    /// The connection and subflow that sent it, if this end did and it belongs to one.
+    pub owner: Option<(ConnectionId, SubflowId)>,
+    /// All of it.
+    pub bytes: &'a [u8],
+}
+
+/// Sees everything that happens at the ends.
+pub trait Watch {
+    /// An end sends a packet.
+    fn sent(&mut self, _now: Instant, _packet: AtEnd<'_>) {}
+    /// A packet is about to be given to an end.
+    fn arrives(&mut self, _now: Instant, _packet: AtEnd<'_>) {}
+}
+
+/// Nobody looks.
+impl Watch for () {}
 
 /// Sees a packet before the network does (who sent it, on which path) and says what becomes of it.
 pub type Tamper = Box<dyn FnMut(Side, usize, Vec<u8>) -> Vec<Vec<u8>>>;
@@ -91,7 +155,10 @@ pub struct World {
     pub tamper: Tamper,
     /// Packets sent by each side on each path.
     pub packets: BTreeMap<(Side, usize), u64>,
-    links: Vec<Link>,
+    /// What of `paths` the links know.
+    applied: Vec<Path>,
+    seed: u64,
+    wires: Wires,
     headers: Vec<u8>,
 }
 
@@ -144,25 +211,35 @@ impl World {
     /// A client with one address on each of `paths`, a server with one address.
     #[must_use]
     pub fn new(seed: u64, paths: Vec<Path>) -> Self {
-        let mut world = Self {
-            now: Instant::ZERO,
-            client: Endpoint::new(EndpointConfig::default(), seed_bytes(seed, 1)),
-            server: Endpoint::new(EndpointConfig::default(), seed_bytes(seed, 2)),
-            paths,
-            events: Vec::new(),
-            tamper: Box::new(|_, _, packet| vec![packet]),
-            packets: BTreeMap::new(),
-            links: Vec::new(),
-            headers: Vec::new(),
-        };
-        for index in 0..world.paths.len() {
-            let seed = seed.wrapping_mul(1_000).wrapping_add(index as u64);
-            let link = Link::new(LinkConfig::default(), seed, Instant::ZERO);
-            world.links.push(link.expect("a link without boxes"));
+        let links = paths.iter().map(|path| LinkConfig::from(*path)).collect();
+        let mut world = Self::bare(seed, links, EndpointConfig::default());
+        for index in 0..paths.len() {
             world.client.add_address(Instant::ZERO, local(client_address(index), index));
         }
         world.server.add_address(Instant::ZERO, local(server_address(0), 0));
+        world.applied.clone_from(&paths);
+        world.paths = paths;
         world
+    }
+
+    /// Two ends without addresses, and links between them; `paths` stays empty.
+    #[must_use]
+    pub fn bare(seed: u64, links: Vec<LinkConfig>, config: EndpointConfig) -> Self {
+        let seeded = |(index, link)| (link, link_seed(seed, index));
+        let wires = Wires::new(links.into_iter().enumerate().map(seeded));
+        Self {
+            now: Instant::ZERO,
+            client: Endpoint::new(config.clone(), seed_bytes(seed, 1)),
+            server: Endpoint::new(config, seed_bytes(seed, 2)),
+            paths: Vec::new(),
+            events: Vec::new(),
+            tamper: Box::new(|_, _, packet| vec![packet]),
+            packets: BTreeMap::new(),
+            applied: Vec::new(),
+            seed,
+            wires: wires.unwrap_or_else(|error| panic!("{error}")),
+            headers: Vec::new(),
+        }
     }
 
     /// Listens on port 80 of all server addresses.
@@ -202,14 +279,22 @@ impl World {
 
     /// Sends what both ends have, and notes their events.
     pub fn flush(&mut self) {
-        for side in [Side::Client, Side::Server] {
+        self.flush_watched(&mut ());
+    }
+
+    /// [`Self::flush`] while somebody looks on.
+    pub fn flush_watched(&mut self, watch: &mut dyn Watch) {
+        self.apply_paths();
+        for side in Side::BOTH {
             let (now, mut headers) = (self.now, std::mem::take(&mut self.headers));
             while let Some(transmit) = self.endpoint(side).poll_transmit(now, &mut headers) {
                 assert!(transmit.segment_size.is_none(), "no super-segments were allowed");
                 let packet = [headers.as_slice(), &transmit.payload].concat();
                 let path = path_of(&packet, side);
+                watch.sent(now, AtEnd { side, path, owner: transmit.subflow, bytes: &packet });
                 for packet in (self.tamper)(side, path, packet) {
-                    self.launch(side, path, packet);
+                    *self.packets.entry((side, path)).or_default() += 1;
+                    self.wires.send(now, path, side.direction(), Bytes::from(packet));
                 }
             }
             self.headers = headers;
@@ -220,57 +305,69 @@ impl World {
         }
     }
 
+    /// The links become what `paths` says.
+    fn apply_paths(&mut self) {
+        if self.paths == self.applied {
+            return;
+        }
+        for (index, path) in self.paths.iter().enumerate() {
+            if self.applied.get(index) != Some(path) {
+                self.wires.change(self.now, index, &LinkConfig::from(*path));
+            }
+        }
+        self.applied.clone_from(&self.paths);
+    }
+
     /// Puts middleboxes on a path, the first nearest to the client.
     pub fn set_boxes(&mut self, index: usize, boxes: &[&str]) {
-        let boxes = boxes.iter().map(|name| (*name).to_owned()).collect();
-        let link = self.links.get_mut(index).expect("a path");
-        let config = LinkConfig { boxes, ..link.config() };
-        link.set(config).unwrap_or_else(|error| panic!("{error}"));
+        let made = self.wires.set_boxes(index, boxes, link_seed(self.seed, index));
+        made.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// A path's link: what it counted, what its boxes did.
+    /// The links between the ends.
+    pub const fn wires(&mut self) -> &mut Wires {
+        &mut self.wires
+    }
+
+    /// Packets each middlebox of a path has acted upon.
     #[must_use]
-    pub fn link(&self, index: usize) -> &Link {
-        self.links.get(index).expect("a path")
+    pub fn acted(&self, index: usize) -> Vec<u64> {
+        let boxes = self.wires.boxes(index);
+        boxes.map_or_else(Vec::new, |boxes| boxes.acted().map(|(_, acted)| acted).collect())
     }
 
-    fn launch(&mut self, from: Side, index: usize, packet: Vec<u8>) {
-        *self.packets.entry((from, index)).or_default() += 1;
-        let (Some(path), Some(link)) = (self.paths.get(index), self.links.get_mut(index)) else {
-            return;
-        };
-        for direction in Direction::BOTH {
-            *link.lane_mut(direction) = path.lane();
-        }
-        let direction = if from == Side::Client { Direction::Forward } else { Direction::Backward };
-        link.push(self.now, direction, Bytes::from(packet));
+    /// Gives an end a packet the other end did not send.
+    pub fn inject(&mut self, to: Side, path: usize, packet: Vec<u8>) {
+        let now = self.now;
+        self.endpoint(to).handle_packet(now, InterfaceId(path as u16), Bytes::from(packet));
     }
 
     /// The next moment at which something happens.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
-        let arrival = self.links.iter().filter_map(Link::next).min();
         let timers = Instant::earliest(self.client.poll_timeout(), self.server.poll_timeout());
-        Instant::earliest(arrival, timers)
+        Instant::earliest(self.wires.next(), timers)
     }
 
     /// Jumps to the next moment at which something happens; false when nothing will ever happen again.
     pub fn step(&mut self) -> bool {
-        self.flush();
+        self.step_watched(&mut ())
+    }
+
+    /// [`Self::step`] while somebody looks on.
+    pub fn step_watched(&mut self, watch: &mut dyn Watch) -> bool {
+        self.flush_watched(watch);
         let Some(next) = self.next_event() else { return false };
         self.now = self.now.max(next);
         let now = self.now;
-        for index in 0..self.links.len() {
-            while let Some((direction, packet)) =
-                self.links.get_mut(index).and_then(|l| l.poll(now))
-            {
-                let to = if direction == Direction::Forward { Side::Server } else { Side::Client };
-                self.endpoint(to).handle_packet(now, InterfaceId(index as u16), packet);
-            }
+        while let Some((path, direction, packet)) = self.wires.poll(now) {
+            let to = Side::sender(direction).peer();
+            watch.arrives(now, AtEnd { side: to, path, owner: None, bytes: &packet });
+            self.endpoint(to).handle_packet(now, InterfaceId(path as u16), packet);
         }
         self.client.handle_timeout(now);
         self.server.handle_timeout(now);
-        self.flush();
+        self.flush_watched(watch);
         true
     }
 
@@ -302,7 +399,13 @@ impl World {
     }
 }
 
-fn local(address: IpAddr, index: usize) -> LocalAddress {
+fn link_seed(seed: u64, index: usize) -> u64 {
+    seed.wrapping_mul(1_000).wrapping_add(index as u64)
+}
+
+/// An address of an end on path `index`.
+#[must_use]
+pub const fn local(address: IpAddr, index: usize) -> LocalAddress {
     LocalAddress {
         address,
         interface: InterfaceId(index as u16),

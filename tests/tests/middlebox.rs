@@ -248,9 +248,7 @@ fn run(case: &Case, seed: u64) -> Outcome {
         modes: [mode(&world, Side::Client), mode(&world, Side::Server)],
         seconds: world.now.as_nanos() as f64 / 1e9,
         reset_subflows: resets.count(),
-        acted: (0..case.paths)
-            .flat_map(|path| world.link(path).boxes().acted().map(|(_, n)| n))
-            .sum(),
+        acted: (0..case.paths).flat_map(|path| world.acted(path)).sum(),
     }
 }
 

@@ -120,8 +120,8 @@ pub struct Behaviour {
     /// Data ACKs have 64 bits from the start and stay that long [DACK-1]. Default true; Linux gives them the length of
     /// the DSN in the last mapping of data (64 bits for data under MP_CAPABLE), 32 bits before the first.
     pub long_data_ack: bool,
-    /// SACK blocks stand before MPTCP options and go first where room is short. Default false: the MPTCP options of a
-    /// segment have no other place to go. Linux has the blocks first.
+    /// SACK blocks stand before MPTCP options. The room goes to the MPTCP options first in any case, or a peer would take
+    /// an ACK without any for a fallback. Default false; Linux has the blocks first.
     pub sack_first: bool,
     /// A server answers the third packet with a DSS at once, and sends one before its first ADD_ADDR: a Linux client
     /// adds subflows only after one (K11). Default true; a Linux server waits until it has something to say.

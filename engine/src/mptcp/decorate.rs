@@ -104,8 +104,7 @@ pub(crate) fn tcp_options(from: &SegmentOptions) -> OptionBuffer {
     options
 }
 
-/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15), or the last two the
-/// other way round.
+/// The options of a planned segment: TCP's own first, MPTCP's next, SACK in what is left (K15), perhaps before them.
 pub(crate) fn decorate(
     subflow: &Subflow,
     plan: &SegmentPlan,
@@ -121,22 +120,35 @@ pub(crate) fn decorate(
         // Beside MP_CAPABLE there is room for 14 octets of cookie on a SYN, for 6 on a SYN/ACK [TFO-1].
         options.push_fast_open(cookie);
     }
-    let sack_first = config.behaviour.sack_first;
-    if sack_first {
-        options.push_sack(&plan.options.sack);
+    let mut sack = plan.options.sack;
+    if config.behaviour.sack_first && !sack.as_slice().is_empty() {
+        let mut other = options;
+        push_rest(&mut other, subflow, plan, meta, config);
+        sack.truncate(other.remaining().saturating_sub(4) / 8);
+        options.push_sack(&sack);
+        sack.truncate(0);
     }
+    push_rest(&mut options, subflow, plan, meta, config);
+    options.push_sack(&sack);
+    options
+}
+
+/// What MPTCP has to say on a segment, or what is left of it after a fallback.
+fn push_rest(
+    options: &mut OptionBuffer,
+    subflow: &Subflow,
+    plan: &SegmentPlan,
+    meta: &MetaView,
+    config: &ConnectionConfig,
+) {
     let late = subflow.tcp.state() == State::TimeWait && !config.behaviour.options_in_time_wait;
     if meta.mptcp && !late {
-        push_mptcp(&mut options, subflow, plan, meta, config);
+        push_mptcp(options, subflow, plan, meta, config);
     } else if let Some(infinite) = subflow.infinite.filter(|i| i.at == plan.offset)
         && !plan.payload.is_empty()
     {
         options.push_dss(&infinite_mapping(infinite, meta));
     }
-    if !sack_first {
-        options.push_sack(&plan.options.sack);
-    }
-    options
 }
 
 /// The ACK carries an ADD_ADDR for IPv6 with a port: 30 octets, which do not fit beside timestamps (K28).
@@ -275,7 +287,10 @@ fn acknowledgement(
         mapping: fin.map(|seq| fin_mapping(seq, meta)),
         data_fin: fin.is_some(),
     };
-    options.push_dss(&dss);
+    // An empty one would be taken for the confirmation that MPTCP is in use [INI-16], before the keys have come.
+    if dss.data_ack.is_some() || dss.mapping.is_some() {
+        options.push_dss(&dss);
+    }
 }
 
 /// A segment that says by MP_FAIL where data is damaged acknowledges none from there on.

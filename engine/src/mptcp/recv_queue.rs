@@ -33,7 +33,9 @@ pub(crate) enum Received {
 pub(crate) struct RecvQueue {
     /// Everything before has arrived.
     nxt: u64,
-    /// Right edge promised; never moves back [RCV-2].
+    /// Right edge told on purpose; never moves back [RCV-2].
+    promised: u64,
+    /// What is taken: up to what was told, rounding included.
     edge: u64,
     /// The furthest right edge a segment has told.
     told: u64,
@@ -50,6 +52,7 @@ impl RecvQueue {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             nxt: 0,
+            promised: 0,
             edge: capacity as u64,
             told: 0,
             capacity,
@@ -78,13 +81,21 @@ impl RecvQueue {
 
     /// Octets of window to offer now: what is free, and never less than what was promised.
     pub(crate) fn window(&self) -> u32 {
-        let free = self.capacity.saturating_sub(self.ready_len) as u64;
-        let edge = self.edge.max(self.nxt + free);
-        u32::try_from(edge - self.nxt).unwrap_or(u32::MAX)
+        u32::try_from(self.promised.max(self.free_edge()) - self.ack_offset()).unwrap_or(u32::MAX)
     }
 
-    /// A segment with the current Data ACK told this window. It may be more than was offered: a subflow's own window
-    /// does not shrink while others fill the queue, and what was told has to be kept [RCV-2].
+    /// Where the free room ends; the DATA_FIN takes none.
+    fn free_edge(&self) -> u64 {
+        self.ack_offset() + self.capacity.saturating_sub(self.ready_len) as u64
+    }
+
+    /// How much of [`Self::window`] was told already.
+    pub(crate) fn promised(&self) -> u32 {
+        u32::try_from(self.promised.saturating_sub(self.ack_offset())).unwrap_or(u32::MAX)
+    }
+
+    /// A segment with the current Data ACK told this window. It may be a little more than was offered, for windows are
+    /// told in units: such octets are taken, and not promised again, or each segment would add some.
     ///
     /// Returns the right edge it told, and whether that is beyond all that was told before.
     pub(crate) fn on_advertised(&mut self, window: u32) -> (u64, bool) {
@@ -92,6 +103,7 @@ impl RecvQueue {
         let grew = told > self.told;
         self.told = self.told.max(told);
         self.edge = self.edge.max(told);
+        self.promised = self.promised.max(told.min(self.free_edge()));
         (told, grew)
     }
 
@@ -138,6 +150,8 @@ impl RecvQueue {
             };
         }
         let skip = usize::try_from(self.nxt - offset).unwrap_or(usize::MAX);
+        #[cfg(feature = "mutations")]
+        let skip = crate::mutations::overlap(skip);
         let data = data.split_off(skip.min(data.len()));
         if data.is_empty() {
             return Received::Duplicate;

@@ -64,7 +64,10 @@ impl SentMappings {
         self.0.iter_mut().filter_map(move |m| {
             let waiting = !m.reinjected && m.data_range().end > data_una;
             m.reinjected |= waiting;
-            waiting.then(|| m.data_range())
+            let range = m.data_range();
+            #[cfg(feature = "mutations")]
+            let range = crate::mutations::reinjected(range);
+            waiting.then_some(range)
         })
     }
 

@@ -313,11 +313,12 @@ impl Subflow {
         self.tcp.close();
     }
 
-    /// The next packet of this subflow, if TCP has one to send: headers go to `headers`, the rest is returned.
+    /// The next packet of this subflow, if TCP has one to send: headers go to `headers`, the rest is returned. `windows`
+    /// are the one to offer and how much of it was told already.
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
-        window: u32,
+        windows: (u32, u32),
         meta: &MetaView,
         config: &ConnectionConfig,
         counters: &mut Counters,
@@ -327,7 +328,9 @@ impl Subflow {
         if self.infinite.is_some() {
             reserved_options = reserved_options.max(MetaView::LONGEST_DSS);
         }
-        let limits = SendLimits { window, reserved_options, max_payload: 0 };
+        let (window, promised) = windows;
+        let promised = meta.mptcp.then_some(promised);
+        let limits = SendLimits { window, promised, reserved_options, max_payload: 0 };
         let plan = self.tcp.plan(now, &limits)?;
         let options = decorate(self, &plan, meta, config);
         let header = TcpHeader {

@@ -25,6 +25,7 @@ impl Socket {
             return Some(self.plan_reset(now));
         }
         self.offer = limits.window;
+        self.recv.on_promised(limits.promised);
         self.send.reserved = limits.reserved_options;
         self.plan_reset_reply().or_else(|| match self.state {
             State::SynSent => self.plan_syn(now),

@@ -10,6 +10,10 @@ pub struct SendLimits {
     /// Receive window to advertise, bytes from the next octet expected. The upper layer's, shared by all subflows;
     /// it may shrink: what was promised to the peer before stays promised.
     pub window: u32,
+    /// Of a window that other sockets share: how much of it the peer was told of before, on any of them. That much is
+    /// told again, however small the step (RFC 8684 3.3.4 [RCV-2]), and never more than `window`. `None`: the window is
+    /// this socket's own.
+    pub promised: Option<u32>,
     /// Option bytes the upper layer will add to segments with data, a multiple of 4.
     pub reserved_options: u8,
     /// Most payload of one plan, bytes. Less than two segments (0 for instance) means one segment.

@@ -48,6 +48,10 @@ pub(super) struct Recv {
     granted: u64,
     /// Furthest right edge ever advertised: `granted`, and less than one scale unit more.
     advertised: u64,
+    /// The right edge advertised last. With a shared window it may be less than `advertised`.
+    told: u64,
+    /// Other sockets use up the window, too, and the layer above keeps what was promised.
+    shared: bool,
     /// Largest window the layer above ever offered: the buffer size of silly-window avoidance.
     buffer: u64,
     assembler: Assembler,
@@ -68,6 +72,8 @@ impl Recv {
             scale: WindowScale::ZERO,
             granted: 0,
             advertised: 0,
+            told: 0,
+            shared: false,
             buffer: u64::from(window),
             assembler: Assembler::new(MAX_NODES),
             ready: VecDeque::new(),
@@ -256,11 +262,21 @@ impl Recv {
 
     /// The right edge to promise when the layer above offers `window`: it never retreats, and it moves only in steps
     /// worth a segment (receiver silly-window avoidance, RFC 9293 3.8.6.2.2).
+    ///
+    /// A shared window ends where the layer above says. Were this socket's own edge kept, what came here and is not in
+    /// order there would count twice, and a reader that sleeps would be sent more and more.
     fn edge_for(&self, window: u32, mss: u32) -> u64 {
         let wanted = self.nxt + u64::from(window);
         let buffer = self.buffer.max(u64::from(window));
         let step = u64::from(mss).min(buffer / 2).max(1);
-        if wanted >= self.granted + step { wanted } else { self.granted }
+        let edge = if wanted >= self.granted + step { wanted } else { self.granted };
+        if self.shared { edge.min(wanted) } else { edge }
+    }
+
+    /// The window is shared, and the peer knows of so much of it.
+    pub(super) fn on_promised(&mut self, window: Option<u32>) {
+        self.shared = window.is_some();
+        self.granted = self.granted.max(self.nxt + u64::from(window.unwrap_or(0)));
     }
 
     /// SEG.WND for an offer of `window` bytes.
@@ -273,16 +289,11 @@ impl Recv {
         }
         // Rounding down would take back what was promised (RFC 7323 2.4). Rounding up is bounded by one unit beyond
         // what was meant, or a peer that sends single octets would keep the window open for ever.
-        let up = self.scale.scale_down(room(self.advertised)).saturating_add(1);
-        let edge = self.nxt + u64::from(self.scale.scale_up(up));
-        let exact = self.nxt + u64::from(self.scale.scale_up(up - 1)) == self.advertised;
-        if exact {
-            up - 1
-        } else if edge < granted + (1 << self.scale.shift()) {
-            up
-        } else {
-            field
-        }
+        let edge_of = |field: u16| self.nxt + u64::from(self.scale.scale_up(field));
+        let down = self.scale.scale_down(room(self.advertised));
+        let exact = edge_of(down) == self.advertised;
+        let kept = if exact { down } else { down.saturating_add(1) };
+        if edge_of(kept) < granted + (1 << self.scale.shift()) { kept } else { field }
     }
 
     /// A segment with this offer went out. On a SYN the field is not scaled.
@@ -294,7 +305,8 @@ impl Recv {
         } else {
             self.edge_for(window, mss)
         };
-        self.advertised = self.advertised.max(self.nxt + u64::from(bytes));
+        self.told = self.nxt + u64::from(bytes);
+        self.advertised = self.advertised.max(self.told);
     }
 
     /// A duplicate is reported once (RFC 2883 4).
@@ -309,14 +321,14 @@ impl Recv {
         }
         let field = self.window_field(window, mss);
         let edge = self.nxt + u64::from(self.scale.scale_up(field));
-        let growth = edge.saturating_sub(self.advertised);
+        let (growth, open) = (edge.saturating_sub(self.told), self.told.saturating_sub(self.nxt));
         let (mss, half) = (u64::from(mss), self.buffer.max(u64::from(window)) / 2);
-        if self.window() == 0 {
+        if open == 0 {
             // edge_for has kept steps below min(MSS, half the buffer) back
             return growth > 0;
         }
         // A peer whose window is more than half open hears of it with the next acknowledgement soon enough.
-        growth >= (2 * mss).min(half).max(1) && edge - self.nxt >= 2 * self.window()
+        growth >= (2 * mss).min(half).max(1) && edge - self.nxt >= 2 * open
     }
 
     pub(super) fn check_invariants(&self) -> Result<(), &'static str> {

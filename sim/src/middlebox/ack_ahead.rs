@@ -18,6 +18,9 @@ const BUFFER: usize = 1 << 20;
 /// Time without progress after which copies are sent again.
 const RETRANSMIT: Duration = Duration::from_millis(300);
 
+/// Times the copies are sent again without an answer; then nobody is there any more.
+const TRIES: u32 = 30;
+
 /// Copies sent again at once.
 const BURST: usize = 10;
 
@@ -31,6 +34,7 @@ struct Stream {
     next: Option<SeqNum>,
     /// When the copies are sent again.
     deadline: Option<Instant>,
+    tries: u32,
     /// The sender's latest segment as it was passed on: copies take its ACK and timestamps, for old ones are no
     /// longer believed (RFC 5961 5, RFC 7323 5).
     latest: Option<TcpPacket>,
@@ -67,7 +71,8 @@ impl Stream {
     /// Takes a segment of the sender; the ACK in the receiver's name, if it may be given.
     fn take(&mut self, now: Instant, packet: &TcpPacket) -> Option<TcpPacket> {
         if packet.has(bits::SYN) {
-            *self = Self { next: Some(packet.end()), ..Self::default() };
+            // data on it is left to the receiver
+            *self = Self { next: Some(packet.seq + 1), ..Self::default() };
             return None;
         }
         let next = self.next?;
@@ -103,6 +108,7 @@ impl Stream {
             let done = self.copies.pop_front();
             self.bytes -= done.map_or(0, |copy| copy.payload.len());
             self.deadline = Some(now + RETRANSMIT);
+            self.tries = 0;
         }
         if self.copies.is_empty() {
             self.deadline = None;
@@ -158,6 +164,10 @@ impl Middlebox for AckAhead {
             latest.payload = bytes::Bytes::new();
             streams.of_mut(direction).latest = Some(latest);
         }
+        if packet.has(bits::RST) {
+            // nobody waits for the copies any more
+            *streams = PerDirection::default();
+        }
         if !lost {
             turn.send(direction, packet);
         }
@@ -173,6 +183,11 @@ impl Middlebox for AckAhead {
             for direction in Direction::BOTH {
                 let stream = streams.of_mut(direction);
                 if stream.deadline.is_none_or(|at| at > turn.now) {
+                    continue;
+                }
+                stream.tries += 1;
+                if stream.tries > TRIES {
+                    *stream = Stream { restarted: true, ..Stream::default() };
                     continue;
                 }
                 stream.deadline = Some(turn.now + RETRANSMIT);

@@ -54,6 +54,12 @@ impl Agenda {
         }
         None
     }
+
+    /// When the next source is to be woken.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        // what is at the top may have been taken back by an earlier wish
+        self.wanted.iter().copied().filter(|at| *at != NEVER).min().map(Instant::from_nanos)
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +82,7 @@ mod tests {
             woken.push(next);
         }
         assert_eq!(woken, [(ms(2), c), (ms(5), b), (ms(5), a)]);
+        assert_eq!(agenda.next(), None);
         // a source that was woken has to ask again: the later wish went with the earlier one
         assert_eq!(agenda.pop(ms(100)), None);
     }

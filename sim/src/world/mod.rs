@@ -16,8 +16,10 @@ mod network;
 mod observer;
 mod packet;
 mod seeds;
+mod wires;
 
 pub use observer::{Observer, Packet, What};
+pub use wires::Wires;
 
 use crate::direction::{Direction, PerDirection};
 use crate::metrics::{LaneOutcome, LinkOutcome, Outcome};

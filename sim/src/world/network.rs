@@ -106,6 +106,34 @@ impl<'a> Network<'a> {
         Ok(number)
     }
 
+    /// Puts boxes at the beginning of a way, in place of those that are there.
+    pub(crate) fn set_boxes(
+        &mut self,
+        route: u32,
+        boxes: &[&str],
+        seed: u64,
+    ) -> Result<(), String> {
+        let made = Chain::build(boxes, seed)?;
+        let Some(hop) = self.routes.get_mut(route as usize).and_then(|r| r.hops.first_mut()) else {
+            return Ok(());
+        };
+        match hop.chain.and_then(|chain| self.chains.get_mut(chain as usize)) {
+            Some(at) => at.chain = made,
+            None => {
+                hop.chain = Some(self.chains.len() as u32);
+                let source = self.agenda.source();
+                self.chains.push(ChainAt { chain: made, source, route, place: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    /// The boxes at the beginning of a way.
+    pub(crate) fn chain(&self, route: u32) -> Option<&Chain> {
+        let hop = self.routes.get(route as usize)?.hops.first()?;
+        Some(&self.chains.get(hop.chain? as usize)?.chain)
+    }
+
     /// Packets along a way meet boxes.
     pub(crate) fn has_boxes(&self, route: u32) -> bool {
         let route = self.routes.get(route as usize);

@@ -1,6 +1,6 @@
 //! Addresses come and go at either end: ADD_ADDR, REMOVE_ADDR and MP_PRIO in both directions (RFC 8684 3.3.8, 3.4).
 
-use super::Connection;
+use super::{Connection, Mode};
 use crate::addr::{AddressId, IpAddr, SocketAddr, SubflowId};
 use crate::config::EndpointFlags;
 use crate::counters::Counters;
@@ -158,7 +158,7 @@ impl Connection {
         if let Some(remove) = RemoveAddr::from_ids(self.paths.withdrawals()) {
             let carrier = self.carrier().and_then(|index| self.subflows.get_mut(index));
             if carrier.is_none_or(|c| !c.signal(MptcpOption::RemoveAddr(remove))) {
-                return;
+                return self.paths.on_no_carrier(now);
             }
             self.paths.on_withdrawn();
         }
@@ -262,8 +262,12 @@ impl Connection {
         self.settle(now);
     }
 
-    /// Closes the subflows this end has at an address; true when the peer knows of one.
+    /// Closes the subflows this end has at an address; true when the peer knows of one. Of plain TCP there is but one,
+    /// and its FIN would be the end of the data, which is the application's to say.
     fn close_local(&mut self, of_it: impl Fn(&Subflow) -> bool, counters: &mut Counters) -> bool {
+        if matches!(self.mode, Mode::Tcp(_)) {
+            return false;
+        }
         let mut any = false;
         for subflow in self.subflows.iter_mut().filter(|s| s.is_alive() && of_it(s)) {
             any |= subflow.phase != Phase::Handshake;

@@ -118,12 +118,6 @@ impl Connection {
         }
     }
 
-    /// Before the third packet a server cannot have our key: its DSS says nothing about it unless it acknowledges
-    /// data. After a SYN with data it may send such a DSS [INI-16].
-    pub(super) const fn confirms(&self, has_data_ack: bool) -> bool {
-        has_data_ack || !self.fast_open.used
-    }
-
     /// A SYN with a good cookie: its data can be read at once, and answered at once.
     pub(crate) fn accept_syn_data(&mut self, syn: &Segment) {
         let Some(first) = self.subflows.first_mut() else { return };

@@ -281,6 +281,9 @@ impl Connection {
 
     /// What segments say about the connection as a whole.
     fn meta_view(&self) -> MetaView {
+        let data_ack = self.recv_base() + self.recv.ack_offset();
+        #[cfg(feature = "mutations")]
+        let data_ack = crate::mutations::data_ack(data_ack, self.recv.received());
         let fin_due = self.is_mptcp() && self.close.is_sent() && !self.close.is_acked();
         MetaView {
             mptcp: !matches!(self.mode, Mode::Tcp(_)),
@@ -292,7 +295,7 @@ impl Connection {
             checksum: self.checksum,
             deny_join_initial: !self.config.allow_join_initial_addr_port,
             data_base: self.send_base(),
-            data_ack: self.recv_base() + self.recv.ack_offset(),
+            data_ack,
             short: self.config.short_data_seq,
             short_ack: !self.config.behaviour.long_data_ack,
             keys_first: self.config.behaviour.keys_before_data_fin,

@@ -102,7 +102,9 @@ impl Connection {
         segment: &Segment,
         counters: &mut Counters,
     ) {
-        if self.confirms(dss.data_ack.is_some()) {
+        // Without a Data ACK it says nothing of our key: a server let in by a Fast Open cookie may send before the third
+        // packet, and the keys have to go out all the same [INI-16].
+        if dss.data_ack.is_some() {
             self.confirm(now);
         }
         if let Some(subflow) = self.subflows.get_mut(index) {

@@ -44,12 +44,12 @@ impl Connection {
         headers: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let meta = self.meta_view();
-        let window = self.recv.window();
+        let windows = (self.recv.window(), self.recv.promised());
         let count = self.subflows.len();
         for step in 0..count {
             let index = (self.cursor + step) % count;
             let Some(subflow) = self.subflows.get_mut(index) else { continue };
-            let sent = subflow.poll_transmit(now, window, &meta, &self.config, counters, headers);
+            let sent = subflow.poll_transmit(now, windows, &meta, &self.config, counters, headers);
             if let Some(Sent { payload, segment_size, window }) = sent {
                 self.cursor = index;
                 let syn = subflow.join.is_none() && !subflow.tcp.is_established_or_later();

@@ -82,7 +82,7 @@ fn subflow(join: bool) -> Subflow {
 /// What the next segment's options are, read back.
 fn next(subflow: &mut Subflow, meta: &MetaView) -> TcpOptions {
     let reserved_options = meta.reserved_options();
-    let limits = SendLimits { window: 65_535, reserved_options, max_payload: 0 };
+    let limits = SendLimits { window: 65_535, reserved_options, ..SendLimits::default() };
     let plan = subflow.tcp.plan(Instant::ZERO, &limits).expect("something to send");
     let options = decorate(subflow, &plan, meta, &ConnectionConfig::default());
     let parsed = TcpOptions::parse(options.as_slice());

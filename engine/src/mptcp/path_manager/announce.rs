@@ -112,9 +112,11 @@ impl Announcer {
         }
     }
 
-    /// No subflow could carry the pending announcement.
+    /// No subflow could carry the pending announcement, or what goes before it.
     pub(super) fn on_no_carrier(&mut self, now: Instant) {
-        if let Some(pending) = &mut self.pending {
+        if let Some(pending) = &mut self.pending
+            && pending.due.is_none_or(|due| due <= now)
+        {
             pending.due = Some(now + NO_CARRIER);
         }
     }

@@ -31,6 +31,7 @@ struct Model {
     nxt: u64,
     read: u64,
     edge: u64,
+    promised: u64,
     fin: Option<u64>,
     copies: u8,
 }
@@ -58,9 +59,11 @@ impl Model {
                 self.read += len as u64;
             }
             Step::Advertise(more) => {
-                // A subflow's window can be larger than what was offered.
+                // A subflow's window can be larger than what was offered: it is told in units.
                 let told = queue.window() + more;
-                self.edge = self.edge.max(queue.ack_offset() + u64::from(told));
+                let edge = queue.ack_offset() + u64::from(told);
+                self.edge = self.edge.max(edge);
+                self.promised = self.promised.max(edge.min(self.free()));
                 queue.on_advertised(told);
             }
         }
@@ -121,10 +124,14 @@ impl Model {
         assert_eq!(queue.ack_offset(), self.nxt + u64::from(ended), "[FIN-3]");
         assert_eq!(queue.is_readable(), self.read < self.nxt);
         assert_eq!(queue.is_at_end(), ended && self.read == self.nxt);
-        let right = self.nxt + u64::from(queue.window());
-        assert!(right >= self.edge, "the window retreated [RCV-2]");
-        let free = (CAPACITY as u64).saturating_sub(self.nxt - self.read);
-        assert_eq!(right, self.edge.max(self.nxt + free));
+        let right = queue.ack_offset() + u64::from(queue.window());
+        assert!(right >= self.promised, "the window retreated [RCV-2]");
+        assert_eq!(right, self.promised.max(self.free()));
+    }
+
+    fn free(&self) -> u64 {
+        let ack = self.nxt + u64::from(self.fin == Some(self.nxt));
+        ack + (CAPACITY as u64).saturating_sub(self.nxt - self.read)
     }
 }
 
@@ -136,7 +143,7 @@ proptest! {
     fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..80)) {
         let mut queue = RecvQueue::new(CAPACITY);
         let (octets, edge) = (BTreeMap::new(), CAPACITY as u64);
-        let mut model = Model { octets, nxt: 0, read: 0, edge, fin: None, copies: 0 };
+        let mut model = Model { octets, nxt: 0, read: 0, edge, promised: 0, fin: None, copies: 0 };
         for step in steps {
             model.run(&mut queue, step);
             model.check(&queue);

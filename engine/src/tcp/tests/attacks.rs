@@ -81,6 +81,7 @@ proptest! {
             let _ = socket.available();
             let limits = SendLimits {
                 window: dice.below(100_000) as u32,
+                promised: dice.roll(300).then(|| dice.below(100_000) as u32),
                 reserved_options: (dice.below(8) * 4) as u8,
                 max_payload: dice.below(70_000) as u32,
             };

@@ -19,7 +19,8 @@ use std::vec::Vec;
 const ISS: SeqNum = SeqNum(1_000);
 const IRS: SeqNum = SeqNum(5_000);
 const WINDOW: u32 = 50_000;
-const LIMITS: SendLimits = SendLimits { window: WINDOW, reserved_options: 0, max_payload: 0 };
+const LIMITS: SendLimits =
+    SendLimits { window: WINDOW, promised: None, reserved_options: 0, max_payload: 0 };
 
 fn params() -> OpenParams {
     OpenParams {

@@ -127,6 +127,7 @@ impl Host {
     fn limits(&self) -> SendLimits {
         SendLimits {
             window: self.buffer.saturating_sub(self.unread),
+            promised: None,
             reserved_options: self.reserved,
             max_payload: self.max_payload,
         }

@@ -1,0 +1,53 @@
+//! The random interaction suite, 2 000 seeds of it; `tests/interact` runs more, and replays one.
+
+use mpuser_tests::interact::{Part, Shown, draw, run_caught, shrink};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const SEEDS: u64 = 2_000;
+
+/// P1, P2, P3, P5 of the catalogue, whatever happens. A failing seed is told with what it takes to fail.
+#[test]
+fn two_thousand_seeds_keep_the_promises() {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (next, failures) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SEEDS {
+                        break;
+                    }
+                    if let Err(violation) = run_caught(&draw(seed), false) {
+                        failures.lock().unwrap().push((seed, violation.what));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    let Some((seed, _)) = failures.first() else { return };
+    let setup = draw(*seed);
+    let needed = shrink(&setup, 200);
+    let parts: Vec<String> = needed.iter().map(Part::to_string).collect();
+    println!("{}", setup.only(&needed));
+    println!("tests/interact --seed {seed} --trace --only {}", parts.join(","));
+    panic!("{} of {SEEDS} seeds fail: {failures:#?}", failures.len());
+}
+
+/// A seed is a run, to the last packet (P5), and what was drawn is varied.
+#[test]
+fn a_seed_is_a_run() {
+    let run = |seed| run_caught(&draw(seed), false).unwrap();
+    let mut sum = Shown::default();
+    for seed in 0..50 {
+        let (first, second) = (run(seed), run(seed));
+        assert_eq!(first.digest, second.digest, "seed {seed}");
+        sum.joins += first.joins;
+        sum.plain += first.plain;
+        sum.failed += first.failed;
+        sum.octets += first.octets;
+    }
+    assert!(sum.joins > 50 && sum.plain > 0 && sum.failed > 0 && sum.octets > 500_000, "{sum:?}");
+}
