@@ -116,6 +116,10 @@ pub(crate) enum Command {
     /// Experiments: a scenario at many points with many seeds, on all cores or many machines
     #[command(subcommand)]
     Exp(crate::exp::args::Exp),
+    /// Captures packet by packet: one line each, MPTCP options of both versions field by field
+    Decode(crate::inspect::args::Decode),
+    /// Captures as connections: subflows, mappings, reinjections, fallbacks; what breaks the RFC
+    Inspect(crate::inspect::args::Inspect),
 }
 
 const DOCTOR_EXAMPLES: &str = "\

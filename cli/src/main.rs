@@ -16,6 +16,7 @@ mod doctor;
 mod error;
 mod exp;
 mod follow;
+mod inspect;
 mod lab;
 mod link;
 mod listen;
@@ -77,6 +78,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Conform(args) => conform::run(&args, printer),
         Command::Sim(args) => simulate::run(&args, printer),
         Command::Exp(command) => exp::run(&command, printer),
+        Command::Decode(args) => inspect::decode(&args, printer),
+        Command::Inspect(args) => inspect::inspect(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }

@@ -1,4 +1,7 @@
 //! Orders to a running link: a Unix socket per link (mode 0600), one JSON object per line each way.
+//!
+//! Not the socket that `ss` and `stats` ask: a link has no connections, counters of a stack or endpoints, and would stand in
+//! their lists as a process with nothing in it.
 
 use super::spec::check_name;
 use crate::error::{Code, Failure};

@@ -248,9 +248,10 @@ fn crates_depend_downwards() {
     for (member, below) in [
         ("engine", &[][..]),
         ("capture", &[]),
+        ("inspect", &["mpuser-engine"]),
         ("sim", &["mpuser-capture", "mpuser-engine"]),
         ("tun", &["mpuser-capture", "mpuser-engine"]),
-        ("cli", &["mpuser-engine", "mpuser-sim", "mpuser-tun"]),
+        ("cli", &["mpuser-engine", "mpuser-inspect", "mpuser-sim", "mpuser-tun"]),
     ] {
         let manifest = manifest(member);
         for section in ["[dependencies]", "[dev-dependencies]"] {
