@@ -6,7 +6,7 @@ use mpuser_engine::addr::ConnectionId;
 use mpuser_engine::config::{ConnectionConfig, UnmappedData};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::Duration;
-use mpuser_tests::world::{Path, Side, Transfer, World, client_address, pattern};
+use mpuser_tests::world::{Path, Side, Transfer, World, client_address, pattern, server_address};
 
 fn connect(paths: usize) -> (World, ConnectionId, ConnectionId) {
     connect_with(1, paths)
@@ -149,6 +149,143 @@ fn a_fin_does_not_overtake_data_after_an_unnoticed_fallback() {
         let side = if id == client { Side::Client } else { Side::Server };
         let mptcp = world.endpoint(side).info(id).is_some_and(|info| info.mptcp);
         assert!(!mptcp, "both are plain TCP");
+    }
+}
+
+/// What came out of order, or waited for the rest of a mapping with a checksum, opened the window a second time when
+/// it became readable: a reader that sleeps was sent more and more. RFC 8684 3.3.4 [RCV-1].
+#[test]
+fn a_sleeping_reader_is_sent_its_buffer_and_no_more() {
+    for (checksum, paths) in [(true, 1), (false, 3), (true, 3)] {
+        let receive_buffer = 20_000;
+        let config = ConnectionConfig { checksum, receive_buffer, ..ConnectionConfig::default() };
+        let (mut world, client, server) = connect_as(config, 3, paths);
+        for (nth, path) in world.paths.iter_mut().enumerate() {
+            path.delay = Duration::from_millis(5 + 20 * nth as u64);
+        }
+        world.run_for(Duration::from_secs(1));
+        let mut sender = Transfer::new(Side::Client, client, pattern(1, 400_000));
+        for _ in 0..200 {
+            sender.pump(&mut world);
+            world.run_for(Duration::from_millis(50));
+        }
+        let queued = world.server.info(server).expect("not released").recv_queue;
+        assert!(queued <= receive_buffer as u64, "{queued} octets, {paths} paths");
+        let mut reader = Transfer::new(Side::Server, server, Vec::new());
+        let done = world.run_until(Duration::from_secs(60), |w| sender.pump(w) & reader.pump(w));
+        assert!(done && reader.incoming == pattern(1, 400_000));
+    }
+}
+
+/// A REMOVE_ADDR that no subflow could carry stood before an announcement whose time had come: time stood still.
+#[test]
+fn a_withdrawal_without_a_subflow_does_not_stop_time() {
+    let (mut world, _, _) = connect(1);
+    world.run_for(Duration::from_secs(1));
+    world.add_server_address(1);
+    world.paths[0].up = false;
+    world.flush();
+    let now = world.now;
+    world.server.remove_address(now, server_address(0));
+    let mut steps = 0;
+    world.run_until(Duration::from_secs(30), |_| {
+        steps += 1;
+        assert!(steps < 1_000, "time stands still");
+        false
+    });
+}
+
+/// The endpoint of a plain TCP connection was deleted: its FIN told the peer that the data was over.
+#[test]
+fn deleting_an_endpoint_does_not_end_plain_tcp() {
+    let config = ConnectionConfig { mptcp: false, ..ConnectionConfig::default() };
+    let (mut world, client, server) = connect_as(config, 1, 1);
+    let now = world.now;
+    let ids: Vec<_> = world.client.endpoints().iter().filter_map(|one| one.id).collect();
+    for id in ids {
+        world.client.delete_endpoint(now, id).expect("it is there");
+    }
+    let mut a = Transfer::new(Side::Client, client, pattern(1, 50_000));
+    let mut b = Transfer::new(Side::Server, server, pattern(2, 50_000));
+    assert!(world.run_until(Duration::from_secs(30), |w| a.pump(w) & b.pump(w)));
+    assert!(a.incoming == pattern(2, 50_000) && b.incoming == pattern(1, 50_000));
+}
+
+/// A server that had not heard of the third packet answered a stray segment with an empty DSS. To the client that was the
+/// confirmation: the keys were not said again, and the server fell back alone. RFC 8684 3.1 [INI-16].
+#[test]
+fn a_challenge_before_the_keys_confirms_nothing() {
+    let mut world = World::new(1, vec![Path::default()]);
+    let listener = world.listen(ConnectionConfig::default());
+    let mut count = 0;
+    let stray = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let kept = std::rc::Rc::clone(&stray);
+    world.tamper = Box::new(move |side, _, packet| {
+        count += usize::from(side == Side::Client);
+        // the third packet gets lost
+        if side == Side::Client && count == 2 {
+            kept.replace(packet);
+            return vec![];
+        }
+        vec![packet]
+    });
+    let client = world.connect(ConnectionConfig::default());
+    world.run_for(Duration::from_millis(50));
+    let lost = bytes::Bytes::from(stray.take());
+    let mut segment = mpuser_sim::packet::TcpPacket::parse(&lost).expect("the third packet");
+    segment.seq += 1 << 30;
+    segment.options.clear();
+    world.inject(Side::Server, 0, segment.emit().to_vec());
+    world.run_for(Duration::from_millis(50));
+    let now = world.now;
+    world.client.shutdown(now, client);
+    let mut accepted = None;
+    world.run_until(Duration::from_secs(30), |w| {
+        accepted = accepted.or_else(|| w.server.accept(listener));
+        accepted.is_some()
+    });
+    let server = accepted.expect("it is established in the end");
+    world.run_for(Duration::from_secs(2));
+    assert!(world.server.info(server).is_some_and(|info| info.mptcp), "the server fell back");
+}
+
+/// A subflow joined while the reader slept, and was told a closed window. Then the other one became a backup: nothing ever
+/// told that the window was open again, and with nothing to send nobody asked. RFC 8684 3.3.5 [SND-4].
+#[test]
+fn a_window_closed_on_one_subflow_is_asked_for() {
+    for lose_update in [false, true] {
+        let config = ConnectionConfig { receive_buffer: 10_000, ..ConnectionConfig::default() };
+        let mut world = World::new(2, vec![Path::default(); 2]);
+        world.paths[1].up = false;
+        let listener = world.listen(config.clone());
+        let client = world.connect(config);
+        let mut accepted = None;
+        world.run_until(Duration::from_secs(5), |w| {
+            accepted = accepted.or_else(|| w.server.accept(listener));
+            accepted.is_some()
+        });
+        let server = accepted.expect("a clean network");
+        let mut sender = Transfer::new(Side::Client, client, pattern(1, 60_000));
+        for _ in 0..20 {
+            sender.pump(&mut world);
+            world.run_for(Duration::from_millis(50));
+        }
+        world.paths[1].up = true;
+        world.run_for(Duration::from_secs(20));
+        assert_eq!(established(&mut world, Side::Client, client), 2);
+        let info = world.client.info(client).expect("not released");
+        let first = info.subflows.first().expect("there are two").id;
+        let now = world.now;
+        world.client.set_backup(now, client, first, true).expect("it is there");
+        world.run_for(Duration::from_secs(1));
+        world.paths[1].up = !lose_update;
+        let mut reader = Transfer::new(Side::Server, server, Vec::new());
+        reader.pump(&mut world);
+        world.flush();
+        world.run_for(Duration::from_millis(100));
+        world.paths[1].up = true;
+        let done = world.run_until(Duration::from_secs(60), |w| sender.pump(w) & reader.pump(w));
+        assert!(done, "{lose_update}: {:#?}", world.client.info(client));
     }
 }
 

@@ -324,7 +324,6 @@ fn data(options: &mut OptionBuffer, subflow: &Subflow, plan: &SegmentPlan, meta:
     let data_len = u16::try_from(mapping.len).unwrap_or(u16::MAX);
     if subflow.join.is_none()
         && mapping.start == 0
-        && mapping.len as usize == plan.payload.len()
         && let Some((sender_key, receiver_key)) = capable_ack(meta)
     {
         let (version, flags) = (handshake::VERSION, meta.flags());

@@ -107,6 +107,14 @@ impl RecvQueue {
         (told, grew)
     }
 
+    /// Octets up to `end` are to be taken although they were not promised here. An `end` in the upper half of the number
+    /// range is one before the first octet.
+    pub(crate) fn admit(&mut self, end: u64) {
+        if end <= i64::MAX as u64 {
+            self.edge = self.edge.max(end);
+        }
+    }
+
     /// [`Self::insert`], with a note of when it came.
     pub(crate) fn insert_at(&mut self, now: Instant, offset: u64, data: Bytes) -> Received {
         let (len, before) = (data.len() as u64, self.level());

@@ -316,12 +316,15 @@ impl Recv {
 
     /// The window grew so much that the peer should hear of it without delay.
     pub(super) fn wants_window_update(&self, window: u32, mss: u32) -> bool {
-        if self.received == 0 || self.fin.is_some() {
+        let open = self.told.saturating_sub(self.nxt);
+        // A socket without data so far may have been told that others had used the window up.
+        let untouched = self.received == 0 && !(self.shared && open == 0);
+        if untouched || self.fin.is_some() {
             return false;
         }
         let field = self.window_field(window, mss);
         let edge = self.nxt + u64::from(self.scale.scale_up(field));
-        let (growth, open) = (edge.saturating_sub(self.told), self.told.saturating_sub(self.nxt));
+        let growth = edge.saturating_sub(self.told);
         let (mss, half) = (u64::from(mss), self.buffer.max(u64::from(window)) / 2);
         if open == 0 {
             // edge_for has kept steps below min(MSS, half the buffer) back

@@ -366,10 +366,10 @@ impl<'a> Run<'a> {
                 let silent = |i: &ConnectionInfo| i.write_seq.wrapping_sub(i.snd_una) as i64 <= 0;
                 let silent = info.as_ref().is_some_and(silent);
                 let other = peer.id.and_then(|id| self.of(peer.side).info(id));
-                let half_open = hurt && silent && other.is_none_or(|i| i.error.is_some());
+                let half_open = hurt && silent && other.as_ref().is_none_or(|i| i.error.is_some());
                 let name = format!("connection {}, {:?}", app.connection, app.side);
                 if !app.is_over() && !half_open {
-                    return Err(format!("liveness: {name} waits for ever: {info:#?}"));
+                    return Err(format!("liveness: {name} waits for ever: {info:#?}; {other:#?}"));
                 }
                 if let Some(error) = app.failed.filter(|_| !hurt) {
                     return Err(format!("liveness: {name} failed, {error}: {info:#?}"));
@@ -397,7 +397,7 @@ fn untrusted(setup: &Setup) -> bool {
     let closes = |step: &Step| {
         matches!(step, Step::CloseSubflow(..) | Step::DeleteEndpoint(..) | Step::Flush(_))
     };
-    let strips = setup.has_box(&["strip-mptcp", "coalesce", "split", "splitter"]);
+    let strips = setup.has_box(&["strip-mptcp", "coalesce", "split", "splitter", "ack-ahead"]);
     // K24, K30: Linux takes what comes again for new data where options got lost
     setup.has_box(&["alg"])
         || linux && boxes

@@ -263,9 +263,10 @@ impl Connection {
     }
 
     /// Closes the subflows this end has at an address; true when the peer knows of one. Of plain TCP there is but one,
-    /// and its FIN would be the end of the data, which is the application's to say.
+    /// and its FIN would be the end of the data, which is the application's to say; so it is while the peer may not know
+    /// that this is MPTCP.
     fn close_local(&mut self, of_it: impl Fn(&Subflow) -> bool, counters: &mut Counters) -> bool {
-        if matches!(self.mode, Mode::Tcp(_)) {
+        if matches!(self.mode, Mode::Tcp(_)) || !self.confirmed && self.established {
             return false;
         }
         let mut any = false;

@@ -327,8 +327,15 @@ impl Connection {
         while let Some(subflow) = self.subflows.get_mut(index).filter(|s| !s.aborted)
             && let Some((offset, data)) = subflow.received.take_raw().or_else(|| subflow.tcp.read())
         {
-            self.receive(now, offset.wrapping_sub(self.plain.recv), data, counters);
+            self.receive_plain(now, offset, data, counters);
         }
+    }
+
+    /// What plain TCP has taken and acknowledged is taken, wherever the window of the connection ended.
+    fn receive_plain(&mut self, now: Instant, offset: u64, data: Bytes, counters: &mut Counters) {
+        let offset = offset.wrapping_sub(self.plain.recv);
+        self.recv.admit(offset.wrapping_add(data.len() as u64));
+        self.receive(now, offset, data, counters);
     }
 
     /// What is kept back until the infinite mapping comes is bounded like all that waits to be read.
@@ -377,7 +384,7 @@ impl Connection {
         if held {
             self.hold(now, index, offset, data, counters);
         } else if matches!(self.mode, Mode::Tcp(_)) {
-            self.receive(now, offset.wrapping_sub(self.plain.recv), data, counters);
+            self.receive_plain(now, offset, data, counters);
         }
     }
 

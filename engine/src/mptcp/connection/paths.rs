@@ -111,7 +111,7 @@ impl Connection {
     /// Closes one subflow by the application's wish.
     pub(crate) fn remove_subflow(&mut self, id: SubflowId) -> Result<(), SubflowError> {
         let index = self.subflow_index(id).ok_or(SubflowError::NotFound)?;
-        if matches!(self.mode, Mode::Tcp(_)) {
+        if matches!(self.mode, Mode::Tcp(_)) || !self.confirmed && self.established {
             // Its FIN would be the end of the data, which is the application's to say.
             return Err(SubflowError::PlainTcp);
         }

@@ -175,6 +175,9 @@ impl Connection {
         self.take_snapshots(&mut snapshots);
         let staged = self.consult(now, &mut snapshots, fresh, counters);
         self.scheduling.snapshots = snapshots;
+        if fresh && !staged {
+            self.arm_probe(now);
+        }
         staged
     }
 

@@ -219,12 +219,30 @@ impl Connection {
         }
     }
 
+    /// The peer's window is open, but not on any subflow that could carry data: it was told of on another one, or what
+    /// told it got lost. A subflow obeys its own window [SND-4], so they are asked for it.
+    fn ask_for_windows(&mut self, now: Instant) {
+        let closed = |s: &Subflow| {
+            s.is_usable() && s.tcp.in_flight() == 0 && s.tcp.unsent() == 0 && s.tcp.available() == 0
+        };
+        for index in 0..self.subflows.len() {
+            if self.subflows.get(index).is_some_and(closed) {
+                self.timers.probe_backoff += 1;
+                self.ask(index);
+                self.arm_probe(now);
+            }
+        }
+    }
+
     /// The peer's data-level window is closed and nothing is in flight that could bring news: an octet it has
     /// already is sent in a fresh mapping (K32).
     fn on_probe(&mut self, now: Instant, counters: &mut Counters) {
         self.timers.probe = None;
-        if self.send.window() > 0 || self.send.unsent() == 0 {
+        if self.send.unsent() == 0 {
             return;
+        }
+        if self.send.window() > 0 {
+            return self.ask_for_windows(now);
         }
         self.timers.probe_backoff += 1;
         if self.exchange.is_active() {
