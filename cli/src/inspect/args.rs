@@ -3,15 +3,15 @@
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// What is left out.
+/// What is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Only {
-    /// Nothing: every frame is shown
+    /// Every frame
     #[default]
     All,
-    /// What is not TCP
+    /// TCP segments
     Tcp,
-    /// What has no MPTCP option
+    /// Segments with an MPTCP option
     Mptcp,
 }
 

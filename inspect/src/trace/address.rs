@@ -18,14 +18,15 @@ impl Trace {
         let whole = connection.keys().is_some() && connection.flags[0].is_some();
         if add.echo {
             let there = connection.side_mut(1 - from).and_then(|s| s.advertised.get(&add.id.0));
-            let same =
-                there.is_some_and(|(address, port)| *address == add.address && *port == add.port);
-            if whole && !same {
+            // what was never seen may have been said on a path that was not captured
+            let other =
+                there.is_some_and(|(address, port)| *address != add.address || *port != add.port);
+            if whole && other {
                 let what = format!(
                     "an echo of address ID {}, {}, which nobody advertised so",
                     add.id.0, add.address
                 );
-                self.finding(packet.number, placed.stream, &["ADDR-11"], what);
+                self.unless_lost(packet.number, placed.stream, &["ADDR-11"], what);
             }
             return;
         }
@@ -57,7 +58,7 @@ impl Trace {
                 "address ID {} was {address} and was not removed; now it is {}",
                 add.id.0, add.address
             );
-            self.finding(packet.number, placed.stream, &["ADDR-15", "ADDR-17", "ADDR-2"], what);
+            self.unless_lost(packet.number, placed.stream, &["ADDR-15", "ADDR-17", "ADDR-2"], what);
         }
     }
 

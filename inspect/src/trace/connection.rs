@@ -47,8 +47,10 @@ pub struct Side {
     pub(super) exact: bool,
     /// What it has mapped.
     pub(super) mapped: RangeSet,
+    pub(super) mapped_octets: u64,
     /// What has come.
     pub(super) arrived: RangeSet,
+    pub(super) octets: u64,
     pub(super) ordering: Ordering,
     /// Octets mapped again, in other mappings.
     pub reinjected: u64,
@@ -62,6 +64,10 @@ pub struct Side {
     pub checksums: (u64, u64),
     /// The first octet the other side has not acknowledged, relative, and the packet that says so.
     pub(super) acked: (i64, u64),
+    /// What was acknowledged before that.
+    pub(super) acked_before: i64,
+    /// On which subflow, and whether less was acknowledged there later.
+    pub(super) acked_on: (usize, bool),
     /// Where DATA_FINs stand: how many, in which packet the first.
     pub(super) fins: BTreeMap<i64, (u64, u64, usize)>,
     /// Addresses by their IDs.
@@ -82,7 +88,9 @@ impl Side {
             base: None,
             exact: false,
             mapped: RangeSet::new(MOST_RANGES),
+            mapped_octets: 0,
             arrived: RangeSet::new(MOST_RANGES),
+            octets: 0,
             ordering: Ordering::new(),
             reinjected: 0,
             mappings: 0,
@@ -90,6 +98,8 @@ impl Side {
             unmapped: 0,
             checksums: (0, 0),
             acked: (0, 0),
+            acked_before: 0,
+            acked_on: (0, false),
             fins: BTreeMap::new(),
             addresses: BTreeMap::new(),
             advertised: BTreeMap::new(),
@@ -101,13 +111,24 @@ impl Side {
     /// Octets mapped, each counted once.
     #[must_use]
     pub const fn mapped(&self) -> u64 {
-        self.mapped.covered()
+        self.mapped_octets
     }
 
     /// Octets that came, each counted once.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
-        self.arrived.covered()
+        self.octets
+    }
+
+    /// The other side acknowledges what is before `ack`.
+    pub(super) fn acknowledged(&mut self, ack: i64, packet: u64, stream: usize) {
+        if ack > self.acked.0 {
+            self.acked_before = self.acked.0;
+            self.acked = (ack, packet);
+            self.acked_on = (stream, false);
+        } else if ack < self.acked.0 && stream == self.acked_on.0 {
+            self.acked_on.1 = true;
+        }
     }
 
     /// The end of what is mapped, relative.
@@ -223,7 +244,9 @@ impl Connection {
         if talked && (server.dss == 0 || (client.dss == 0 && client.packets > 4)) {
             return Some(Fallback::NoDss);
         }
-        None
+        let (segments, packet) = first.bare;
+        let alone = self.subflows.len() == 1 && first.halves.iter().all(|half| !half.suspect);
+        (alone && segments > 1).then_some(Fallback::Vanished(packet))
     }
 }
 
@@ -240,6 +263,8 @@ pub enum Fallback {
     PlainThird,
     /// One end never sent a DSS.
     NoDss,
+    /// From this packet on neither end has MPTCP options.
+    Vanished(u64),
     /// An infinite mapping, in this packet.
     Infinite(u64),
     /// MP_FAIL in this packet, then an infinite mapping.
@@ -254,6 +279,7 @@ impl fmt::Display for Fallback {
             Self::PlainSynAck => f.write_str("no MP_CAPABLE on the SYN/ACK"),
             Self::PlainThird => f.write_str("no MP_CAPABLE on the third packet"),
             Self::NoDss => f.write_str("one end never sent a DSS"),
+            Self::Vanished(packet) => write!(f, "no MPTCP option from packet {packet} on"),
             Self::Infinite(packet) => write!(f, "infinite mapping in packet {packet}"),
             Self::Failed(packet) => write!(f, "MP_FAIL in packet {packet}"),
         }

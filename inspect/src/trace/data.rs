@@ -2,7 +2,7 @@
 
 use super::join::side_of;
 use super::mapping::{Insert, Mapping, Sum, Verdict};
-use super::measure::overlap;
+use super::measure::add;
 use super::stream::{Half, Role, near};
 use super::{Connection, Placed, Side, Trace};
 use crate::packet::{Packet, SYN};
@@ -63,8 +63,8 @@ impl Trace {
             let what =
                 format!("Data ACK {full:#018x} is far from the data sequence numbers in use");
             self.finding(packet.number, placed.stream, &["DACK-15", "INI-38"], what);
-        } else if relative > acked.acked.0 {
-            acked.acked = (relative, packet.number);
+        } else {
+            acked.acknowledged(relative, packet.number, placed.stream);
         }
         // RFC 8684 3.3.2 [DACK-1]
         let answers = got_long.is_some_and(|first| relative > first);
@@ -149,6 +149,10 @@ impl Trace {
             said.push((&["FIN-2", "DSS-7"], what));
         }
         side.mappings += 1;
+        let exact = half.ssn_exact;
+        if beside && !exact {
+            return;
+        }
         if far || beside {
             half.suspect = true;
             side.suspect = true;
@@ -161,7 +165,7 @@ impl Trace {
             let at = side.fins.entry(dsn + octets).or_insert((0, packet.number, placed.stream));
             at.0 += 1;
         }
-        said.extend(announce(packet, side, half, (start, octets, dsn, full), mapping));
+        said.extend(announce(packet, side, half, (start, octets, dsn, full), placed.seq, mapping));
         for (ids, what) in said {
             self.finding(packet.number, placed.stream, ids, what);
         }
@@ -181,7 +185,7 @@ impl Trace {
         let index = stream.connection;
         if early {
             let what = "data on a joined subflow before its third packet was answered".to_owned();
-            self.finding(packet.number, placed.stream, &["JOIN-10"], what);
+            self.unless_lost(packet.number, placed.stream, &["JOIN-10"], what);
         }
         let (Some(index), true) = (index, packet.payload_len > 0 && !packet.has(SYN)) else {
             return;
@@ -261,24 +265,36 @@ impl Trace {
 /// Where the mapping begins on the subflow, relative to its SYN.
 fn first_octet(half: &mut Half, mapping: &DssMapping, seq: i64, packet: &Packet<'_>) -> i64 {
     let ssn = mapping.subflow_seq.0;
-    let shift = match half.ssn_shift {
-        Some(shift) => shift,
-        // without the SYN: whoever maps begins with the segment that says so
-        None if packet.payload_len > 0 && ssn != 0 => {
-            let shift = i64::from(ssn) - seq;
-            half.ssn_shift = Some(shift);
-            shift
-        }
-        None => 0,
-    };
+    let mut shift = half.ssn_shift.unwrap_or_default();
     let start = near(ssn, seq + shift) - shift;
-    let covers = |start: i64| start <= seq && seq < start + i64::from(mapping.data_len);
-    // some count what the SYN carried, too
-    if shift < 0 && packet.payload_len > 0 && !covers(start) && covers(start + shift) {
-        half.ssn_shift = Some(0);
-        return start + shift;
+    if packet.payload_len == 0 || ssn == 0 {
+        return start;
     }
-    start
+    if half.ssn_exact {
+        let covers = |start: i64| start <= seq && seq < start + i64::from(mapping.data_len);
+        // some count what the SYN carried, too
+        if shift < 0 && !covers(start) && covers(start + shift) {
+            half.ssn_shift = Some(0);
+            half.maps = super::mapping::Mappings::new();
+            return start + shift;
+        }
+        // and without the SYN/ACK nobody knows whether it was taken
+        let carried = half.syn_payload;
+        if shift == 0 && carried > 0 && !covers(start) && covers(start + carried) {
+            half.ssn_shift = Some(-carried);
+            half.maps = super::mapping::Mappings::new();
+            return start + carried;
+        }
+        return start;
+    }
+    // Without the SYN: no mapping begins behind its segment, and some begin with it.
+    if half.ssn_shift.is_none() || start > seq {
+        shift = near(ssn, seq + shift) - seq;
+        half.ssn_shift = Some(shift);
+        half.maps = super::mapping::Mappings::new();
+        half.unmapped.clear();
+    }
+    near(ssn, seq + shift) - shift
 }
 
 /// Puts a mapping in its place; gives what is wrong with it.
@@ -287,14 +303,17 @@ fn announce(
     side: &mut Side,
     half: &mut Half,
     (start, octets, dsn, full): (i64, i64, i64, u64),
+    seq: i64,
     mapping: &DssMapping,
 ) -> Vec<(&'static [&'static str], String)> {
     let mut said: Vec<(&'static [&'static str], String)> = Vec::new();
+    // without the SYN the place of a mapping is a guess, but for one that fills its segment
+    let fills = start == seq && octets == i64::from(packet.payload_len);
     // the checksum is over 64 bits, whatever the option shows
     let known = side.exact || matches!(mapping.data_seq, WireDataSeq::Long(_));
     let sum = mapping
         .checksum
-        .filter(|_| known)
+        .filter(|_| known && (half.ssn_exact || fills))
         .map(|checksum| Sum::new(full, mapping.subflow_seq.0, mapping.data_len, checksum));
     if octets <= 0 {
         if let Some(sum) = sum {
@@ -313,6 +332,7 @@ fn announce(
     let len = octets.unsigned_abs();
     let new = Mapping { len, dsn, packet: packet.number, checksum: sum, right: None };
     match half.maps.insert(start, new) {
+        Insert::Conflict(_) if !half.ssn_exact => {}
         Insert::Conflict(before) => {
             let what = format!(
                 "octets {start} to {} of the subflow are mapped to {dsn}; packet {before} said otherwise",
@@ -330,9 +350,12 @@ fn announce(
             ));
         }
         Insert::New => {
-            let first = u64::try_from(dsn).unwrap_or_default();
-            side.reinjected += overlap(&side.mapped, first..first + len);
-            side.mapped.insert(first..first + len);
+            // what is older than the first number of a capture from the middle is not counted
+            if let Ok(first) = u64::try_from(dsn) {
+                let new = add(&mut side.mapped, first..first + len);
+                side.reinjected += len - new;
+                side.mapped_octets += new;
+            }
             late(side, half, start, octets, dsn, packet);
         }
     }
@@ -363,11 +386,11 @@ fn late(side: &mut Side, half: &mut Half, start: i64, octets: i64, dsn: i64, pac
 fn arrive(side: &mut Side, half: &mut Half, dsn: i64, len: i64, packet: &Packet<'_>) {
     let (Ok(first), Ok(len)) = (u64::try_from(dsn), u64::try_from(len)) else { return };
     let range = first..first + len;
-    let again = overlap(&side.arrived, range.clone());
-    side.duplicate += again;
-    half.duplicate_data += again;
-    half.new_data += len - again.min(len);
-    side.arrived.insert(range.clone());
+    let new = add(&mut side.arrived, range.clone());
+    side.octets += new;
+    side.duplicate += len - new;
+    half.duplicate_data += len - new;
+    half.new_data += new;
     if !side.exact && side.ordering.next == 1 && side.ordering.ahead.is_empty() {
         // a capture that begins in the middle begins here
         side.ordering.next = range.start;

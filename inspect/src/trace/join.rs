@@ -153,7 +153,7 @@ impl Trace {
         let before = *known.addresses.entry(id).or_insert(address);
         if before != address {
             let what = format!("address ID {id} stood for {before}, and now for {address}");
-            self.finding(packet.number, placed.stream, &["JOIN-4", "ADDR-2"], what);
+            self.unless_lost(packet.number, placed.stream, &["JOIN-4", "ADDR-2"], what);
         }
     }
 

@@ -184,6 +184,19 @@ impl Mappings {
         found
     }
 
+    /// The packet with the mapping to `to` that would continue the one before it, and be continued, if it was to `from`.
+    pub(super) fn misplaced(&self, from: i64, to: i64) -> Option<u64> {
+        let (start, found) = self.all.iter().find(|(_, mapping)| mapping.dsn == to)?;
+        let len = found.len.cast_signed();
+        let before = self.all.range(..start).next_back();
+        let continues = before.is_some_and(|(at, old)| {
+            at + old.len.cast_signed() == *start && old.dsn + old.len.cast_signed() == from
+        });
+        let after = self.all.get(&(start + len));
+        let continued = after.is_some_and(|next| next.dsn == from + len);
+        (continues && continued).then_some(found.packet)
+    }
+
     /// Octets from `start` on have come; gives the checksums that can now be judged.
     pub(super) fn octets(&mut self, start: i64, data: &[u8]) -> Vec<Verdict> {
         let end = start + data.len() as i64;

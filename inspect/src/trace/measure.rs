@@ -48,6 +48,20 @@ pub(super) fn overlap(set: &RangeSet, range: Range<u64>) -> u64 {
     set.iter().rev().take_while(|r| r.end > range.start).map(common).sum()
 }
 
+/// Adds `range`; where that would be too many ranges, the lowest hole is forgotten. Gives how many octets are new.
+pub(super) fn add(set: &mut RangeSet, range: Range<u64>) -> u64 {
+    let new = (range.end - range.start) - overlap(set, range.clone());
+    if !set.insert(range.clone()) {
+        let mut all = set.iter();
+        if let (Some(first), Some(second)) = (all.next(), all.next()) {
+            drop(all);
+            set.insert(first.end..second.start);
+            set.insert(range);
+        }
+    }
+    new
+}
+
 /// How long data waits for data before it: the price of several paths.
 pub(super) struct Ordering {
     /// The first octet that has not come.

@@ -80,6 +80,8 @@ pub struct Trace {
     connections: Vec<Connection>,
     by_token: HashMap<u32, Vec<(usize, usize)>>,
     findings: Vec<Finding>,
+    /// Findings that are none if the capture has lost packets.
+    tentative: Vec<Finding>,
     /// Findings there was no room for.
     more: u64,
     packets: u64,
@@ -143,6 +145,14 @@ impl Trace {
         let signals = self.signals(packet, stream);
         for signal in &signals {
             self.signal(packet, &mut placed, signal);
+        }
+        if let Some(stream) = self.streams.get_mut(stream) {
+            match (signals.is_empty(), packet.payload_len > 0) {
+                (false, _) => stream.bare = (0, 0),
+                (true, true) if stream.bare.0 == 0 => stream.bare = (1, packet.number),
+                (true, true) => stream.bare.0 += 1,
+                (true, false) => {}
+            }
         }
         self.data(packet, &placed);
         placed.connection = self.streams.get(stream).and_then(|s| s.connection);
@@ -282,6 +292,19 @@ impl Trace {
         }
         let connection = self.streams.get(stream).and_then(|s| s.connection);
         self.findings.push(Finding { packet, ids, stream, connection, what });
+    }
+
+    /// A finding that something is not there which has to be: none if it was sent and not captured.
+    fn unless_lost(
+        &mut self,
+        packet: u64,
+        stream: usize,
+        ids: &'static [&'static str],
+        what: String,
+    ) {
+        let before = self.findings.len();
+        self.finding(packet, stream, ids, what);
+        self.tentative.extend(self.findings.drain(before..));
     }
 
     fn checksum(&mut self, packet: &Packet<'_>, placed: &Placed) {

@@ -53,6 +53,8 @@ pub struct Stream {
     pub(super) token: Option<u32>,
     pub(super) token_packet: u64,
     pub(super) join_ack: bool,
+    /// Segments with data since the last MPTCP option of either end, and the first of them.
+    pub(super) bare: (u64, u64),
     /// The other end has said something since the third packet.
     pub(super) fourth: bool,
     /// Data on the SYN, to be counted once it is acknowledged.
@@ -96,6 +98,10 @@ pub struct Half {
     pub(super) maps: Mappings,
     /// What is to be added to a relative sequence number to get the one of mappings.
     pub(super) ssn_shift: Option<i64>,
+    /// Octets of data its SYN carried.
+    pub(super) syn_payload: i64,
+    /// That is known from the handshake.
+    pub(super) ssn_exact: bool,
     pub(super) timed: VecDeque<(i64, i64)>,
     pub(super) unmapped: Vec<(i64, i64, u64)>,
     pub(super) suspect: bool,
@@ -121,6 +127,8 @@ impl Half {
             seen: RangeSet::new(MOST_RANGES),
             maps: Mappings::new(),
             ssn_shift: None,
+            syn_payload: 0,
+            ssn_exact: false,
             timed: VecDeque::new(),
             unmapped: Vec::new(),
             suspect: false,
@@ -166,6 +174,7 @@ impl Stream {
             token: None,
             token_packet: 0,
             join_ack: false,
+            bare: (0, 0),
             fourth: false,
             syn_data: Vec::new(),
             syn_data_len: 0,
@@ -210,6 +219,8 @@ impl Stream {
             own.isn = Some(packet.seq);
             own.next = 0;
             own.ssn_shift = Some(0);
+            own.ssn_exact = true;
+            own.syn_payload = i64::from(packet.payload_len);
         }
         // a RST may stand anywhere; it defines nothing
         if own.isn.is_none() && !(packet.has(RST) && packet.seq == 0) {
@@ -221,6 +232,10 @@ impl Stream {
         if peer.isn.is_none() && has_ack && !packet.has(RST) {
             peer.isn = Some(packet.ack.wrapping_sub(1));
             peer.next = 1;
+            if packet.is_syn_ack() && packet.payload_len == 0 {
+                peer.ssn_shift = Some(0);
+                peer.ssn_exact = true;
+            }
         }
         let ack = if has_ack { peer.relative(packet.ack) } else { 0 };
         own.fin |= packet.has(FIN);
@@ -259,7 +274,7 @@ impl Half {
             let start = u64::try_from(seq).unwrap_or_default() + u64::from(packet.has(SYN));
             let again = super::measure::overlap(&self.seen, start..start + data);
             self.retransmitted += again;
-            self.seen.insert(start..start + data);
+            super::measure::add(&mut self.seen, start..start + data);
             if again > 0 {
                 // whose acknowledgement comes is not known any more
                 self.timed.clear();

@@ -40,6 +40,7 @@ const fn damage(
 
 const PATHS: &str = "own01_v4_3paths.pcap";
 const SUMS: &str = "own02_v6_3paths_csum.pcap";
+const SMALL: &str = "ksft_027_signal_addresses_ADD_ADDR_timeout.pcap";
 const ADDRESS: &str = "own05_addaddr6_port.pcap";
 const CLOSE: &str = "own08_fastclose.pcap";
 const REMOVE: &str = "ksft_125_delete_re_add_signal.pcap";
@@ -63,6 +64,7 @@ impl Damage {
         damage("DSS bits", PATHS, (2, 26, Nth(3)), "OPT-10", |o| o[3] |= 0x20),
         damage("DSN far away", PATHS, (2, 26, Nth(3)), "INI-26", |o| o[12] ^= 0x40),
         damage("DSN one further", PATHS, (2, 26, Nth(40)), "DSS-4", |o| o[19] ^= 1),
+        damage("DSN of one segment", SMALL, (2, 26, Nth(50)), "DSS-7", |o| o[19] ^= 1),
         damage("SSN elsewhere", PATHS, (2, 26, Nth(40)), "DSS-21", |o| o[21] ^= 0x10),
         damage("DSS checksum", SUMS, (2, 28, Nth(1)), "DSS-9", |o| o[27] ^= 1),
         damage("DSS checksum, first of many", SUMS, (2, 28, Nth(0)), "DSS-9", |o| o[27] ^= 1),
@@ -73,7 +75,7 @@ impl Damage {
         damage("DATA_FIN before the end", PATHS, (2, 26, Nth(20)), "FIN-1", |o| o[3] |= 0x10),
         damage("infinite with checksum", SUMS, (2, 28, Nth(4)), "DSS-23", |o| o[24..26].fill(0)),
         damage("Data ACK far away", PATHS, (2, 12, Nth(9)), "DACK-15", |o| o[4] ^= 0x40),
-        damage("Data ACK ahead of the data", PATHS, (2, 12, Last), "DACK-15", |o| o[9] ^= 0x40),
+        damage("Data ACK ahead of the data", PATHS, (2, 12, Nth(120)), "DACK-15", |o| o[9] ^= 0x40),
         damage("HMAC of ADD_ADDR", ADDRESS, (3, 16, Nth(0)), "ADDR-9", |o| o[15] ^= 1),
         damage("bits beside E", ADDRESS, (3, 16, Nth(0)), "OPT-12", |o| o[2] |= 8),
         damage("an echo of nothing", ADDRESS, (3, 8, Nth(0)), "ADDR-11", |o| o[7] ^= 1),
