@@ -231,6 +231,9 @@ impl Subflow {
         let (cwnd, write_memory) = (self.tcp.cwnd(), self.tcp.write_memory());
         // Linux lets twice the window in, counting buffers at a good deal more than the bytes in them.
         let room = cwnd.saturating_mul(3).min(send_buffer).saturating_sub(write_memory);
+        let mss = self.tcp.effective_mss(reserved_options);
+        // a crumb of room would become a crumb of a segment
+        let room = room - room % u64::from(mss.max(1));
         let loss = match () {
             () if self.tcp.backoff_count() > 0 => LossState::Loss,
             () if self.tcp.in_recovery() => LossState::Recovery,
@@ -250,7 +253,7 @@ impl Subflow {
             write_memory,
             available: self.tcp.available(),
             queue_room: room,
-            mss: self.tcp.effective_mss(reserved_options),
+            mss,
             peer_window: self.tcp.peer_window(),
             pacing_rate: self.tcp.pacing_rate().unwrap_or_default(),
             delivery_rate: self.tcp.delivery_rate().unwrap_or_default(),

@@ -37,6 +37,12 @@ impl Socket {
         })
     }
 
+    /// Nothing more comes from above, though there may be room for it. Who hands data over piece by piece says so when
+    /// it has no piece left, or every sample of the rate would count as too small.
+    pub(crate) fn note_app_limited(&mut self) {
+        self.send.note_app_limited();
+    }
+
     fn plan_synchronized(&mut self, now: Instant, limits: &SendLimits) -> Option<SegmentPlan> {
         if !(self.fin_first && self.send.is_fin_next())
             && let Some(plan) = self.plan_pure_ack(now)
@@ -50,7 +56,6 @@ impl Socket {
         if !held && let Some(piece) = self.send.next(limits, self.probe.persist_due) {
             return Some(self.plan_piece(now, piece));
         }
-        self.send.note_app_limited();
         self.refresh_persist(now);
         if self.probe.persist_due {
             return Some(self.plan_probe(now, PlanKind::WindowProbe));

@@ -435,7 +435,9 @@ impl Send {
     /// Nothing is left to send: rate samples of what is in flight say too little of the path.
     pub(super) fn note_app_limited(&mut self) {
         let idle = self.nxt == self.end() && !self.pacer.is_held();
-        if idle && self.is_outstanding() && self.budget() > 0 {
+        // a window with part of a segment left is full
+        let room = self.budget() >= u64::from(self.effective_mss(self.reserved));
+        if idle && self.is_outstanding() && room {
             self.loss.mark_app_limited();
         }
     }

@@ -47,7 +47,7 @@ pub(super) const BUFFER_SWEEP: Preset = Preset {
     title: "opportunistic retransmission and penalisation make MPTCP bear small receive buffers",
     published: "Raiciu et al., NSDI 2012; Stanford's reproduction",
     asked: "M1+M2 never below 0.95 of TCP over WiFi, 9 Mbit/s from 600 KiB, better than neither at 200 KiB",
-    notes: "The send buffer stays at 1 MiB. A buffer of ours is all window; Linux keeps a part of it for overhead, so its curves lie to the right.",
+    notes: "The send buffer is 1 MiB, or as large as the receive buffer. A buffer of ours is all window; Linux keeps a part of it for overhead, so its curves lie to the right.",
     file: "3gwifi.toml",
     toml: TOML,
     variants: || {

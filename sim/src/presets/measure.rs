@@ -43,6 +43,14 @@ pub fn utilisation(outcome: &Outcome, link: &str, direction: Direction) -> f64 {
     lane.and_then(|lane| lane.utilisation).unwrap_or(f64::NAN)
 }
 
+/// The round trip of a group's subflows on a path, queues included: the mean of what their senders measured last, seconds.
+pub fn round_trip(outcome: &Outcome, group: &str, path: u32) -> f64 {
+    let subflows = flows(outcome, group).flat_map(|flow| &flow.subflows);
+    let of_path = subflows.filter(|subflow| subflow.path == path && subflow.srtt > 0.0);
+    let times: Vec<f64> = of_path.map(|subflow| subflow.srtt).collect();
+    if times.is_empty() { f64::NAN } else { stats::mean(&times) }
+}
+
 /// Seconds from the start of a flow to its end; NaN if it has not ended.
 pub fn duration(flow: &FlowOutcome) -> f64 {
     flow.end.map_or(f64::NAN, |end| end - flow.start)

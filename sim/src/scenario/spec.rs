@@ -274,6 +274,10 @@ pub struct Chunks {
     pub prebuffer: Duration,
     /// The player takes the highest rate below this share of the throughput it has seen. Default 0.9.
     pub caution: f64,
+    /// With it the buffer decides instead (BBA-0, Huang et al. 2014): the lowest rate up to this much video, the highest
+    /// from nine tenths of what there can be before a chunk, and in between a rate is left when the line from one to the other passes
+    /// the next.
+    pub reservoir: Option<Duration>,
     /// How many chunks; `None` goes on until the end.
     pub count: Option<u32>,
     /// Bytes of a request, at least 16.
@@ -288,6 +292,7 @@ impl Default for Chunks {
             buffer: Duration::from_secs(30),
             prebuffer: Duration::from_secs(5),
             caution: 0.9,
+            reservoir: None,
             count: None,
             request: 300,
         }

@@ -58,8 +58,32 @@ impl Player {
         self.since = now;
     }
 
+    /// By the buffer: a line from the lowest to the highest rate, left only when it passes a neighbour.
+    fn rate_by_buffer(&self, reservoir: f64) -> u64 {
+        let rates = &self.config.rates;
+        let (Some(&lowest), Some(&highest)) = (rates.first(), rates.last()) else { return 1 };
+        let last = self.outcome.rates.last().copied().unwrap_or(lowest);
+        // a chunk is asked for when there is room for it: the buffer is never full then
+        let most = self.config.buffer.saturating_sub(self.config.length).as_secs_f64();
+        let span = (0.9 * most - reservoir).max(1e-3);
+        let part = ((self.buffer - reservoir) / span).clamp(0.0, 1.0);
+        let line = lowest as f64 + part * (highest - lowest) as f64;
+        let up = rates.iter().copied().find(|rate| *rate > last).unwrap_or(highest);
+        let down = rates.iter().copied().rfind(|rate| *rate < last).unwrap_or(lowest);
+        if line >= up as f64 {
+            rates.iter().copied().rfind(|rate| *rate as f64 <= line).unwrap_or(last)
+        } else if line <= down as f64 {
+            rates.iter().copied().find(|rate| *rate as f64 >= line).unwrap_or(last)
+        } else {
+            last
+        }
+    }
+
     /// The highest rate that is likely to come in time, or the lowest there is.
     fn rate(&self) -> u64 {
+        if let Some(reservoir) = self.config.reservoir {
+            return self.rate_by_buffer(reservoir.as_secs_f64());
+        }
         let slowness: f64 = self.seen.iter().map(|rate| 1.0 / rate.max(1.0)).sum();
         // the harmonic mean, so that one lucky chunk does not count for much
         let expected = if slowness > 0.0 { self.seen.len() as f64 / slowness } else { 0.0 };

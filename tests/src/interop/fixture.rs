@@ -31,7 +31,9 @@ pub struct Setup {
     pub faults: Option<fn(seed: u64) -> Faults>,
     /// Middleboxes by path, the first nearest to us.
     pub boxes: Vec<(usize, String)>,
-    /// Seed of the faults and boxes.
+    /// The emulated link of each path, as `mpuser link` writes it; behind it come the boxes.
+    pub links: Vec<String>,
+    /// Seed of the faults, links and boxes.
     pub seed: u64,
     /// How many of the three paths it has.
     pub paths: usize,
@@ -55,6 +57,7 @@ impl Default for Setup {
             connection: ConnectionConfig::default(),
             faults: None,
             boxes: Vec::new(),
+            links: Vec::new(),
             seed: 1,
             paths: 3,
             mtu: None,
@@ -230,10 +233,13 @@ fn ways(setup: &Setup) -> Vec<Egress> {
     setup.ways.iter().map(one).collect()
 }
 
-/// The device with the boxes of its path in front of it.
+/// The device with the link and the boxes of its path in front of it.
 fn boxed(setup: &Setup, path: usize, device: PlainTun) -> Boxed<PlainTun> {
     let boxes = setup.boxes.iter().filter(|(at, _)| *at == path).map(|(_, text)| text.clone());
-    let config = LinkConfig { boxes: boxes.collect(), ..LinkConfig::default() };
+    let mut config = setup.links.get(path).map_or_else(LinkConfig::default, |text| {
+        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    });
+    config.boxes.extend(boxes);
     let link = Link::new(config, setup.seed, clock::now()).unwrap_or_else(|e| panic!("{e}"));
     Boxed::new(device, link)
 }
@@ -261,7 +267,9 @@ fn on_paths<T>(
                     Faulty::new(device, faults(seed), faults(seed + 1)),
                     plan.engine,
                 ),
-                None if setup.boxes.iter().any(|(path, _)| *path == index) => {
+                None if index < setup.links.len()
+                    || setup.boxes.iter().any(|(path, _)| *path == index) =>
+                {
                     PathConfig::new(boxed(setup, index, device), plan.engine)
                 }
                 None => PathConfig::new(device, plan.engine),

@@ -22,6 +22,12 @@ const RATIO: ParamDoc = ParamDoc {
 const BETA: ParamDoc =
     param("beta", Number(0.25, 0.0, 10.0), "how much longer it goes on waiting once it does");
 
+const AUTOTUNE: ParamDoc = param(
+    "autotune",
+    Number(2.0, 0.0, 1_000.0),
+    "windows the send buffer holds, as Linux tunes it: what is beyond does not count as queued; 0 counts all",
+);
+
 const fn scheduler(
     name: &'static str,
     aliases: &'static [&'static str],
@@ -146,13 +152,13 @@ pub const SCHEDULERS: &[SchedulerDoc] = &[
         "ecf-paper",
         &[],
         "ECF: waits for the fast subflow where that completes earlier; as in the paper",
-        &[BETA, OPPORTUNISTIC, PENALISE, RATIO],
+        &[BETA, AUTOTUNE, OPPORTUNISTIC, PENALISE, RATIO],
     ),
     scheduler(
         "ecf-linux",
         &["ecf"],
         "ECF as in the v0.95 kernel",
-        &[BETA, OPPORTUNISTIC, PENALISE, RATIO],
+        &[BETA, AUTOTUNE, OPPORTUNISTIC, PENALISE, RATIO],
     ),
     scheduler(
         "daps",

@@ -32,6 +32,7 @@ impl Connection {
                 return Some(transmit);
             }
             if !self.fill(now, counters) {
+                self.subflows.iter_mut().for_each(|subflow| subflow.tcp.note_app_limited());
                 return None;
             }
         }

@@ -11,6 +11,8 @@ pub(super) struct Ecf {
     /// The kernel counts at least one window on either side.
     kernel: bool,
     beta: f64,
+    /// Windows of all subflows that the connection's send buffer holds; 0: all there is counts as queued.
+    autotune: f64,
     waiting: bool,
 }
 
@@ -40,7 +42,26 @@ fn waits(terms: Terms, beta: f64, waiting: &mut bool) -> bool {
 
 impl Ecf {
     pub(super) fn new(spec: &SchedulerSpec, kernel: bool) -> Self {
-        Self { buffer: ReceiveBuffer::new(spec), kernel, beta: spec.number("beta"), waiting: false }
+        Self {
+            buffer: ReceiveBuffer::new(spec),
+            kernel,
+            beta: spec.number("beta"),
+            autotune: spec.number("autotune"),
+            waiting: false,
+        }
+    }
+
+    /// The paper's k, in bytes: what waits in the connection's send buffer. Linux lets that grow to twice the windows,
+    /// so k stays near one window; with all that an application has written in its place, every transfer would look
+    /// too long to wait for.
+    fn queued(&self, view: &SchedulerView<'_>) -> f64 {
+        let sum = |of: fn(&SubflowSnapshot) -> u64| view.subflows.iter().map(of).sum::<u64>();
+        let unsent = view.unsent as f64;
+        if self.autotune <= 0.0 {
+            return unsent;
+        }
+        let buffer = self.autotune * sum(|s| s.cwnd) as f64;
+        unsent.min((buffer - sum(|s| s.write_memory) as f64).max(0.0))
     }
 
     fn terms(
@@ -50,7 +71,8 @@ impl Ecf {
         slow: &SubflowSnapshot,
     ) -> Terms {
         let least = if self.kernel { 1.0 } else { 0.0 };
-        let rounds = |s: &SubflowSnapshot| (view.unsent as f64 / s.cwnd.max(1) as f64).max(least);
+        let queued = self.queued(view);
+        let rounds = |s: &SubflowSnapshot| (queued / s.cwnd.max(1) as f64).max(least);
         let seconds = |s: &SubflowSnapshot| s.rtt().as_secs_f64();
         Terms {
             rounds: (rounds(fast), rounds(slow)),

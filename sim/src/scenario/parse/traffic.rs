@@ -12,7 +12,10 @@ const KINDS: [(&str, &[&str]); 6] = [
     ("bulk", &["size"]),
     ("request-response", &["request", "response", "every", "count"]),
     ("cbr", &["rate", "message", "deadline"]),
-    ("chunks", &["length", "rates", "buffer", "prebuffer", "caution", "count", "request"]),
+    (
+        "chunks",
+        &["length", "rates", "buffer", "prebuffer", "caution", "reservoir", "count", "request"],
+    ),
     ("web", &["objects", "connections", "request"]),
     ("on-off", &["on", "off", "rate"]),
 ];
@@ -117,6 +120,7 @@ fn chunks(table: &Table<'_>) -> Result<Chunks, Mistake> {
         caution: table
             .get("caution")
             .map_or(Ok(plain.caution), |item| item.number_in(0.01..=10.0))?,
+        reservoir: table.get("reservoir").map(|item| item.long_duration()).transpose()?,
         count: count(table)?,
         request: sized(table, "request", plain.request)?,
     })
