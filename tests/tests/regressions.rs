@@ -249,6 +249,32 @@ fn a_challenge_before_the_keys_confirms_nothing() {
     assert!(world.server.info(server).is_some_and(|info| info.mptcp), "the server fell back");
 }
 
+/// The only subflow had said its FIN and waited for that of a peer that was gone: the connection, with data to send,
+/// waited with it for ever. RFC 8684 3.3.3 [FIN-9].
+#[test]
+fn a_subflow_that_waits_for_a_fin_keeps_no_connection_alive() {
+    let (mut world, client, server) = connect(1);
+    world.run_for(Duration::from_secs(1));
+    // the client's FIN and RST get lost
+    world.tamper = Box::new(|side, _, packet| {
+        let ends = packet.get(33).is_some_and(|flags| flags & 0b101 != 0);
+        if side == Side::Client && ends { vec![] } else { vec![packet] }
+    });
+    let now = world.now;
+    let info = world.server.info(server).expect("not released");
+    let first = info.subflows.first().expect("there is one").id;
+    world.server.close_subflow(now, server, first).expect("it is there");
+    let state = |w: &World| w.server.info(server).map(|info| info.subflows[0].state);
+    let waiting = world.run_until(Duration::from_secs(2), |w| state(w) == Some("FIN-WAIT-2"));
+    assert!(waiting, "{:?}", state(&world));
+    let now = world.now;
+    world.client.remove_address(now, client_address(0));
+    assert_eq!(world.server.write(now, server, &[1; 5_000]), Ok(5_000));
+    world.run_for(Duration::from_secs(200));
+    let closed = Event::Closed(Some(ConnectionError::Timeout));
+    assert!(world.events_of(Side::Server).any(|event| *event == closed), "{client:?}");
+}
+
 /// A subflow joined while the reader slept, and was told a closed window. Then the other one became a backup: nothing ever
 /// told that the window was open again, and with nothing to send nobody asked. RFC 8684 3.3.5 [SND-4].
 #[test]

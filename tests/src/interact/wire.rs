@@ -372,7 +372,12 @@ impl Wire {
         let Some(flow) = self.flows.get_mut(&(side, id, subflow)) else { return };
         let Some(sender) = self.senders.get_mut(&at) else { return };
         if let Some(key) = segment.capable().and_then(sender_key) {
-            sender.peer_base.get_or_insert(key.facts().idsn + 1);
+            // what an earlier SYN was answered counts no more
+            let base = key.facts().idsn + 1;
+            if segment.header.flags.syn && sender.acked == 0 {
+                sender.peer_base = Some(base);
+            }
+            sender.peer_base.get_or_insert(base);
         }
         let (base, own_base) = (sender.peer_base, sender.base);
         if segment.header.flags.syn && flow.peer_isn.is_some() {

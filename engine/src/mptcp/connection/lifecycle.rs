@@ -122,7 +122,9 @@ impl Connection {
             self.timers.give_up = alive.then(|| now + self.config.close_timeout);
             return;
         }
-        if alive {
+        // One that has said its FIN and waits for the other can carry nothing, and the other may never come.
+        let spent = |s: &Subflow| s.phase == Phase::Closing && s.tcp.state() == State::FinWait2;
+        if self.subflows.iter().any(|s| s.is_alive() && !spent(s)) {
             return;
         }
         // Prohibited now is not unknown for ever: the peer may not know yet that the old path is dead. What it calls
