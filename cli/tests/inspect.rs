@@ -168,3 +168,20 @@ fn keys_from_elsewhere() {
     std::fs::write(log, "MPTCP_KEYS 12 34\n").expect("written");
     mpuser(&["inspect", "--keylog", log, file]).assert_error(8);
 }
+
+/// What our own engine sends breaks nothing, and all of it is understood.
+#[test]
+fn our_own_captures_are_clean() {
+    let file = scratch("own").join("own.pcapng");
+    let file = file.to_str().expect("a path");
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim/data/examples/two-path.toml");
+    let run = mpuser(&["sim", scenario.to_str().expect("a path"), "--pcap", file]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let run = mpuser(&["inspect", "--check", file]);
+    assert_eq!(run.code, Some(0), "{}", run.stdout);
+    let run = mpuser(&["inspect", "--json", file]);
+    let object: Value = serde_json::from_str(&run.stdout).expect("an object");
+    assert_eq!(object["connections"].as_array().map(Vec::len), Some(1));
+    assert_eq!(object["connections"][0]["subflows"][1]["hmacs_right"], 2);
+    assert_eq!(object["connections"][0]["directions"][0]["bytes"], 4 << 20);
+}

@@ -43,7 +43,8 @@ impl CongestionAlgorithm {
         (
             Self::Bbr,
             "bbr",
-            "BBR version 1: by measured bandwidth and delay, paced, each subflow on its own",
+            "BBR version 1: by measured bandwidth and delay, paced, each subflow on its own; beside Reno and with a \
+             short queue it takes most of a link",
         ),
     ];
 

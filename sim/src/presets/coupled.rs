@@ -123,3 +123,31 @@ fn lead(better: &Row, ewtcp: &Row) -> Check {
     let case = format!("c=100 {} - ewtcp", better.text("cc"));
     Check::new(case, "Jain index", &lead).at_least(0.02)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets::Variant;
+
+    /// BBR v1 beside a Reno with eight BDP of queue: about as much, as published. Were its samples taken for limited by
+    /// the application, it would stay in its startup and leave nothing.
+    #[test]
+    fn bbr_leaves_room_where_the_queue_is_long() {
+        let set = [
+            ("cc", "bbr"),
+            ("subflows", "1"),
+            ("tcps", "1"),
+            ("queue", "8"),
+            ("aqm", "droptail"),
+            ("seconds", "40"),
+        ];
+        let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let made = SHARED_BOTTLENECK.scenario(&Variant { set: set.collect() });
+        let (scenario, parameters) = made.expect("a scenario");
+        let outcome = crate::world::run(&scenario, 1).expect("a run");
+        let found: std::collections::BTreeMap<_, _> =
+            (SHARED_BOTTLENECK.measure)(&parameters, &outcome).into_iter().collect();
+        let ratio = found["mptcp"] / found["tcp"];
+        assert!((0.2..4.0).contains(&ratio), "{found:?}");
+    }
+}
