@@ -1,7 +1,7 @@
 //! A setup from a seed.
 
 use super::dice::Dice;
-use super::setup::{End, Forgery, Opening, Setup, Step};
+use super::setup::{EARLY_MAX, End, Forgery, Opening, Setup, Step};
 use crate::world::{Side, client_address, client_address6, server_address, server_address6};
 use mpuser_engine::addr::IpAddr;
 use mpuser_engine::config::{
@@ -182,7 +182,7 @@ fn openings(
                 sizes: [size(dice), size(dice)],
                 eager: [dice.percent(70), dice.percent(70)],
                 prompt: [dice.percent(70), dice.percent(70)],
-                early: if dice.percent(10) { dice.below(3_000) } else { 0 },
+                early: if dice.percent(10) { dice.below(EARLY_MAX) } else { 0 },
             }
         })
         .collect()

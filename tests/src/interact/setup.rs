@@ -7,6 +7,9 @@ use mpuser_engine::time::Duration;
 use mpuser_sim::LinkConfig;
 use std::fmt;
 
+/// Most octets that go with a SYN.
+pub(super) const EARLY_MAX: usize = 3_000;
+
 /// Everything that was drawn from a seed.
 #[derive(Clone, Debug)]
 pub struct Setup {

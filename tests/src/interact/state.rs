@@ -1,9 +1,10 @@
 //! What both ends say of themselves, laid side by side: checked every so many events, for it costs more.
 
 use super::app::App;
-use super::setup::Setup;
+use super::setup::{EARLY_MAX, Setup};
 use crate::world::{Side, World};
 use mpuser_engine::addr::ConnectionId;
+use mpuser_engine::config::FastOpen;
 use mpuser_engine::window::WindowScale;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use std::collections::BTreeMap;
@@ -85,7 +86,9 @@ impl State {
         hold(waiting <= room + 1, &format!("{waiting} octets wait in a buffer of {room}"))?;
         // a window is told in units, rounded up at times
         let unit = WindowScale::for_buffer(config.receive_buffer).shift();
-        let most = config.receive_buffer as u64 + (1 << unit) - 1;
+        // what came with the SYN is in no window
+        let early = if config.fast_open == FastOpen::Off { 0 } else { EARLY_MAX as u64 };
+        let most = config.receive_buffer as u64 + early + (1 << unit) - 1;
         let queue = info.recv_queue;
         // after a fallback what each subflow was told of the window counts, and what came out of order counted twice
         let most = if info.mptcp { most } else { 2 * most };

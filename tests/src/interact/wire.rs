@@ -413,6 +413,8 @@ impl Wire {
             }
         }
         if let Some((_, len, data)) = announced(segment, base)
+            // the segment with the infinite mapping begins where that begins
+            && let len = if len == 0 { segment.payload.len() as u64 } else { len }
             && data <= STREAM_MAX as u64
             && len > 0
         {
