@@ -51,3 +51,18 @@ fn a_seed_is_a_run() {
     }
     assert!(sum.joins > 50 && sum.plain > 0 && sum.failed > 0 && sum.octets > 500_000, "{sum:?}");
 }
+
+/// Seeds at which the observer was wrong, or a box: an infinite mapping that begins before its segment; an answer to a
+/// forged SYN on the same four-tuple, before and after the handshake; the window after a fallback, which begins at
+/// TCP's own acknowledgement; a splitter whose far half was reset after its end.
+#[test]
+fn seeds_that_once_failed_keep_the_promises() {
+    let infinite = [44019, 73311, 92363, 93193, 96552];
+    let forged = [9588, 70452, 77272];
+    let (window, splitter) = ([28664, 70668], [50390]);
+    for seed in infinite.iter().chain(&forged).chain(&window).chain(&splitter) {
+        if let Err(violation) = run_caught(&draw(*seed), false) {
+            panic!("seed {seed}: {}", violation.what);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::text;
 use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
-use mpuser_engine::error::ReadError;
+use mpuser_engine::error::{ReadError, WriteError};
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::Instant;
 use mpuser_engine::{Endpoint, LocalAddress};
@@ -108,8 +108,9 @@ impl Pipe {
             }
             match to.0.write(now, to.1, &self.rest) {
                 Ok(taken) => self.rest = self.rest.slice(taken.min(self.rest.len())..),
-                // a full buffer; a connection that failed is seen when it is read
-                Err(_) => return true,
+                Err(WriteError::WouldBlock) => return true,
+                // the end of its direction may have been read before it failed
+                Err(_) => return false,
             }
         }
         true
@@ -214,5 +215,31 @@ impl Middlebox for Splitter {
 
     fn on_timer(&mut self, turn: &mut Turn) {
         self.flows.values_mut().for_each(|flow| flow.serve(turn));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end of the other direction may have been read: nothing but the write shows the failure.
+    #[test]
+    fn a_half_that_failed_is_seen_when_it_is_written_to() {
+        let now = Instant::ZERO;
+        let at = |n| IpAddr::from([10, 0, 0, n]);
+        let mut ends = [1, 2].map(|n| {
+            let mut endpoint = Endpoint::new(EndpointConfig::default(), [n; 32]);
+            let (address, interface) = (at(n), InterfaceId(0));
+            let (mtu, backup, checksum_offload) = (1_500, false, false);
+            let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+            endpoint.add_address(now, local);
+            let remote = SocketAddr::new(at(9), 80);
+            let id = endpoint.connect(now, ConnectionConfig::default(), None, remote).unwrap();
+            (endpoint, id)
+        });
+        let [(from, here), (to, there)] = &mut ends;
+        to.abort(now, *there);
+        let mut pipe = Pipe { rest: Bytes::from_static(b"x"), ended: false };
+        assert!(!pipe.pump(now, (from, *here), (to, *there)));
     }
 }

@@ -17,6 +17,9 @@ pub(super) const PORT: u16 = 80;
 /// Packets kept for strangers to send again, and to learn four-tuples from.
 const KEPT: usize = 64;
 
+/// Octets that fit on a SYN: an answer that acknowledges more is to another SYN.
+const SYN_DATA_MAX: u32 = 1 << 16;
+
 /// An end and a four-tuple as it sees it.
 type Place = (Side, SocketAddr, SocketAddr);
 
@@ -85,6 +88,8 @@ struct Sender {
     /// DSN of its first octet, and of the peer's.
     base: Option<DataSeq>,
     peer_base: Option<DataSeq>,
+    /// It has said which key of the peer it goes by.
+    settled: bool,
     /// Highest Data ACK it sent, relative to the peer's first octet, and the right edge of its window.
     acked: u64,
     edge: u64,
@@ -116,6 +121,8 @@ struct Flow {
     /// Octets of a SYN that were taken, sent and received: they are in no sequence space of MPTCP (RFC 8684 B.2).
     early: u64,
     taken: u64,
+    /// Right edge of the window in the subflow's own numbers, since it is plain TCP.
+    edge: u64,
 }
 
 impl Flow {
@@ -241,6 +248,9 @@ impl Wire {
         if let Some(key) = segment.capable().and_then(sender_key) {
             sender.base = Some(key.facts().idsn + 1);
         }
+        if let Some(key) = segment.capable().and_then(receiver_key) {
+            (sender.peer_base, sender.settled) = (Some(key.facts().idsn + 1), true);
+        }
         if sender.plain {
             self.check_plain(at, segment);
         }
@@ -274,6 +284,10 @@ impl Wire {
         segment: &Segment<'_>,
     ) {
         let failing = segment.options.signals.iter().any(|o| matches!(o, MptcpOption::Fail(_)));
+        let plain = self.senders.get(&at).is_some_and(|sender| sender.plain);
+        if plain && let Some(what) = self.plain_edge(at, subflow, segment) {
+            return self.complain(at, what);
+        }
         let Some(ack) = segment.options.dss.and_then(|dss| dss.data_ack) else { return };
         let Some(sender) = self.senders.get_mut(&at) else { return };
         let Some(base) = sender.peer_base else { return };
@@ -290,7 +304,9 @@ impl Wire {
             return self.complain(at, format!("a Data ACK of {ack} after one of {before}"));
         }
         let scales = self.flows.get(&(at.0, at.1, subflow)).map(|flow| flow.scales);
-        let Some((own, peers)) = scales.filter(|_| !segment.header.flags.syn) else { return };
+        // the window of plain TCP begins at its own acknowledgement
+        let counts = !segment.header.flags.syn && !plain;
+        let Some((own, peers)) = scales.filter(|_| counts) else { return };
         let scale = own.filter(|_| peers.is_some()).unwrap_or(0).min(14);
         let edge = ack + (u64::from(segment.header.window) << scale);
         let Some(sender) = self.senders.get_mut(&at) else { return };
@@ -301,6 +317,28 @@ impl Wire {
         if edge + (2 << scale) <= before + 1 && !clipped && !failing && !segment.header.flags.rst {
             self.complain(at, format!("the window's right edge goes back from {before} to {edge}"));
         }
+    }
+
+    /// The window's right edge at the level of plain TCP does not go back (RFC 9293 3.8.6); what was said.
+    fn plain_edge(
+        &mut self,
+        at: (Side, ConnectionId),
+        subflow: SubflowId,
+        segment: &Segment<'_>,
+    ) -> Option<String> {
+        let flow = self.flows.get_mut(&(at.0, at.1, subflow))?;
+        let (ack, isn) = (segment.header.ack?, flow.peer_isn?);
+        if segment.header.flags.syn || segment.header.flags.rst {
+            return None;
+        }
+        let scale = flow.scales.0.filter(|_| flow.scales.1.is_some()).unwrap_or(0).min(14);
+        let ack = u64::from(ack.0.wrapping_sub(isn));
+        let edge = ack + (u64::from(segment.header.window) << scale);
+        let before = flow.edge;
+        flow.edge = before.max(edge);
+        let clipped = segment.header.window == u16::MAX;
+        (edge + (2 << scale) <= before + 1 && !clipped)
+            .then(|| format!("the plain window's right edge goes back from {before} to {edge}"))
     }
 
     /// Octets are those the application wrote at the places the mappings say, and the peer's window has room.
@@ -371,10 +409,17 @@ impl Wire {
         let at = (side, id);
         let Some(flow) = self.flows.get_mut(&(side, id, subflow)) else { return };
         let Some(sender) = self.senders.get_mut(&at) else { return };
+        if segment.header.flags.syn
+            && let (Some(ack), Some(isn)) = (segment.header.ack, flow.isn)
+            && ack.0.wrapping_sub(isn).wrapping_sub(1) > SYN_DATA_MAX
+        {
+            // answers a forged SYN of the same four-tuple
+            return;
+        }
         if let Some(key) = segment.capable().and_then(sender_key) {
-            // what an earlier SYN was answered counts no more
+            // what an earlier SYN was answered counts no more, nor does an answer after the handshake
             let base = key.facts().idsn + 1;
-            if segment.header.flags.syn && sender.acked == 0 {
+            if segment.header.flags.syn && !sender.settled {
                 sender.peer_base = Some(base);
             }
             sender.peer_base.get_or_insert(base);
@@ -403,18 +448,25 @@ impl Wire {
         }
         sender.allowed = sender.allowed.max(sender.heard + (window << scale));
         let silent = segment.options.dss.is_none() && segment.options.signals.is_empty();
-        if silent && let Some(isn) = flow.peer_isn {
-            // to a peer that fell back it is the octet of that number, and its FIN the end
+        let start = flow.peer_isn.map(|isn| {
             let start = u64::from(segment.header.seq.0.wrapping_sub(isn).wrapping_sub(1));
-            let start = start.saturating_sub(flow.taken);
+            start.saturating_sub(flow.taken)
+        });
+        if silent && let Some(start) = start {
+            // to a peer that fell back it is the octet of that number, and its FIN the end
             let len = segment.payload.len() as u64 + u64::from(segment.header.flags.fin);
             if len > 0 && start <= STREAM_MAX as u64 {
                 sender.arrived.add(start, start + len);
             }
         }
-        if let Some((_, len, data)) = announced(segment, base)
-            // the segment with the infinite mapping begins where that begins
-            && let len = if len == 0 { segment.payload.len() as u64 } else { len }
+        if let Some((from, len, data)) = announced(segment, base)
+            // an infinite mapping may begin before the segment that has it
+            && let (len, data) = match start {
+                Some(start) if len == 0 => {
+                    (segment.payload.len() as u64, data + start.saturating_sub(from))
+                }
+                _ => (len, data),
+            }
             && data <= STREAM_MAX as u64
             && len > 0
         {
@@ -437,6 +489,16 @@ const fn sender_key(capable: MpCapable) -> Option<Key> {
         MpCapable::SynAck { sender_key, .. }
         | MpCapable::Ack { sender_key, .. }
         | MpCapable::AckData { sender_key, .. } => Some(sender_key),
+    }
+}
+
+/// Of the third ACK: it names the key of the peer, whatever else was answered.
+const fn receiver_key(capable: MpCapable) -> Option<Key> {
+    match capable {
+        MpCapable::Syn { .. } | MpCapable::SynAck { .. } => None,
+        MpCapable::Ack { receiver_key, .. } | MpCapable::AckData { receiver_key, .. } => {
+            Some(receiver_key)
+        }
     }
 }
 
