@@ -37,7 +37,7 @@ pub enum Aqm {
         /// How long it may be exceeded; 100 ms in the RFC.
         interval: Duration,
     },
-    /// Random early detection, gentle: see [`Red`].
+    /// Random early detection, gentle: see `link::red`.
     Red(RedConfig),
     /// Drops at random when only the last places are left: it breaks the lockstep in which flows otherwise lose, or
     /// never lose, the packets of a full queue.

@@ -1,6 +1,6 @@
 //! A scenario run in virtual time.
 //!
-//! Everything that happens has a moment and, among equal moments, an order ([`agenda`]); every component draws from a
+//! Everything that happens has a moment and, among equal moments, an order (`agenda`); every component draws from a
 //! generator of its own. So a scenario and a seed make one run, to the byte, wherever and beside whatever it runs.
 
 mod agenda;
