@@ -6,6 +6,7 @@ use mpuser_engine::addr::ConnectionId;
 use mpuser_engine::config::{ConnectionConfig, UnmappedData};
 use mpuser_engine::error::ConnectionError;
 use mpuser_engine::time::Duration;
+use mpuser_tests::interact::{draw, run_caught};
 use mpuser_tests::world::{Path, Side, Transfer, World, client_address, pattern, server_address};
 
 fn connect(paths: usize) -> (World, ConnectionId, ConnectionId) {
@@ -313,6 +314,31 @@ fn a_window_closed_on_one_subflow_is_asked_for() {
         let done = world.run_until(Duration::from_secs(60), |w| sender.pump(w) & reader.pump(w));
         assert!(done, "{lose_update}: {:#?}", world.client.info(client));
     }
+}
+
+fn keeps_its_promises(seed: u64) {
+    let violation = run_caught(&draw(seed), false).err().map(|v| (v.at, v.what));
+    assert!(violation.is_none(), "seed {seed}: {violation:?}");
+}
+
+/// A peer that had fallen back sent a plain FIN while a join was pending: this end's FIN in return, before the rest of
+/// the data, was a clean end to it (RFC 8684 3.7 [FB-7]).
+#[test]
+fn a_pending_join_does_not_hide_the_end_of_mptcp() {
+    keeps_its_promises(77_807);
+}
+
+/// What a scheduler had set aside waited for ever for a window that had been told on another subflow [SND-4].
+#[test]
+fn what_was_set_aside_asks_for_the_window() {
+    keeps_its_promises(4_683);
+}
+
+/// An end that resets every subflow at its first data was joined once a second for ever [FIN-9].
+#[test]
+fn resuming_without_progress_comes_to_an_end() {
+    keeps_its_promises(2_126);
+    keeps_its_promises(19_018);
 }
 
 /// Takes the MPTCP options out of an IPv4 packet; each pair of octets it changes is taken out of the checksum.

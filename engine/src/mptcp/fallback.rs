@@ -50,6 +50,8 @@ pub(crate) struct Standing {
     pub(crate) confirmed: bool,
     /// The subflow is the first one, there is no other, and there never was.
     pub(crate) alone: bool,
+    /// The subflow is the first one, and no join was ever completed; some may be on their way.
+    pub(crate) unjoined: bool,
     /// The subflow was joined.
     pub(crate) joined: bool,
     /// What the subflow delivered is, octet for octet, what the data level has.
@@ -141,8 +143,8 @@ fn look_up(trigger: Trigger, standing: &Standing, behaviour: &Behaviour) -> Verd
             Verdict::FallBack(FallbackReason::NoDssInAck)
         }
         // Plain TCP, or an MPTCP that lost its option: an end of the data that may be none is an error, and a FIN in
-        // return could be one to the peer.
-        Trigger::BareFin { heard, early } if standing.alone && (!heard || early) => {
+        // return could be one to the peer. It does not need a join that nobody may ever answer.
+        Trigger::BareFin { heard, early } if standing.unjoined && (!heard || early) => {
             Verdict::Reset(ResetReason::MiddleboxInterference)
         }
         // A subflow's own business [FIN-8].

@@ -26,6 +26,7 @@ impl Connection {
             client: self.client,
             confirmed: self.confirmed,
             alone: first && !self.joined,
+            unjoined: subflow.is_some_and(|s| s.join.is_none()) && !self.joined,
             joined: subflow.is_some_and(|s| s.join.is_some()),
             contiguous: at == self.recv.received(),
             remapped: self.remapped,

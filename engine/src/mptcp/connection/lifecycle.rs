@@ -11,6 +11,8 @@ use crate::time::{Duration, Instant};
 
 /// First wait before a connection without subflows is resumed by a new join; doubled each time.
 const RESUME_INTERVAL: Duration = Duration::from_secs(1);
+/// Resumptions in a row that brought no octet forward, although there were some to send, before the connection ends.
+const FRUITLESS_RESUMPTIONS: u32 = 16;
 
 impl Connection {
     /// Brings the connection in line with what its subflows have become. Called after every event.
@@ -133,8 +135,9 @@ impl Connection {
             reset.transient || reset.reason == ResetReason::AdministrativelyProhibited
         });
         let refused = self.last_end == Some(SocketEnd::Refused) && !passes;
-        if !self.confirmed || (refused && self.timers.give_up.is_some()) {
-            // Nobody could join, or nobody at the other end knows the connection any more.
+        let pointless = self.timers.give_up.is_none() && !self.is_worth_resuming();
+        if !self.confirmed || pointless || (refused && self.timers.give_up.is_some()) {
+            // Nobody could join, every join ends as the last one did, or nobody at the other end knows the connection.
             let timed_out = self.last_end == Some(SocketEnd::Timeout);
             let error = if timed_out { ConnectionError::Timeout } else { ConnectionError::Reset };
             return self.finish(Some(error));
@@ -146,6 +149,17 @@ impl Connection {
         if self.client && self.timers.resume.is_none() {
             self.timers.resume = Some(now);
         }
+    }
+
+    /// The last subflow has ended. A join resumes the connection [FIN-9], and begins the wait anew; where one after the
+    /// other ends without any progress, that would go on for ever.
+    fn is_worth_resuming(&mut self) -> bool {
+        let at = Some((self.send.una(), self.recv.received()));
+        let owes = self.send.una() < self.send.nxt() || self.send.unsent() > 0;
+        let again = owes && self.timers.lost_at == at;
+        self.timers.lost_at = at;
+        self.timers.fruitless = if again { self.timers.fruitless + 1 } else { 0 };
+        self.timers.fruitless <= FRUITLESS_RESUMPTIONS
     }
 
     /// Ends the connection at data level; subflows may linger in TIME-WAIT.

@@ -169,6 +169,9 @@ struct Timers {
     /// Next attempt to resume a connection without subflows.
     resume: Option<Instant>,
     resume_interval: Duration,
+    /// What had been acknowledged and received when the last subflow ended, and how often in a row it was the same.
+    lost_at: Option<(u64, u64)>,
+    fruitless: u32,
 }
 
 impl Connection {

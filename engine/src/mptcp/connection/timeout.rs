@@ -153,6 +153,10 @@ impl Connection {
             // Nothing may go out twice now: a plain receiver would take it for new data.
             return self.restart_retransmit(now);
         }
+        if self.send.next_reinjection().is_some() {
+            // It may be waiting for no more than the news of a window.
+            self.ask_for_windows(now);
+        }
         let una = self.send.una();
         let hopeless = self.timers.retransmit_backoff >= DATA_RETRANSMISSIONS;
         for index in 0..self.subflows.len() {

@@ -5,7 +5,7 @@ use std::string::String;
 use std::vec::Vec;
 
 /// The same table written down as a person would: the first row that matches counts. Columns: trigger, role (c, s),
-/// confirmed (c, u), alone (a, m: more), subflow (j: joined, f: first), contiguous (c, g: gap), sent once (o) or
+/// confirmed (c, u), alone (a, p: but for pending joins, m: more), subflow (j: joined, f: first), contiguous (c, g: gap), sent once (o) or
 /// remapped (r), fresh (f, d: data came before), proven (p, u), awaiting (w, n), answered (y, n), profile (r, l); a
 /// dot is anything.
 const TABLE: &str = "
@@ -35,9 +35,11 @@ const TABLE: &str = "
     fin-unheard   . . . . . . . . . . .  ignore
     bare-fin      . . a . c o . . . . .  fall-back:no_dss_in_ack
     bare-fin      . . a . . . . . . . .  reset:6
+    bare-fin      . . p . . . . . . . .  reset:6
     bare-fin      . . . . . . . . . . .  ignore
     later-fin     . . . . . . . . . . .  ignore
     early-fin     . . a . . . . . . . .  reset:6
+    early-fin     . . p . . . . . . . .  reset:6
     early-fin     . . . . . . . . . . .  ignore
     unmapped      . . a . c o . . . y .  fall-back:peer_failed
     unmapped      . . a . c o . . . . l  fall-back:broken_mapping
@@ -105,13 +107,14 @@ fn word(verdict: Verdict, asked: FallbackReason) -> String {
 
 /// Every combination there is, with its columns as letters.
 fn standings() -> impl Iterator<Item = (Standing, [char; 10])> {
-    (0u32..1 << 10).map(|bits| {
+    (0u32..1 << 11).map(|bits| {
         let bit = |n: u32| bits & 1 << n != 0;
         let pick = |n: u32, yes: char, no: char| if bit(n) { yes } else { no };
         let standing = Standing {
             client: bit(0),
             confirmed: bit(1),
             alone: bit(2),
+            unjoined: bit(2) || bit(10),
             joined: bit(3),
             contiguous: bit(4),
             remapped: bit(5),
@@ -124,7 +127,7 @@ fn standings() -> impl Iterator<Item = (Standing, [char; 10])> {
         let letters = [
             pick(0, 'c', 's'),
             pick(1, 'c', 'u'),
-            pick(2, 'a', 'm'),
+            pick(2, 'a', pick(10, 'p', 'm')),
             pick(3, 'j', 'f'),
             pick(4, 'c', 'g'),
             pick(5, 'r', 'o'),
@@ -138,7 +141,7 @@ fn standings() -> impl Iterator<Item = (Standing, [char; 10])> {
 }
 
 /// RFC 8684 3.7 [FB-1] [FB-2] [FB-4] [FB-5] [FB-6] [FB-7] [FB-8] [FB-9] [FB-12] [FB-13] [FB-14] [FB-20], [DSS-1]
-/// [DSS-2] [DSS-3] [DSS-14]: all 40 960 cases, against the table above; every row of it is needed.
+/// [DSS-2] [DSS-3] [DSS-14]: all 81 920 cases, against the table above; every row of it is needed.
 #[test]
 fn the_table_is_complete_and_right() {
     let rows: Vec<Vec<&str>> = TABLE
