@@ -424,7 +424,7 @@ impl Wire {
             }
             sender.peer_base.get_or_insert(base);
         }
-        let (base, own_base) = (sender.peer_base, sender.base);
+        let own_base = sender.base;
         if segment.header.flags.syn && flow.peer_isn.is_some() {
             return;
         }
@@ -447,39 +447,7 @@ impl Wire {
             }
         }
         sender.allowed = sender.allowed.max(sender.heard + (window << scale));
-        let silent = segment.options.dss.is_none() && segment.options.signals.is_empty();
-        let start = flow.peer_isn.map(|isn| {
-            let start = u64::from(segment.header.seq.0.wrapping_sub(isn).wrapping_sub(1));
-            start.saturating_sub(flow.taken)
-        });
-        if silent && let Some(start) = start {
-            // to a peer that fell back it is the octet of that number, and its FIN the end
-            let len = segment.payload.len() as u64 + u64::from(segment.header.flags.fin);
-            if len > 0 && start <= STREAM_MAX as u64 {
-                sender.arrived.add(start, start + len);
-            }
-        }
-        if let Some((from, len, data)) = announced(segment, base)
-            // an infinite mapping may begin before the segment that has it
-            && let (len, data) = match start {
-                Some(start) if len == 0 => {
-                    (segment.payload.len() as u64, data + start.saturating_sub(from))
-                }
-                _ => (len, data),
-            }
-            && data <= STREAM_MAX as u64
-            && len > 0
-        {
-            sender.arrived.add(data, data + len);
-        }
-        if let Some(dss) = segment.options.dss
-            && let (Some(mapping), Some(base), true) = (dss.mapping, base, dss.data_fin)
-        {
-            let data = mapping.data_seq.expand(base).since(base);
-            if (0..=STREAM_MAX as i64).contains(&data) {
-                sender.arrived.add(data as u64, data as u64 + u64::from(mapping.data_len));
-            }
-        }
+        arrived(flow, sender, segment);
     }
 }
 
@@ -498,6 +466,44 @@ const fn receiver_key(capable: MpCapable) -> Option<Key> {
         MpCapable::Syn { .. } | MpCapable::SynAck { .. } => None,
         MpCapable::Ack { receiver_key, .. } | MpCapable::AckData { receiver_key, .. } => {
             Some(receiver_key)
+        }
+    }
+}
+
+/// Notes which octets of the connection came.
+fn arrived(flow: &Flow, sender: &mut Sender, segment: &Segment<'_>) {
+    let base = sender.peer_base;
+    let silent = segment.options.dss.is_none() && segment.options.signals.is_empty();
+    let start = flow.peer_isn.map(|isn| {
+        let start = u64::from(segment.header.seq.0.wrapping_sub(isn).wrapping_sub(1));
+        start.saturating_sub(flow.taken)
+    });
+    if silent && let Some(start) = start {
+        // to a peer that fell back it is the octet of that number, and its FIN the end
+        let len = segment.payload.len() as u64 + u64::from(segment.header.flags.fin);
+        if len > 0 && start <= STREAM_MAX as u64 {
+            sender.arrived.add(start, start + len);
+        }
+    }
+    if let Some((from, len, data)) = announced(segment, base)
+        // an infinite mapping may begin before the segment that has it
+        && let (len, data) = match start {
+            Some(start) if len == 0 => {
+                (segment.payload.len() as u64, data + start.saturating_sub(from))
+            }
+            _ => (len, data),
+        }
+        && data <= STREAM_MAX as u64
+        && len > 0
+    {
+        sender.arrived.add(data, data + len);
+    }
+    if let Some(dss) = segment.options.dss
+        && let (Some(mapping), Some(base), true) = (dss.mapping, base, dss.data_fin)
+    {
+        let data = mapping.data_seq.expand(base).since(base);
+        if (0..=STREAM_MAX as i64).contains(&data) {
+            sender.arrived.add(data as u64, data as u64 + u64::from(mapping.data_len));
         }
     }
 }
