@@ -9,6 +9,9 @@ use mpuser_engine::window::WindowScale;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use std::collections::BTreeMap;
 
+/// Joins of a peer without a third ACK that a connection may have.
+const HALF_OPEN_MAX: usize = 4;
+
 /// What was seen last, for what may only grow.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -101,7 +104,11 @@ impl State {
         }
         let most = config.max_extra_subflows.max(8) + 1;
         let live: Vec<&SubflowInfo> = info.subflows.iter().filter(alive).collect();
-        hold(live.len() <= most, &format!("{} subflows, at most {most}", live.len()))?;
+        // a peer's joins without a third ACK have a limit of their own; the other one is asked again when it comes
+        let half_open = live.iter().filter(|s| s.join && s.state == "SYN-RECV").count();
+        hold(half_open <= HALF_OPEN_MAX, &format!("{half_open} joins half open"))?;
+        let whole = live.len() - half_open;
+        hold(whole <= most, &format!("{whole} subflows, at most {most}"))?;
         hold(info.mptcp || live.len() <= 1, "plain TCP with several subflows")?;
         for (nth, one) in live.iter().enumerate() {
             for other in &live[..nth] {

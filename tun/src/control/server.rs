@@ -9,7 +9,7 @@ use crate::net::{NetError, NetnsId, Result};
 use crate::stack::{Stack, WeakStack};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -20,6 +20,9 @@ use tokio::time::timeout;
 
 /// How long a client may keep silent, and how long it may leave a reply unread.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Held while a free number is looked for and taken: other stacks of this process do that, too.
+static NAMING: Mutex<()> = Mutex::new(());
 
 /// Answers for a stack until it is dropped, which removes the socket.
 #[derive(Debug)]
@@ -47,6 +50,7 @@ impl ControlServer {
         // dead processes' sockets go, and this process's number may have been one's
         drop(alive(&dir));
         let pid = std::process::id();
+        let naming = NAMING.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, listener) = (0..1000)
             .map(|number| dir.join(socket_name(pid, number)))
             .find(|path| !path.exists())
@@ -61,6 +65,7 @@ impl ControlServer {
                 Ok((path, listener))
             })
             .map_err(|error| NetError::io("cannot make the control socket", &error))?;
+        drop(naming);
         let netns = NetnsId::current().map_or(0, |id| id.inode);
         let context = Context { stack: stack.downgrade(), title: title.into(), netns };
         let task = tokio::spawn(accept(listener, Arc::new(context))).abort_handle();
