@@ -59,8 +59,9 @@ fn a_seed_is_a_run() {
 fn seeds_that_once_failed_keep_the_promises() {
     let infinite = [44019, 73311, 92363, 93193, 96552];
     let forged = [9588, 70452, 77272];
-    let (window, splitter) = ([28664, 70668], [50390]);
-    for seed in infinite.iter().chain(&forged).chain(&window).chain(&splitter) {
+    let (window, splitter, half_open) = ([28664, 70668], [50390], [73492]);
+    let first = infinite.iter().chain(&forged);
+    for seed in first.chain(&window).chain(&splitter).chain(&half_open) {
         if let Err(violation) = run_caught(&draw(*seed), false) {
             panic!("seed {seed}: {}", violation.what);
         }
