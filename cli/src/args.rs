@@ -120,6 +120,8 @@ pub(crate) enum Command {
     Decode(crate::inspect::args::Decode),
     /// Captures as connections: subflows, mappings, reinjections, fallbacks; what breaks the RFC
     Inspect(crate::inspect::args::Inspect),
+    /// Packets made by hand, in one expression: shown, written
+    Craft(crate::craft::args::Craft),
 }
 
 const DOCTOR_EXAMPLES: &str = "\

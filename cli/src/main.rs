@@ -11,6 +11,7 @@ mod address;
 mod args;
 mod conform;
 mod connect;
+mod craft;
 mod demo;
 mod doctor;
 mod error;
@@ -80,6 +81,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Exp(command) => exp::run(&command, printer),
         Command::Decode(args) => inspect::decode(&args, printer),
         Command::Inspect(args) => inspect::inspect(&args, printer),
+        Command::Craft(args) => craft::run(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }

@@ -250,8 +250,9 @@ fn crates_depend_downwards() {
         ("capture", &[]),
         ("inspect", &["mpuser-engine"]),
         ("sim", &["mpuser-capture", "mpuser-engine"]),
+        ("craft", &["mpuser-engine", "mpuser-inspect", "mpuser-sim"]),
         ("tun", &["mpuser-capture", "mpuser-engine"]),
-        ("cli", &["mpuser-engine", "mpuser-inspect", "mpuser-sim", "mpuser-tun"]),
+        ("cli", &["mpuser-craft", "mpuser-engine", "mpuser-inspect", "mpuser-sim", "mpuser-tun"]),
     ] {
         let manifest = manifest(member);
         for section in ["[dependencies]", "[dev-dependencies]"] {
