@@ -1,5 +1,4 @@
 //! What the fuzzer has found in the engine, step by step; the inputs themselves are in `fuzz/corpus`.
-#![expect(clippy::expect_used, reason = "what cannot be there fails the test")]
 
 use mpuser_engine::Event;
 use mpuser_engine::addr::AddressId;
