@@ -1,6 +1,7 @@
 //! What the application and the administrator of the engine's side did, read off what its kernel sent.
 
 use crate::application::{Applications, pieces};
+use crate::choices::is_nobody;
 use crate::recording::{Case, Recording, Segment};
 use mpuser_engine::addr::AddressId;
 use mpuser_engine::wire::MptcpOption;
@@ -13,8 +14,8 @@ use std::net::IpAddr;
 pub(crate) enum Act {
     /// Open the connection, with so many octets on the SYN.
     Connect(usize),
-    /// Open this stream of the capture.
-    Join(usize),
+    /// Open this stream of the capture, as a backup or not.
+    Join(usize, bool),
     /// Announce an address.
     Announce { id: AddressId, address: IpAddr, port: Option<u16> },
     /// Withdraw addresses.
@@ -82,7 +83,9 @@ impl<'a> Reading<'a> {
                 acts.push(Act::Connect(self.ahead as usize));
                 self.written = self.ahead;
             } else if stream != self.first && self.joined.insert(stream) {
-                acts.push(Act::Join(stream));
+                let own = self.recording.report.streams.get(stream);
+                let backup = own.and_then(|own| own.backup.get(segment.placed.from)).copied();
+                acts.push(Act::Join(stream, backup.unwrap_or_default()));
             }
             return acts;
         }
@@ -106,6 +109,8 @@ impl<'a> Reading<'a> {
     fn signal(&mut self, segment: &Segment, signal: &MptcpOption, acts: &mut Vec<Act>) {
         let stream = segment.placed.stream;
         match signal {
+            // the engine announces neither
+            MptcpOption::AddAddr(add) if add.id.0 == 0 || is_nobody(add.address) => {}
             MptcpOption::AddAddr(add) if !add.echo => {
                 let (id, address, port) = (add.id, add.address, add.port);
                 self.withdrawn.remove(&id.0);

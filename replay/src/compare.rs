@@ -53,6 +53,8 @@ impl Field {
 pub struct Divergence {
     /// The capture's packet; of what only the engine did, none.
     pub packet: Option<u64>,
+    /// The capture's packet the replay had come to; of what concerns the whole, none.
+    pub after: Option<u64>,
     /// The engine's packet, counted in the live run.
     pub engine_packet: Option<u64>,
     /// What it is about.
@@ -103,6 +105,7 @@ impl Divergence {
     pub(crate) fn new(kind: Kind, step: impl fmt::Display, fields: Vec<Field>) -> Self {
         Self {
             packet: None,
+            after: None,
             engine_packet: None,
             step: step.to_string(),
             fields,
@@ -114,6 +117,7 @@ impl Divergence {
 
     const fn at(mut self, packet: Option<u64>, engine_packet: Option<u64>) -> Self {
         self.packet = packet;
+        self.after = packet;
         self.engine_packet = engine_packet;
         self
     }
@@ -126,7 +130,7 @@ pub(crate) fn captured_steps(recording: &Recording, case: &Case, side: usize) ->
     let peer = key.and_then(|c| c.sides.get(1 - side)).and_then(|side| side.key);
     for segment in case.segments.iter().filter_map(|at| recording.segments.get(*at)) {
         let stream = recording.report.streams.get(segment.placed.stream);
-        if !stream.is_some_and(|stream| stream.side_of(segment.placed.from) == side) {
+        if stream.is_none_or(|stream| stream.side_of(segment.placed.from) != side) {
             continue;
         }
         let Some(local) = case.streams.iter().position(|s| *s == segment.placed.stream) else {
@@ -154,8 +158,7 @@ fn relative(key: Option<u64>, seq: u64) -> Option<i64> {
 
 /// Everything that differs.
 pub(crate) fn compare(recording: &Recording, case: &Case, ran: &Ran) -> Vec<Divergence> {
-    let (captured, engine) =
-        (captured_steps(recording, case, ran.side), engine_steps(ran));
+    let (captured, engine) = (captured_steps(recording, case, ran.side), engine_steps(ran));
     let mut found = Vec::new();
     for (what, step) in &captured.0 {
         match engine.0.get(what) {
@@ -183,6 +186,11 @@ pub(crate) fn compare(recording: &Recording, case: &Case, ran: &Ran) -> Vec<Dive
     data(recording, case, ran, &mut found);
     data_ack(recording, case, ran, &mut found);
     rules(ran, &mut found);
+    for divergence in found.iter_mut().filter(|divergence| divergence.after.is_none()) {
+        let number = divergence.engine_packet.and_then(|n| usize::try_from(n).ok());
+        let live = number.and_then(|n| ran.live.get(n.checked_sub(1)?));
+        divergence.after = live.map(|live| live.during);
+    }
     found
 }
 
@@ -225,12 +233,10 @@ fn data(recording: &Recording, case: &Case, ran: &Ran, found: &mut Vec<Divergenc
     let mut share: BTreeMap<usize, u64> = BTreeMap::new();
     for live in ran.live.iter().filter(|live| live.own) {
         let before = sent.len();
-        let stream = live.segment.placed.stream;
-        let opener = ran.lanes.first().map_or(0, |_| 0);
-        sent.add(&live.segment, opener, ahead);
-        let all = pieces(&live.segment, opener, ahead);
+        // the first stream of the replay is the first of the connection
+        sent.add(&live.segment, 0, ahead);
+        let all = pieces(&live.segment, 0, ahead);
         let new: u64 = all.iter().map(|p| (p.position + p.len as u64).saturating_sub(before)).sum();
-        let _ = stream;
         *share.entry(live.lane).or_default() += new.min(live.segment.payload_len.into());
     }
     if sent.len() != written.len() {

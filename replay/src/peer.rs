@@ -2,6 +2,7 @@
 
 use crate::recording::Segment;
 use mpuser_engine::addr::SubflowId;
+use mpuser_engine::time::Instant;
 use mpuser_engine::wire::{MpJoin, MptcpOption};
 use mpuser_inspect::packet::{ACK, FIN, RST, SYN};
 use std::net::SocketAddr;
@@ -40,8 +41,20 @@ pub(crate) struct Lane {
     pub(crate) next: u32,
     /// Its last window.
     pub(crate) window: u16,
-    /// It says Data ACKs here.
+    /// The other side says Data ACKs here, sooner or later.
     pub(crate) dss: bool,
+    /// The other side said nothing behind its part of the handshake.
+    pub(crate) silent: bool,
+    /// The engine's side never answered on it: what the other side said did not arrive.
+    pub(crate) deaf: bool,
+    /// The other side is through with its part of the handshake.
+    pub(crate) shaken: bool,
+    /// Since when something waits for its acknowledgement.
+    pub(crate) owed: Option<Instant>,
+    /// The engine has said a DATA_FIN since.
+    pub(crate) data_fin: bool,
+    /// The other side's FIN, relative to nothing, and whether it was acknowledged.
+    pub(crate) own_fin: (Option<u32>, bool),
     /// Nothing is waited for on this stream any more.
     pub(crate) given_up: bool,
 }
@@ -69,12 +82,18 @@ impl Lane {
             next: 0,
             window: 0,
             dss: false,
+            silent: true,
+            deaf: false,
+            shaken: false,
+            owed: None,
+            data_fin: false,
+            own_fin: (None, false),
             given_up: false,
         }
     }
 
     /// The engine said this.
-    pub(crate) fn hear(&mut self, segment: &Segment) {
+    pub(crate) fn hear(&mut self, segment: &Segment, now: Instant) {
         if segment.has(SYN) {
             self.isn = Some(segment.seq);
         }
@@ -88,7 +107,16 @@ impl Lane {
         if end > segment.placed.seq && end <= self.told {
             self.told = segment.placed.seq;
         }
+        self.data_fin |= self.dss
+            && segment.signals().any(|signal| match signal {
+                MptcpOption::Dss(dss) => dss.data_fin,
+                _ => false,
+            });
+        if self.owes() {
+            self.owed.get_or_insert(now);
+        }
         self.fin |= segment.has(FIN);
+        self.own_fin.1 |= self.own_fin.0.is_some_and(|fin| segment.has(ACK) && segment.ack == fin);
         if let Some(value) = timestamp(segment) {
             self.timestamps.0 = Some(value);
         }
@@ -105,12 +133,17 @@ impl Lane {
             self.next = end;
         }
         if segment.has(ACK) {
+            self.shaken = true;
             self.told = self.received;
+            self.owed = None;
+            self.data_fin &= !segment.signals().any(|signal| matches!(signal, MptcpOption::Dss(_)));
+        }
+        if segment.has(FIN) {
+            self.own_fin.0 = Some(end);
         }
         self.window = segment.window;
         self.timestamps.1 = timestamp(segment).or(self.timestamps.1);
         self.nonces.2 = nonce(segment).or(self.nonces.2);
-        self.dss |= segment.signals().any(|signal| matches!(signal, MptcpOption::Dss(_)));
     }
 
     /// What the other side acknowledges.
@@ -118,9 +151,15 @@ impl Lane {
         self.isn.map_or(0, |isn| isn.wrapping_add(self.received as u32))
     }
 
+    /// Both ends have said that they will send no more, and that they know it of the other: a socket that says more would
+    /// speak to nobody.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.fin && self.told >= self.received && self.own_fin.1
+    }
+
     /// Something of the engine's waits for its acknowledgement.
     pub(crate) const fn owes(&self) -> bool {
-        !self.reset && self.told < self.received && self.next != 0 && self.isn.is_some()
+        !self.reset && self.shaken && (self.told < self.received || self.data_fin)
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a replay has shown, as values, text and JSON.
 
+use crate::Role;
 use crate::compare::{Class, Divergence, captured_steps, engine_steps};
 use crate::recording::{Case, Recording};
 use crate::run::Ran;
-use crate::Role;
 use mpuser_inspect::decode::line;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -133,7 +133,7 @@ impl Outcome {
                 "  {} divergences; the first: {}{}",
                 self.count(Class::Failure),
                 first.step,
-                first.packet.map_or_else(String::new, |n| format!(" (packet {n})"))
+                first.after.map_or_else(String::new, |n| format!(" (at packet {n})"))
             ),
         };
         text
@@ -163,7 +163,10 @@ impl Divergence {
         let place = match (self.packet, self.engine_packet) {
             (Some(was), Some(is)) => format!("packet {was} (engine's {is})"),
             (Some(was), None) => format!("packet {was}"),
-            (None, Some(is)) => format!("engine's packet {is}"),
+            (None, Some(is)) => {
+                let after = self.after.map_or_else(String::new, |n| format!(", at packet {n}"));
+                format!("engine's packet {is}{after}")
+            }
             (None, None) => "whole".to_owned(),
         };
         let _ = writeln!(text, "  {:7} {place}: {}", self.class.name(), self.step);
@@ -178,11 +181,12 @@ impl Divergence {
     }
 
     fn json(&self) -> Value {
-        let fields = self.fields.iter().map(|field| {
-            json!({ "name": field.name, "capture": field.capture, "engine": field.engine })
-        });
+        let fields = self.fields.iter().map(
+            |field| json!({ "name": field.name, "capture": field.capture, "engine": field.engine }),
+        );
         json!({
             "packet": self.packet,
+            "after": self.after,
             "engine_packet": self.engine_packet,
             "step": self.step,
             "class": self.class.name().to_lowercase(),

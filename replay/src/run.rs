@@ -5,6 +5,7 @@ mod waits;
 
 use crate::acts::{Act, Reading};
 use crate::application::Applications;
+use crate::choices::Circumstances;
 use crate::compare::compare;
 use crate::emit::Said;
 use crate::peer::{Lane, nonce};
@@ -12,12 +13,13 @@ use crate::recording::{Case, Recording, Segment};
 use crate::report::Outcome;
 use crate::settings::{INTERFACE, Setup};
 use crate::translate::{Numbers, options_for};
-use crate::{Role, choices, strict};
+use crate::{Role, strict};
 use bytes::Bytes;
+use mpuser_engine::Endpoint;
 use mpuser_engine::addr::{ConnectionId, ListenerId, SubflowId};
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::Endpoint;
-use mpuser_inspect::packet::{ACK, FIN, dissect};
+use mpuser_engine::wire::MptcpOption;
+use mpuser_inspect::packet::{ACK, FIN, RST, SYN, dissect};
 use mpuser_inspect::{Content, Frame, Report, Settings, Trace};
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -28,6 +30,8 @@ pub(crate) const START: Instant = Instant::from_millis(1_000);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// So long is looked for what is still to come behind the last packet.
 const AFTERWARDS: Duration = Duration::from_secs(2);
+/// So long it waits before it acknowledges what the capture has no acknowledgement for.
+const DELAYED_ACK: Duration = Duration::from_millis(40);
 /// While it waits, it acknowledges what comes after at most this time.
 const MOMENT: Duration = Duration::from_millis(5);
 /// More packets than this are a loop.
@@ -87,12 +91,13 @@ pub(crate) struct Live {
     pub(crate) lane: usize,
     /// The engine said it.
     pub(crate) own: bool,
+    /// The packet of the capture the replay had come to.
+    pub(crate) during: u64,
 }
 
 /// What a run left.
 pub(crate) struct Ran {
     pub(crate) live: Vec<Live>,
-    pub(crate) lanes: Vec<Lane>,
     pub(crate) stalls: Vec<Stall>,
     /// What the engine's application has read.
     pub(crate) read: Vec<u8>,
@@ -115,11 +120,12 @@ pub fn replay(recording: &Recording, case: &Case, role: Role, options: Options) 
     run.play(case);
     let ran = run.finish();
     let mut divergences = compare(recording, case, &ran);
-    divergences.iter_mut().for_each(|divergence| choices::judge(divergence, recording, case, &ran));
+    let circumstances = Circumstances::of(recording, case, &ran);
+    divergences.iter_mut().for_each(|divergence| circumstances.judge(divergence));
     if options.strict {
         divergences.extend(strict::compare(recording, case, &ran));
     }
-    divergences.sort_by_key(|divergence| divergence.packet);
+    divergences.sort_by_key(|divergence| divergence.after.unwrap_or(u64::MAX));
     Outcome::new(recording, case, role, &ran, divergences)
 }
 
@@ -130,6 +136,8 @@ struct Run<'a> {
     /// The engine's side.
     side: usize,
     now: Instant,
+    /// The packet of the capture it has come to.
+    current: u64,
     trace: Trace,
     live: Vec<Live>,
     lanes: Vec<Lane>,
@@ -166,24 +174,31 @@ impl<'a> Run<'a> {
             let own = stream.side_of(0) == side;
             let [a, b] = stream.ends;
             let (engine, peer) = if own { (a, b) } else { (b, a) };
-            lanes.push(Lane::new(Some(*index), engine, peer, own));
+            lanes.push(Lane { deaf: !own, ..Lane::new(Some(*index), engine, peer, own) });
         }
         for segment in case.segments.iter().filter_map(|at| recording.segments.get(*at)) {
             let stream = recording.report.streams.get(segment.placed.stream);
             let own = stream.is_some_and(|s| s.side_of(segment.placed.from) == side);
-            let end = segment.placed.seq + i64::from(segment.packet().seq_len());
-            if let (true, Some(fin)) = (own, fins.get_mut(segment.placed.stream)) {
+            let lane = lanes.iter_mut().find(|l| l.stream == Some(segment.placed.stream));
+            let (Some(lane), Some(fin)) = (lane, fins.get_mut(segment.placed.stream)) else {
+                continue;
+            };
+            if own {
+                lane.deaf = false;
                 if segment.has(FIN) {
-                    *fin = Some(end);
+                    *fin = Some(segment.placed.seq + i64::from(segment.packet().seq_len()));
                 }
-                if let (Some(nonce), Some(lane)) = (
-                    nonce(segment),
-                    lanes.iter_mut().find(|lane| lane.stream == Some(segment.placed.stream)),
-                ) {
-                    lane.nonces.1.get_or_insert(nonce);
-                }
+                lane.nonces.1 = lane.nonces.1.or(nonce(segment));
+            } else {
+                lane.dss |= segment.signals().any(|s| matches!(s, MptcpOption::Dss(_)));
+                lane.silent &= segment.has(SYN);
             }
         }
+        let any = lanes.iter().any(|lane| lane.dss);
+        // a stream without any on which nothing was said but the handshake
+        lanes
+            .iter_mut()
+            .for_each(|lane| lane.dss |= any || lane.silent && case.connection.is_some());
         let sides = case.connection.and_then(|index| recording.report.connections.get(index));
         let key = |side: usize| sides.and_then(|c| c.sides.get(side)).and_then(|s| s.key);
         Self {
@@ -191,6 +206,7 @@ impl<'a> Run<'a> {
             endpoint,
             side,
             now: START,
+            current: 0,
             trace: Trace::new(Settings::default()),
             live: Vec::new(),
             lanes,
@@ -216,10 +232,11 @@ impl<'a> Run<'a> {
         let mut late = Duration::ZERO;
         for place in &case.segments {
             let Some(segment) = self.recording.segments.get(*place) else { continue };
+            self.current = segment.number;
             let begin = *begin.get_or_insert(segment.time);
             let since = u64::try_from(segment.time.saturating_sub(begin)).unwrap_or_default();
             let due = START + Duration::from_nanos(since) + late;
-            self.advance(due);
+            self.advance(due, DELAYED_ACK);
             if self.is_own(segment) {
                 self.pending.extend(reading.segment(segment));
                 self.pump();
@@ -230,16 +247,7 @@ impl<'a> Run<'a> {
             late += self.now.saturating_since(before);
             self.say(segment);
         }
-        let end = self.now + AFTERWARDS;
-        while self.now < end && self.live.len() < MOST_PACKETS {
-            self.acknowledge();
-            let next = self.endpoint.poll_timeout().map_or(end, |at| at.min(end));
-            let moment = self.now + MOMENT;
-            self.advance(if self.owes() { next.min(moment) } else { next.max(self.now) });
-            if next >= end && !self.owes() {
-                self.now = end;
-            }
-        }
+        self.advance(self.now + AFTERWARDS, DELAYED_ACK);
     }
 
     fn finish(mut self) -> Ran {
@@ -251,7 +259,6 @@ impl<'a> Run<'a> {
         }
         Ran {
             live: self.live,
-            lanes: self.lanes,
             stalls: self.stalls,
             read: self.read,
             report: self.trace.finish(),
@@ -272,15 +279,20 @@ impl<'a> Run<'a> {
         self.lanes.iter().position(|lane| lane.stream == Some(segment.placed.stream))
     }
 
-    /// Lets time pass, and what is due in it happen.
-    fn advance(&mut self, until: Instant) {
-        while let Some(at) = self.endpoint.poll_timeout() {
-            if at > until || self.live.len() >= MOST_PACKETS {
-                break;
-            }
+    /// Lets time pass, and what is due in it happen; the other side acknowledges after `delay` at most.
+    fn advance(&mut self, until: Instant, delay: Duration) {
+        while self.live.len() < MOST_PACKETS {
+            let owed = self.lanes.iter().filter(|lane| lane.owes()).filter_map(|lane| lane.owed);
+            let owed = owed.min().map(|since| since + delay);
+            let timer = self.endpoint.poll_timeout();
+            let Some(at) = Instant::earliest(owed, timer).filter(|at| *at <= until) else { break };
             self.now = self.now.max(at);
-            self.endpoint.handle_timeout(self.now);
-            self.pump();
+            if owed == Some(at) {
+                self.acknowledge();
+            } else {
+                self.endpoint.handle_timeout(self.now);
+                self.pump();
+            }
         }
         self.now = self.now.max(until);
     }
@@ -298,10 +310,6 @@ impl<'a> Run<'a> {
             let octets = i64::try_from(side.bytes()).unwrap_or(i64::MAX);
             1 + octets + i64::from(side.data_fin().is_some())
         })
-    }
-
-    fn owes(&self) -> bool {
-        self.lanes.iter().any(Lane::owes)
     }
 
     fn numbers(&self, lane: &Lane, data_ack: Option<i64>) -> Numbers {
@@ -322,10 +330,12 @@ impl<'a> Run<'a> {
         let Some(lane) = self.lanes.get_mut(at) else { return };
         lane.nonces.2 = nonce(segment).or(lane.nonces.2);
         let Some(lane) = self.lanes.get(at) else { return };
-        if !lane.bound {
+        let bare = segment.packet().seq_len() == 0 && !segment.has(RST);
+        if !lane.bound || lane.deaf || bare && lane.is_over() {
             return;
         }
-        let data_ack = segment.placed.data_ack.map(|ack| ack.min(self.engine_data()));
+        // nothing is lost here: it has what the engine has said, and more only where it waited for that in vain
+        let data_ack = segment.placed.data_ack.map(|ack| ack.max(self.engine_data()));
         let options = options_for(&segment.options, &self.numbers(lane, data_ack));
         let mut payload = segment.payload.clone();
         payload.resize(segment.payload_len as usize, 0);
@@ -388,7 +398,7 @@ impl<'a> Run<'a> {
             if let Some(lane) = self.lanes.get_mut(lane) {
                 lane.say(&segment);
             }
-            self.live.push(Live { segment, lane, own: false });
+            self.live.push(Live { segment, lane, own: false, during: self.current });
         }
         self.endpoint.handle_packet(self.now, INTERFACE, packet);
         self.pump();
@@ -452,27 +462,28 @@ impl<'a> Run<'a> {
     /// The engine says something.
     fn hear(&mut self, packet: &[u8], subflow: Option<SubflowId>) {
         let Some(segment) = self.record(packet) else { return };
+        let opens = segment.packet().is_syn();
         let known = |lane: &Lane| {
-            lane.bound && lane.engine == segment.src && lane.peer == segment.dst
+            let same = lane.bound && lane.engine == segment.src && lane.peer == segment.dst;
+            // the same ports again
+            same && (!opens || lane.isn == Some(segment.seq))
         };
         let awaited = |lane: &Lane| {
             !lane.bound && lane.engine.ip() == segment.src.ip() && lane.peer == segment.dst
         };
         // the last one: a four-tuple may come twice in a capture
-        let at = self.lanes.iter().rposition(known).or_else(|| {
-            let syn = segment.packet().is_syn();
-            self.lanes.iter().position(awaited).filter(|_| syn)
-        });
+        let at = self.lanes.iter().rposition(known);
+        let at = at.or_else(|| self.lanes.iter().position(awaited).filter(|_| opens));
         let at = at.unwrap_or_else(|| {
-            self.lanes.push(Lane::new(None, segment.src, segment.dst, segment.packet().is_syn()));
+            self.lanes.push(Lane::new(None, segment.src, segment.dst, opens));
             self.lanes.len() - 1
         });
         if let Some(lane) = self.lanes.get_mut(at) {
             lane.engine = segment.src;
             lane.bound = true;
             lane.subflow = subflow.or(lane.subflow);
-            lane.hear(&segment);
+            lane.hear(&segment, self.now);
         }
-        self.live.push(Live { segment, lane: at, own: true });
+        self.live.push(Live { segment, lane: at, own: true, during: self.current });
     }
 }

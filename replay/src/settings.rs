@@ -1,17 +1,17 @@
 //! The engine set up as the capture shows its side to have been.
 
+use crate::Role;
 use crate::recording::{Case, Recording, Segment};
 use crate::run::Options;
-use crate::Role;
 use mpuser_engine::PmEndpoint;
-use mpuser_engine::addr::{AddressId, InterfaceId};
+use mpuser_engine::addr::InterfaceId;
 use mpuser_engine::config::{
     ConnectionConfig, EndpointConfig, EndpointFlags, FastOpen, Limits, PathManagerKind, Profile,
 };
 use mpuser_engine::wire::{FastOpenCookie, MpCapable, MpJoin, MptcpOption};
 use mpuser_engine::{Endpoint, LocalAddress};
 use mpuser_inspect::packet::{ACK, RST, SYN};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// TCP option kinds.
@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) addresses: Vec<LocalAddress>,
     pub(crate) endpoints: Vec<PmEndpoint>,
+    /// Identifiers that are backups.
+    pub(crate) backups: BTreeSet<u8>,
     /// Where a server listens.
     pub(crate) listen: Option<SocketAddr>,
     /// What a client knows of the server from before.
@@ -54,12 +56,14 @@ impl Setup {
             ..ConnectionConfig::of(profile)
         };
         let endpoint = EndpointConfig { implicit_endpoints: false, ..EndpointConfig::default() };
+        let (endpoints, backups) = facts.endpoints();
         let mut setup = Self {
             endpoint,
             connection,
             limits: Limits::default(),
             addresses: facts.addresses(),
-            endpoints: facts.endpoints(),
+            endpoints,
+            backups,
             listen: (role == Role::Server).then(|| facts.first_ends().1),
             cookie: None,
             notes: Vec::new(),
@@ -243,9 +247,10 @@ impl<'a> Facts<'a> {
         all
     }
 
-    /// The identifiers its addresses had.
-    fn endpoints(&self) -> Vec<PmEndpoint> {
-        let mut found: BTreeMap<u8, PmEndpoint> = BTreeMap::new();
+    /// The identifiers its addresses had; those announced with a port are added when they are announced.
+    fn endpoints(&self) -> (Vec<PmEndpoint>, BTreeSet<u8>) {
+        let mut found: BTreeMap<(u8, IpAddr), PmEndpoint> = BTreeMap::new();
+        let mut with_port = BTreeSet::new();
         for segment in self.segments().filter(|segment| self.is_own(segment)) {
             for signal in segment.signals() {
                 let (id, address, backup) = match signal {
@@ -253,24 +258,28 @@ impl<'a> Facts<'a> {
                         MpJoin::Syn { address_id, backup, .. }
                         | MpJoin::SynAck { address_id, backup, .. },
                     ) => (address_id, segment.src.ip(), backup),
-                    // with a port it is added when it is announced
-                    MptcpOption::AddAddr(add) if !add.echo && add.port.is_none() => {
+                    MptcpOption::AddAddr(add) if !add.echo => {
+                        if add.port.is_some() {
+                            with_port.insert(add.id.0);
+                        }
                         (add.id, add.address, false)
                     }
                     _ => continue,
                 };
-                let flags = EndpointFlags { backup, ..EndpointFlags::default() };
-                if id != AddressId(0) {
-                    found.entry(id.0).or_insert(PmEndpoint {
-                        address,
-                        id: Some(id),
-                        port: None,
-                        flags,
-                    });
-                }
+                // that of the first subflow is 0 whatever its endpoint is called
+                let named = Some(id).filter(|id| id.0 != 0);
+                let (port, flags) = (None, EndpointFlags::default());
+                let entry = PmEndpoint { address, id: named, port, flags };
+                found.entry((id.0, address)).or_insert(entry).flags.backup |= backup;
             }
         }
-        found.into_values().collect()
+        let backups = found.iter().filter(|(_, e)| e.flags.backup).map(|((id, _), _)| *id);
+        let backups = backups.collect();
+        found.retain(|(id, _), endpoint| match id {
+            0 => endpoint.flags.backup,
+            id => !with_port.contains(id),
+        });
+        (found.into_values().collect(), backups)
     }
 }
 

@@ -76,7 +76,9 @@ impl Steps {
             self.put(what, segment.number, handshake(segment));
             return;
         }
-        if segment.placed.from == 0 && !segment.has(RST) && !self.0.contains_key(&What::Third(stream))
+        if segment.placed.from == 0
+            && !segment.has(RST)
+            && !self.0.contains_key(&What::Third(stream))
         {
             self.put(What::Third(stream), segment.number, vec![("MPTCP", third(segment))]);
         }
@@ -88,7 +90,8 @@ impl Steps {
                 MptcpOption::TcpRst(reset) => Some(reset),
                 _ => None,
             });
-            let reason = said.map_or_else(|| "not said".to_owned(), |r| r.reason.code().to_string());
+            let reason =
+                said.map_or_else(|| "not said".to_owned(), |r| r.reason.code().to_string());
             self.put(What::Rst(stream), segment.number, vec![("reason", reason)]);
         } else if segment.has(FIN) {
             self.put(What::Fin(stream), segment.number, Vec::new());

@@ -40,6 +40,7 @@ fn stream_differs(local: usize, captured: &[&Segment], live: &[&Segment]) -> Opt
             let step = format!("packet {} of the engine's side on subflow {local}", number + 1);
             let mut divergence = Divergence::new(Kind::Packet, step, fields);
             divergence.packet = was.map(|segment| segment.number);
+            divergence.after = divergence.packet;
             divergence.engine_packet = is.map(|segment| segment.number);
             divergence.class = Class::Failure;
             "packet by packet, as --strict asks".clone_into(&mut divergence.reason);

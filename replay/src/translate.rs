@@ -158,9 +158,10 @@ fn dss(option: &mut [u8], numbers: &Numbers) {
     let flags = option.get(3).copied().unwrap_or_default();
     let mut at = 4;
     if flags & 1 != 0 {
-        let ack = numbers.data_ack.zip(numbers.is).map(|(relative, key)| {
-            Key(key).facts().idsn.0.wrapping_add_signed(relative)
-        });
+        let ack = numbers
+            .data_ack
+            .zip(numbers.is)
+            .map(|(relative, key)| Key(key).facts().idsn.0.wrapping_add_signed(relative));
         match (ack, flags & 2 != 0) {
             (Some(ack), true) => put(option, at, &ack.to_be_bytes()),
             (Some(ack), false) => put(option, at, &(ack as u32).to_be_bytes()),

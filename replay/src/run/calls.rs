@@ -32,7 +32,7 @@ impl Run<'_> {
         let Some(id) = self.connection else { return false };
         match act {
             Act::Connect(_) => {}
-            Act::Join(stream) => return self.join(id, *stream),
+            Act::Join(stream, backup) => return self.join(id, *stream, *backup),
             Act::Announce { id, address, port } => self.announce(*id, *address, *port),
             Act::Withdraw(ids) => {
                 for gone in ids {
@@ -83,11 +83,18 @@ impl Run<'_> {
         true
     }
 
-    fn join(&mut self, id: ConnectionId, stream: usize) -> bool {
+    fn join(&mut self, id: ConnectionId, stream: usize, backup: bool) -> bool {
         let lane = self.lanes.iter().find(|lane| lane.stream == Some(stream));
         let Some((local, remote)) = lane.map(|lane| (lane.engine.ip(), lane.peer)) else {
             return true;
         };
+        let known = self.endpoint.endpoints().into_iter().find(|e| e.address == local);
+        if let Some((known, named)) = known.and_then(|known| Some((known, known.id?)))
+            && known.flags.backup != backup
+        {
+            let flags = EndpointFlags { backup, ..known.flags };
+            let _ = self.endpoint.change_endpoint(self.now, named, flags);
+        }
         match self.endpoint.open_subflow(self.now, id, local, remote) {
             Ok(_) => true,
             // as long as the connection is not confirmed
@@ -99,16 +106,11 @@ impl Run<'_> {
         }
     }
 
-    fn announce(
-        &mut self,
-        id: AddressId,
-        address: IpAddr,
-        port: Option<u16>,
-    ) {
+    fn announce(&mut self, id: AddressId, address: IpAddr, port: Option<u16>) {
         let known = self.endpoint.endpoints().into_iter().find(|e| e.id == Some(id));
         let flags = EndpointFlags {
             signal: true,
-            backup: known.is_some_and(|known| known.flags.backup),
+            backup: self.setup.backups.contains(&id.0),
             ..EndpointFlags::default()
         };
         let outcome = match known {

@@ -13,7 +13,7 @@ impl Run<'_> {
         if segment.packet().is_syn() {
             return (!is_first && self.engine_key().is_none()).then_some(Want::Key);
         }
-        if lane.given_up || lane.reset {
+        if lane.given_up || lane.reset || lane.deaf {
             return None;
         }
         if lane.isn.is_none() {
@@ -31,18 +31,16 @@ impl Run<'_> {
         if fin.is_some_and(|fin| ack >= fin) && !lane.fin {
             return Some(Want::Fin);
         }
-        let alone = self.lanes.len() == 1;
-        (alone && !self.given_up && ack > lane.received).then_some(Want::Octets(ack))
+        // where there are mappings, the same data may have come again behind itself
+        let plain = self.lanes.len() == 1 && segment.placed.data_ack.is_none();
+        (plain && !self.given_up && ack > lane.received).then_some(Want::Octets(ack))
     }
 
     pub(super) fn wait_for(&mut self, segment: &Segment) {
         let patience = self.now + PATIENCE;
         while let Some(want) = self.unmet(segment) {
             if self.now >= patience || self.live.len() >= MOST_PACKETS {
-                self.stalls.push(Stall {
-                    packet: segment.number,
-                    want,
-                });
+                self.stalls.push(Stall { packet: segment.number, want });
                 if let Want::Data(_) | Want::Octets(_) = want {
                     self.given_up = true;
                 } else if let Some(at) = self.lane_of(segment)
@@ -52,9 +50,8 @@ impl Run<'_> {
                 }
                 return;
             }
-            self.acknowledge();
             let moment = (self.now + MOMENT).min(patience);
-            self.advance(moment);
+            self.advance(moment, MOMENT);
             self.pump();
         }
     }
