@@ -111,7 +111,7 @@ fn captures_beside_the_repository() {
             continue;
         }
         for file in captures(&part) {
-            let (text, failures) = table(&[file.clone()]);
+            let (text, failures) = table(std::slice::from_ref(&file));
             let damaged = name(&file).starts_with('m');
             assert!(failures == 0 || damaged, "{text}");
         }
