@@ -122,6 +122,8 @@ pub(crate) enum Command {
     Inspect(crate::inspect::args::Inspect),
     /// Play one side of a capture against the engine, and say where it does something else
     Replay(crate::replay::Replay),
+    /// Packets made by hand, in one expression: shown, written
+    Craft(crate::craft::args::Craft),
 }
 
 const DOCTOR_EXAMPLES: &str = "\

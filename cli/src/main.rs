@@ -11,6 +11,7 @@ mod address;
 mod args;
 mod conform;
 mod connect;
+mod craft;
 mod demo;
 mod doctor;
 mod error;
@@ -82,6 +83,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Decode(args) => inspect::decode(&args, printer),
         Command::Inspect(args) => inspect::inspect(&args, printer),
         Command::Replay(args) => replay::run(&args, printer),
+        Command::Craft(args) => craft::run(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }
