@@ -120,6 +120,8 @@ pub(crate) enum Command {
     Decode(crate::inspect::args::Decode),
     /// Captures as connections: subflows, mappings, reinjections, fallbacks; what breaks the RFC
     Inspect(crate::inspect::args::Inspect),
+    /// Play one side of a capture against the engine, and say where it does something else
+    Replay(crate::replay::Replay),
     /// Packets made by hand, in one expression: shown, written
     Craft(crate::craft::args::Craft),
 }
