@@ -127,6 +127,7 @@ async fn engine(
         config: ConnectionConfig { join_announced: false, ..super::connection_config(args) },
         capture: Some(capture(&args.pcap, SNAPLEN)?),
         nat: NatMode::Auto,
+        vias: Vec::new(),
         seed: Some(engine_seed(args.seed, 1)),
     };
     let ways = net::resolve(remote.ip(), &[])?;
