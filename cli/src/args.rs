@@ -120,8 +120,10 @@ pub(crate) enum Command {
     Decode(crate::inspect::args::Decode),
     /// Captures as connections: subflows, mappings, reinjections, fallbacks; what breaks the RFC
     Inspect(crate::inspect::args::Inspect),
-    /// Packets made by hand, in one expression: shown, written
+    /// Packets made by hand, in one expression: shown, written, sent
     Craft(crate::craft::args::Craft),
+    /// Is there an MPTCP stack, or a box that mirrors the option?
+    Scan(crate::craft::args::Scan),
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -446,7 +448,7 @@ fn congestion() -> impl TypedValueParser<Value = CongestionAlgorithm> {
         .map(|name| CongestionAlgorithm::from_name(&name).unwrap_or_default())
 }
 
-fn path_spec(text: &str) -> Result<PathSpec, String> {
+pub(crate) fn path_spec(text: &str) -> Result<PathSpec, String> {
     // clap says what failed and on what; the reason is what is missing
     text.parse().map_err(|error: NetError| error.because)
 }

@@ -82,6 +82,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Decode(args) => inspect::decode(&args, printer),
         Command::Inspect(args) => inspect::inspect(&args, printer),
         Command::Craft(args) => craft::run(&args, printer),
+        Command::Scan(args) => craft::scan(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }
