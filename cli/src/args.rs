@@ -121,6 +121,9 @@ pub(crate) enum Command {
     /// Captures as connections: subflows, mappings, reinjections, fallbacks; what breaks the RFC
     Inspect(crate::inspect::args::Inspect),
     /// Packets made by hand, in one expression: shown, written, sent
+    /// Play one side of a capture against the engine, and say where it does something else
+    Replay(crate::replay::Replay),
+    /// Packets made by hand, in one expression: shown, written
     Craft(crate::craft::args::Craft),
     /// Is there an MPTCP stack, or a box that mirrors the option?
     Scan(crate::craft::args::Scan),

@@ -24,6 +24,7 @@ mod listen;
 mod operator;
 mod output;
 mod relay;
+mod replay;
 mod runtime;
 mod scheduler;
 mod session;
@@ -81,6 +82,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Exp(command) => exp::run(&command, printer),
         Command::Decode(args) => inspect::decode(&args, printer),
         Command::Inspect(args) => inspect::inspect(&args, printer),
+        Command::Replay(args) => replay::run(&args, printer),
         Command::Craft(args) => craft::run(&args, printer),
         Command::Scan(args) => craft::scan(&args, printer),
     };

@@ -125,6 +125,11 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
+/// So many seconds as [`time`] writes them; `-` where there is no such time.
+pub(crate) fn seconds(value: f64) -> String {
+    Duration::try_from_secs_f64(value).map_or_else(|_| "-".to_owned(), time)
+}
+
 /// `part` of `whole`, between 0 and 1; 0 of nothing is 0.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }

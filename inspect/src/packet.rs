@@ -3,7 +3,7 @@
 //! Captures are cut off, checksums left to hardware, lengths wrong: what can be read is read, and the rest is said.
 
 use crate::read::{Frame, LinkError, Network, network};
-use mpuser_engine::wire::Checksum;
+use mpuser_engine::wire::ip::pseudo_header;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// FIN
@@ -306,22 +306,8 @@ fn tcp<'a>(frame: &Frame<'a>, ip: &Ip) -> Content<'a> {
 }
 
 fn checksum(ip: &Ip, segment: &[u8], total: usize) -> ChecksumState {
-    let mut pseudo = Checksum::new();
-    match (ip.src, ip.dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            pseudo.add_bytes(&src.octets());
-            pseudo.add_bytes(&dst.octets());
-        }
-        (src, dst) => {
-            for address in [src, dst] {
-                if let IpAddr::V6(address) = address {
-                    pseudo.add_bytes(&address.octets());
-                }
-            }
-        }
-    }
-    pseudo.add_u16(TCP.into());
-    pseudo.add_u32(u32::try_from(total).unwrap_or(u32::MAX));
+    let len = u32::try_from(total).unwrap_or(u32::MAX);
+    let pseudo = pseudo_header(ip.src, ip.dst, TCP, len);
     let field = half(segment, 16).unwrap_or_default();
     let unfilled = field == pseudo.partial() || field == 0;
     if segment.len() < total || ip.routed {

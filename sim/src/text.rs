@@ -1,6 +1,17 @@
 //! Values as people write them: `20mbit`, `10ms`, `1%`, `64k`, and back.
 
 use mpuser_engine::time::Duration;
+use std::fmt::Write as _;
+
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // writing to a String cannot fail
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// A number with a unit behind it.
 fn number(text: &str) -> Option<(f64, &str)> {

@@ -248,6 +248,16 @@ impl World {
         self.server.listen(config, any, 128).expect("nothing else listens")
     }
 
+    /// The next connection to be accepted, if one is within `limit` of virtual time.
+    pub fn accept_within(&mut self, limit: Duration, listener: ListenerId) -> Option<ConnectionId> {
+        let mut accepted = None;
+        self.run_until(limit, |world| {
+            accepted = world.server.accept(listener);
+            accepted.is_some()
+        });
+        accepted
+    }
+
     /// Connects to port 80 of this address.
     pub fn connect_to(&mut self, config: ConnectionConfig, remote: IpAddr) -> ConnectionId {
         let remote = SocketAddr::new(remote, 80);

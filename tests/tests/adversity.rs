@@ -12,13 +12,7 @@ use mpuser_tests::world::{Path, Side, Transfer, World, pattern};
 fn open(world: &mut World, config: &ConnectionConfig) -> (ConnectionId, ConnectionId) {
     let listener = world.listen(config.clone());
     let client = world.connect(config.clone());
-    let mut accepted = None;
-    let done = world.run_until(Duration::from_secs(60), |w| {
-        accepted = accepted.or_else(|| w.server.accept(listener));
-        accepted.is_some()
-    });
-    assert!(done, "never accepted");
-    (client, accepted.expect("just seen"))
+    (client, world.accept_within(Duration::from_secs(60), listener).expect("never accepted"))
 }
 
 /// Closes both ends and waits until nothing is left of the connection, timers included.
@@ -149,11 +143,7 @@ fn empty_connections_end_in_order_under_loss() {
         let client = world.connect(config);
         let now = world.now;
         world.client.shutdown(now, client);
-        let mut accepted = None;
-        world.run_until(Duration::from_secs(60), |w| {
-            accepted = accepted.or_else(|| w.server.accept(listener));
-            accepted.is_some()
-        });
+        let accepted = world.accept_within(Duration::from_secs(60), listener);
         let server = accepted.expect("accepted");
         let (mut a, mut b) = (
             Transfer::new(Side::Client, client, Vec::new()),

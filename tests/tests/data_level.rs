@@ -231,6 +231,35 @@ fn the_send_window_is_shared_and_monotone() {
     assert!(most > 60_000, "{most}: the window is used");
 }
 
+/// RFC 9293 3.8.6.2.1 at data level: the last octets of a window are no segment of their own while others are in flight.
+/// On a slow subflow such a runt would hold the whole window up.
+#[test]
+fn the_rest_of_a_window_is_no_runt() {
+    let (mut script, mut first) = server();
+    let mut second = script.joined(1);
+    let data = pattern(1, 80_000);
+    script.write(&data);
+    let (mut sent, mut sizes) = (BTreeMap::new(), Vec::new());
+    for _ in 0..200 {
+        for flow in [&mut first, &mut second] {
+            let packets = script.all(flow);
+            collect(&script, flow, &packets, &mut sent);
+            sizes.extend(packets.iter().map(|p| p.payload.len()).filter(|len| *len > 0));
+            script.send(flow, seg().window(65_535));
+        }
+    }
+    let mss = sizes.iter().copied().max().unwrap_or_default();
+    assert!(sizes.iter().all(|len| *len == mss), "{sizes:?}");
+    assert_eq!(sent.len(), 65_535 - 65_535 % mss);
+    let dss = script.ack(sent.len() as u64);
+    script.send(&mut first, seg().dss(dss).window(65_535));
+    for flow in [&mut first, &mut second] {
+        let packets = script.all(flow);
+        collect(&script, flow, &packets, &mut sent);
+    }
+    assert_eq!(sent.len(), data.len(), "the rest, its short end included");
+}
+
 /// [SND-4]: each subflow's own window is obeyed as well.
 #[test]
 fn a_subflows_own_window_is_obeyed() {

@@ -115,11 +115,7 @@ fn connect(seed: u64, config: &ConnectionConfig) -> Pair {
     let mut world = World::new(seed, vec![Path::default(); 3]);
     let listener = world.listen(config.clone());
     let client = world.connect(config.clone());
-    let mut accepted = None;
-    world.run_until(Duration::from_secs(5), |w| {
-        accepted = accepted.or_else(|| w.server.accept(listener));
-        accepted.is_some()
-    });
+    let accepted = world.accept_within(Duration::from_secs(5), listener);
     Pair { world, listener, client, server: accepted.expect("a clean network") }
 }
 

@@ -309,6 +309,17 @@ async fn all_of(mut from: impl AsyncRead + Unpin) -> (Vec<u8>, bool) {
     (bytes, read.expect("an end in time").is_ok())
 }
 
+/// Sends everything and the end, or as much as goes, and reads meanwhile as [`all_of`] does.
+async fn all_sent(stream: &mut MptcpStream, bytes: &[u8]) -> (Vec<u8>, bool) {
+    let (read, mut write) = stream.split();
+    let send = async {
+        write.write_all(bytes).await?;
+        write.shutdown().await
+    };
+    let (_, got) = tokio::join!(send, all_of(read));
+    got
+}
+
 /// Everything, or an error and the begin of it.
 fn assert_prefix(case: &Case, data: &Data, (bytes, complete): &(Vec<u8>, bool)) -> String {
     assert!(data.bytes.starts_with(bytes), "{}: {} bytes, not those sent", case.id, bytes.len());
@@ -326,12 +337,7 @@ fn without_mappings(fixture: &Fixture) {
         fixture.client(&setup, async |stack| {
             let start = clock::now();
             let mut stream = stack.connect(SocketAddr::new(SERVER, Peer::ECHO)).await.unwrap();
-            let (read, mut write) = stream.split();
-            let send = async {
-                write.write_all(&data.bytes).await?;
-                write.shutdown().await
-            };
-            let (_, got) = tokio::join!(send, all_of(read));
+            let got = all_sent(&mut stream, &data.bytes).await;
             let what = assert_prefix(case, &data, &got);
             let seconds = clock::now().saturating_since(start).as_secs_f64();
             table.row(&[&case.id, &"client", &what, &format!("{seconds:.2}")]);
@@ -389,12 +395,7 @@ fn joined_segments(fixture: &Fixture) {
         fixture.client(&setup, async |stack| {
             let start = clock::now();
             let mut stream = stack.connect(SocketAddr::new(SERVER, Peer::SINK)).await.unwrap();
-            let (read, mut write) = stream.split();
-            let send = async {
-                write.write_all(&data.bytes).await?;
-                write.shutdown().await
-            };
-            let _ = tokio::join!(send, all_of(read));
+            all_sent(&mut stream, &data.bytes).await;
             drop(stream);
             let what = got(case, &data, &server.report_async().await);
             let seconds = clock::now().saturating_since(start).as_secs_f64();
@@ -413,12 +414,7 @@ fn joined_segments(fixture: &Fixture) {
                 }));
                 let start = clock::now();
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let (read, mut write) = stream.split();
-                let send = async {
-                    write.write_all(&data.bytes).await?;
-                    write.shutdown().await
-                };
-                let _ = tokio::join!(send, all_of(read));
+                all_sent(&mut stream, &data.bytes).await;
                 drop(stream);
                 let what = got(case, &data, &client.report_async().await);
                 let seconds = clock::now().saturating_since(start).as_secs_f64();

@@ -21,11 +21,7 @@ fn open(
     let any = "[::]:80".parse().expect("an address");
     let listener = world.server.listen(config.clone(), any, 8).expect("free");
     let client = world.connect_to(config.clone(), remote);
-    let mut accepted = None;
-    world.run_until(Duration::from_secs(10), |w| {
-        accepted = accepted.or_else(|| w.server.accept(listener));
-        accepted.is_some()
-    });
+    let accepted = world.accept_within(Duration::from_secs(10), listener);
     (client, accepted.expect("accepted"))
 }
 

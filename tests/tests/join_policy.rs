@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::{AddressId, SocketAddr};
-use mpuser_engine::config::{Behaviour, ConnectionConfig, EndpointFlags, Limits};
+use mpuser_engine::config::{Behaviour, ConnectionConfig, EndpointConfig, EndpointFlags, Limits};
 use mpuser_engine::error::ResetReason;
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::{MpCapable, MpJoin, MpTcpRst, MptcpOption};
@@ -221,4 +221,21 @@ fn a_server_opens_a_subflow_by_hand() {
     script.endpoint.close_subflow(script.now, id, subflow.expect("open")).expect("known");
     script.pump();
     assert_eq!(script.established().len(), 1);
+}
+
+/// [JOIN-4]: 0 is the address of the first subflow, whatever endpoints there are.
+#[test]
+fn an_address_without_an_endpoint_gets_an_identifier_of_its_own() {
+    let endpoint = EndpointConfig { implicit_endpoints: false, ..EndpointConfig::default() };
+    let mut script = Script::server_with(endpoint, ConnectionConfig::default());
+    let _first = script.serve();
+    let remote = SocketAddr::new(peer_address(7), 5_555);
+    let opened = script.endpoint.open_subflow(script.now, script.id, engine_address(1), remote);
+    assert!(opened.is_ok());
+    let (_, syn) = script.next_syn().expect("a join");
+    let signals = syn.signals();
+    let [MptcpOption::Join(MpJoin::Syn { address_id, .. })] = signals[..] else {
+        panic!("{signals:?}")
+    };
+    assert_ne!(address_id, AddressId(0));
 }

@@ -1,7 +1,7 @@
 //! MP_CAPABLE on the wire, both roles (RFC 8684 3.1).
 
 use mpuser_engine::Event;
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{Behaviour, ConnectionConfig};
 use mpuser_engine::crypto::Key;
 use mpuser_engine::seq::SeqNum;
 use mpuser_engine::time::Duration;
@@ -72,6 +72,28 @@ fn client_repeats_the_keys_on_its_first_data() {
         mapping.data_seq.expand(script.own_dsn(0)),
         script.own_dsn(first.payload.len() as u64)
     );
+}
+
+/// (K12): Linux fills its window at once. What follows the keys has a DSS; sent again, the first has the keys again.
+#[test]
+fn client_may_fill_its_window_before_it_is_answered() {
+    let behaviour = Behaviour::linux();
+    let mut script = Script::client(ConnectionConfig { behaviour, ..config() }, 1);
+    let mut flow = script.answer(PLAIN_FLAGS);
+    script.write(&[7; 5_000]);
+    let first = script.next(&mut flow);
+    assert!(matches!(first.signals()[..], [MptcpOption::Capable(MpCapable::AckData { .. })]));
+    let mut sent = first.payload.len() as u64;
+    let next = script.own_dsn(sent);
+    for packet in script.all(&mut flow) {
+        let mapping = packet.mapping().expect("a DSS from now on");
+        assert!(mapping.data_seq.expand(script.own_dsn(0)).since(next) >= 0);
+        sent += packet.payload.len() as u64;
+    }
+    assert_eq!(sent, 5_000);
+    script.advance(Duration::from_secs(1));
+    let again = script.next(&mut flow);
+    assert_eq!((again.header.seq, again.signals()), (first.header.seq, first.signals()));
 }
 
 /// Shutting down before the SYN/ACK must not let a DATA_FIN take the place of the keys [INI-12] (K5).

@@ -65,6 +65,7 @@ choices! {
     sack_first: "behind MPTCP", "before MPTCP", In(lossy);
     answer_third_packet: "a DSS at once", "nothing", Case("J01");
     keys_before_data_fin: "keys, then DATA_FIN", "DATA_FIN instead", In(unanswered);
+    one_mapping_first: "one segment", "a window", In(lossy);
     data_fin_by_rto: "RTO, doubled", "200 ms twice, doubled", In(unanswered);
     ack_before_fin: "ACK, then FIN", "FIN, then ACK", In(lossy);
     wait_for_addresses: "a moment", "none", In(lossy);

@@ -167,11 +167,7 @@ impl Run {
         let mut world = World::new(seed, vec![Path::default(); paths]);
         let listener = world.listen(ConnectionConfig::default());
         let client = world.connect(ConnectionConfig::default());
-        let mut accepted = None;
-        world.run_until(Duration::from_secs(5), |w| {
-            accepted = accepted.or_else(|| w.server.accept(listener));
-            accepted.is_some()
-        });
+        let accepted = world.accept_within(Duration::from_secs(5), listener);
         let now = world.now;
         world.server.unlisten(now, listener);
         let server = accepted.expect("a clean network");

@@ -25,11 +25,7 @@ fn connect_as(
     let mut world = World::new(seed, vec![Path::default(); paths]);
     let listener = world.listen(config.clone());
     let client = world.connect(config);
-    let mut accepted = None;
-    world.run_until(Duration::from_secs(5), |w| {
-        accepted = accepted.or_else(|| w.server.accept(listener));
-        accepted.is_some()
-    });
+    let accepted = world.accept_within(Duration::from_secs(5), listener);
     (world, client, accepted.expect("a clean network"))
 }
 
@@ -240,11 +236,7 @@ fn a_challenge_before_the_keys_confirms_nothing() {
     world.run_for(Duration::from_millis(50));
     let now = world.now;
     world.client.shutdown(now, client);
-    let mut accepted = None;
-    world.run_until(Duration::from_secs(30), |w| {
-        accepted = accepted.or_else(|| w.server.accept(listener));
-        accepted.is_some()
-    });
+    let accepted = world.accept_within(Duration::from_secs(30), listener);
     let server = accepted.expect("it is established in the end");
     world.run_for(Duration::from_secs(2));
     assert!(world.server.info(server).is_some_and(|info| info.mptcp), "the server fell back");
@@ -286,11 +278,7 @@ fn a_window_closed_on_one_subflow_is_asked_for() {
         world.paths[1].up = false;
         let listener = world.listen(config.clone());
         let client = world.connect(config);
-        let mut accepted = None;
-        world.run_until(Duration::from_secs(5), |w| {
-            accepted = accepted.or_else(|| w.server.accept(listener));
-            accepted.is_some()
-        });
+        let accepted = world.accept_within(Duration::from_secs(5), listener);
         let server = accepted.expect("a clean network");
         let mut sender = Transfer::new(Side::Client, client, pattern(1, 60_000));
         for _ in 0..20 {

@@ -22,14 +22,8 @@ fn transfer(
 ) -> Outcome {
     let listener = world.listen(config.clone());
     let client = world.connect(config);
-    let mut accepted = None;
-    assert!(
-        world.run_until(Duration::from_secs(30), |w| {
-            accepted = accepted.or_else(|| w.server.accept(listener));
-            accepted.is_some()
-        }),
-        "seed {seed}: never accepted"
-    );
+    let accepted = world.accept_within(Duration::from_secs(30), listener);
+    assert!(accepted.is_some(), "seed {seed}: never accepted");
     let server = accepted.expect("just seen");
     let (to_server, to_client) = (pattern(seed, up), pattern(seed + 1, down));
     let mut a = Transfer::new(Side::Client, client, to_server.clone());
@@ -93,11 +87,7 @@ fn plain_tcp_on_either_side_works() {
         let mut world = World::new(11, three());
         let listener = world.listen(config(server));
         let id = world.connect(config(client));
-        let mut accepted = None;
-        world.run_until(Duration::from_secs(5), |w| {
-            accepted = accepted.or_else(|| w.server.accept(listener));
-            accepted.is_some()
-        });
+        let accepted = world.accept_within(Duration::from_secs(5), listener);
         let (up, down) = (pattern(1, 300_000), pattern(2, 200_000));
         let mut a = Transfer::new(Side::Client, id, up.clone());
         let mut b = Transfer::new(Side::Server, accepted.expect("accepted"), down.clone());
@@ -126,11 +116,7 @@ fn a_path_cut_in_the_middle_costs_nothing_but_time() {
         let config = ConnectionConfig::default();
         let listener = world.listen(config.clone());
         let client = world.connect(config);
-        let mut accepted = None;
-        world.run_until(Duration::from_secs(5), |w| {
-            accepted = accepted.or_else(|| w.server.accept(listener));
-            accepted.is_some()
-        });
+        let accepted = world.accept_within(Duration::from_secs(5), listener);
         let data = pattern(1, 8 << 20);
         let mut a = Transfer::new(Side::Client, client, data.clone());
         let mut b = Transfer::new(Side::Server, accepted.expect("accepted"), data.clone());
@@ -157,11 +143,7 @@ fn the_last_end_to_close_hears_of_the_end() {
     let plain = ConnectionConfig { mptcp: false, ..ConnectionConfig::default() };
     let listener = world.listen(plain.clone());
     let client = world.connect(plain);
-    let mut accepted = None;
-    world.run_until(Duration::from_secs(5), |w| {
-        accepted = accepted.or_else(|| w.server.accept(listener));
-        accepted.is_some()
-    });
+    let accepted = world.accept_within(Duration::from_secs(5), listener);
     let server = accepted.expect("accepted");
     world.run_for(Duration::from_secs(1));
     let now = world.now;

@@ -3,10 +3,10 @@
 
 use crate::error::{Code, Failure, plain_words};
 use mpuser_sim::experiment::{Plan, Rows, Seeds, Shard};
+use mpuser_sim::text::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What a part, or the whole table, says of itself.
@@ -253,11 +253,7 @@ pub(crate) fn pretty(object: &impl Serialize) -> Result<Vec<u8>, Failure> {
 
 /// Hexadecimal SHA-256.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(bytes))
 }
 
 /// Writes a file beside its place and moves it there: nobody ever sees half of it.

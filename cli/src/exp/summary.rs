@@ -6,7 +6,6 @@ use mpuser_sim::experiment::{Plan, Rows};
 use mpuser_sim::stats::Summary;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// What the runs of a point have shown.
 pub(crate) struct PointSummary {
@@ -52,10 +51,10 @@ const GROUP: [Shown; 11] = [
     ("benefit", "aggregation_benefit", two),
     ("Jain", "jain", three),
     ("finished", "finished", one),
-    ("completion", "completion_mean_s", seconds),
+    ("completion", "completion_mean_s", units::seconds),
     ("in time", "deadline_met", units::percent),
     ("out of order", "ofo_max_bytes", size),
-    ("waited p95", "ofo_delay_p95_s", seconds),
+    ("waited p95", "ofo_delay_p95_s", units::seconds),
     ("duplicate", "duplicate_bytes", size),
     ("resent", "retransmitted_bytes", size),
     ("errors", "errors", one),
@@ -78,10 +77,6 @@ fn two(value: f64) -> String {
 
 fn three(value: f64) -> String {
     format!("{value:.3}")
-}
-
-fn seconds(value: f64) -> String {
-    Duration::try_from_secs_f64(value).map_or_else(|_| "-".to_owned(), units::time)
 }
 
 fn size(value: f64) -> String {

@@ -5,13 +5,11 @@ mod traces;
 mod view;
 
 use crate::error::Failure;
-use crate::exp::{campaign, library, summary};
+use crate::exp::{campaign, library, store, summary};
 use crate::output::{self, Printer};
 use args::Sim;
 use mpuser_sim::experiment::{Rows, Seeds};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 /// Runs the command.
@@ -73,11 +71,7 @@ fn many(
         rows.add(done.run.number, cells)
             .map_err(|error| Failure::internal("a run was run twice", error))
     })?;
-    let digest = Sha256::digest(digests.concat()).iter().fold(String::new(), |mut text, byte| {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let digest = store::sha256(digests.concat().as_bytes());
     let points = summary::points(&plan, &rows);
     if printer.json {
         for (_, cells) in rows.iter() {

@@ -6,7 +6,6 @@ use crate::table::Table;
 use crate::units;
 use mpuser_sim::metrics::{FlowOutcome, LaneOutcome};
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// From so many flows of a group on they are shown as one, unless more is asked for.
 const MANY: usize = 8;
@@ -18,7 +17,7 @@ pub(crate) fn run(done: &Done, printer: Printer) -> String {
         "{}, seed {}: {} in virtual time, {} data packets\n\n",
         done.scenario.name,
         done.run.seed,
-        seconds(outcome.ended),
+        units::seconds(outcome.ended),
         outcome.data_packets,
     );
     text.push_str(&flows(done, printer));
@@ -32,10 +31,6 @@ pub(crate) fn run(done: &Done, printer: Printer) -> String {
     // writing to a String cannot fail
     let _ = writeln!(text, "\ndigest {}", outcome.digest);
     text
-}
-
-fn seconds(value: f64) -> String {
-    Duration::try_from_secs_f64(value).map_or_else(|_| "-".to_owned(), units::time)
 }
 
 fn name(flow: &FlowOutcome, all: &[FlowOutcome]) -> String {
@@ -88,7 +83,7 @@ fn cells(title: String, flows: &[&FlowOutcome]) -> Vec<String> {
     let done: Vec<_> = flows.iter().flat_map(|flow| &flow.completions).collect();
     let of = |values: Vec<f64>| match values.len() {
         0 => "-".to_owned(),
-        n => seconds(values.iter().sum::<f64>() / units::float(n as u64)),
+        n => units::seconds(values.iter().sum::<f64>() / units::float(n as u64)),
     };
     let met: Vec<bool> = done.iter().filter_map(|done| done.deadline_met).collect();
     let in_time = met.iter().filter(|met| **met).count() as u64;
@@ -112,7 +107,7 @@ fn cells(title: String, flows: &[&FlowOutcome]) -> Vec<String> {
         shares(flows),
         bytes(|flow| flow.ofo_max),
         match mean(|flow| flow.ofo_delay.quantile(0.95)) {
-            waited if waited > 0.0 => seconds(waited),
+            waited if waited > 0.0 => units::seconds(waited),
             _ => "-".to_owned(),
         },
         bytes(|flow| flow.duplicate_bytes),

@@ -130,6 +130,10 @@ pub struct Behaviour {
     /// before it: were the third packet lost, the server would take the connection for plain TCP (K5). Default true;
     /// Linux sends the DATA_FIN in place of the keys.
     pub keys_before_data_fin: bool,
+    /// Before the server has confirmed MPTCP, a client has one mapping of one segment in flight: were a later one to
+    /// overtake the third packet and it, the server would take the connection for plain TCP (K4). It costs a round trip
+    /// where the first thing said is long. Default true; Linux fills its window.
+    pub one_mapping_first: bool,
     /// A DATA_FIN is repeated after the longest RTO of the subflows, doubled each time. Default true; Linux waits
     /// 200 ms twice, and doubles from there.
     pub data_fin_by_rto: bool,
@@ -190,6 +194,7 @@ impl Behaviour {
             sack_first: false,
             answer_third_packet: true,
             keys_before_data_fin: true,
+            one_mapping_first: true,
             data_fin_by_rto: true,
             ack_before_fin: true,
             wait_for_addresses: true,
@@ -225,6 +230,7 @@ impl Behaviour {
             sack_first: true,
             answer_third_packet: false,
             keys_before_data_fin: false,
+            one_mapping_first: false,
             data_fin_by_rto: false,
             ack_before_fin: false,
             wait_for_addresses: false,

@@ -216,9 +216,10 @@ impl Endpoint {
     }
 
     /// The identifier a connection uses for a local address: that of its endpoint, or 0 for that of its first
-    /// subflow [JOIN-2] [JOIN-3]; and whether its subflows are backups. `port` is the one a peer joined.
+    /// subflow [JOIN-2] [JOIN-3]; and whether its subflows are backups. `port` is the one a peer joined. An address
+    /// without an endpoint gets an identifier now, as in Linux: 0 is another address [JOIN-4].
     pub(super) fn local_id(
-        &self,
+        &mut self,
         id: ConnectionId,
         local: &LocalAddress,
         port: Option<u16>,
@@ -226,6 +227,11 @@ impl Endpoint {
         let announced = port.and_then(|port| self.pm_endpoints.of_port(local.address, port));
         if let Some(endpoint) = announced {
             return (endpoint.id, endpoint.flags.backup);
+        }
+        let entry = self.connections.get(&id);
+        let is_first = entry.is_some_and(|e| e.connection.first_local_address() == local.address);
+        if !is_first && self.pm_endpoints.of_address(local.address).is_none() {
+            self.pm_endpoints.on_address(local.address, local.backup, false);
         }
         let endpoint = self.pm_endpoints.of_address(local.address);
         let (own, backup) = endpoint

@@ -77,6 +77,8 @@ pub(crate) struct SendQueue {
     nxt: u64,
     /// Right edge of the peer's data-level window; never moves back (RFC 8684 3.3.5 [SND-1]).
     wnd_end: u64,
+    /// The largest window the peer ever gave.
+    wnd_max: u64,
     /// Given to a subflow and not acknowledged, by offset; kept for reinjection [DACK-4].
     sent: VecDeque<Sent>,
     /// Written and not yet given to a subflow.
@@ -99,6 +101,7 @@ impl SendQueue {
             una: 0,
             nxt: 0,
             wnd_end: 0,
+            wnd_max: 0,
             sent: VecDeque::new(),
             unsent: VecDeque::new(),
             unsent_len: 0,
@@ -131,6 +134,17 @@ impl SendQueue {
     /// Octets of new data the peer's window allows.
     pub(crate) const fn window(&self) -> u64 {
         self.wnd_end.saturating_sub(self.nxt)
+    }
+
+    /// What the window leaves is worth a segment of `mss`, half of the largest window, all there is to send, or the
+    /// only thing that can go on (sender silly-window avoidance, RFC 9293 3.8.6.2.1). A runt on a slow subflow would
+    /// hold the whole window up for a round trip.
+    pub(crate) const fn window_is_worth(&self, mss: u64) -> bool {
+        let window = self.window();
+        window >= mss
+            || window >= self.unsent()
+            || window >= self.wnd_max / 2
+            || self.una == self.nxt
     }
 
     /// What goes out next may be short. Nagle's rule as Minshall and Linux have it: only a short segment in flight holds
@@ -287,6 +301,7 @@ impl SendQueue {
             return 0;
         }
         self.wnd_end = self.wnd_end.max(edge);
+        self.wnd_max = self.wnd_max.max(edge.saturating_sub(ack));
         let newly = ack.saturating_sub(self.una);
         if newly == 0 {
             return 0;

@@ -82,8 +82,9 @@ impl IpHeader {
 }
 
 /// The sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1). Both families give the same for the same numbers.
+#[must_use]
 #[inline(always)]
-pub(super) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: u32) -> Checksum {
+pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: u32) -> Checksum {
     let mut sum = Checksum::new();
     add_address(&mut sum, src);
     add_address(&mut sum, dst);

@@ -1,4 +1,5 @@
 use super::*;
+use mpuser_engine::wire::Checksum;
 
 fn frame(data: &[u8], wire_len: usize) -> Frame<'_> {
     Frame { number: 1, offset: 24, time: Some(0), link: 101, interface: 0, wire_len, data }

@@ -120,6 +120,18 @@ impl Side {
         self.octets
     }
 
+    /// Where its DATA_FIN stands, relative; the first place, should there be several.
+    #[must_use]
+    pub fn data_fin(&self) -> Option<i64> {
+        self.fins.first_key_value().map(|(at, _)| *at)
+    }
+
+    /// The highest Data ACK the other side has sent, relative.
+    #[must_use]
+    pub const fn data_acked(&self) -> i64 {
+        self.acked.0
+    }
+
     /// The other side acknowledges what is before `ack`.
     pub(super) fn acknowledged(&mut self, ack: i64, packet: u64, stream: usize) {
         if ack > self.acked.0 {

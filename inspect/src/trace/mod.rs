@@ -160,6 +160,15 @@ impl Trace {
         placed
     }
 
+    /// Where octets `seq` to `seq + len` of one end of a stream stand at data level, as far as they are mapped: first
+    /// octet on the subflow, how many, relative data sequence number. Mappings are forgotten once they are
+    /// acknowledged, so this is asked right after [`Self::push`].
+    #[must_use]
+    pub fn mapped(&self, placed: &Placed, len: u32) -> Vec<(i64, i64, i64)> {
+        let half = self.streams.get(placed.stream).and_then(|s| s.halves.get(placed.from));
+        half.map(|h| h.maps.pieces(placed.seq, placed.seq + i64::from(len))).unwrap_or_default()
+    }
+
     /// The MPTCP options of a segment, those without a form reported.
     fn signals(&mut self, packet: &Packet<'_>, stream: usize) -> Vec<Signal> {
         let mut found = Vec::new();

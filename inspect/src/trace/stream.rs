@@ -197,6 +197,12 @@ impl Stream {
             && (self.has_syn || self.reset || self.halves.iter().any(|half| half.fin))
     }
 
+    /// The side of the MPTCP connection that end `from` of this stream is: 0 opened the connection.
+    #[must_use]
+    pub const fn side_of(&self, from: usize) -> usize {
+        super::join::side_of(self.opener, from)
+    }
+
     /// Both ends were seen from the first segment on.
     #[must_use]
     pub const fn is_whole(&self) -> bool {

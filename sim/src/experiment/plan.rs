@@ -5,9 +5,9 @@ use crate::document::Mistake;
 use crate::expression::{Params, Value};
 use crate::metrics::Outcome;
 use crate::scenario::{Assignments, Scenario, Wishes};
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 /// Most runs of a plan.
 const MAX_RUNS: u64 = 10_000_000;
@@ -342,17 +342,8 @@ impl Plan {
             Seeds::Derived(count) => add(&format!("derived {count}")),
             Seeds::Given(seeds) => seeds.iter().for_each(|seed| add(&seed.to_string())),
         }
-        hexadecimal(&hash.finalize())
+        hex(&hash.finalize())
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl From<Vec<(String, String)>> for Point {

@@ -3,9 +3,9 @@
 use super::observer::{Observer, Packet as Seen, What};
 use super::packet::Packet;
 use crate::direction::Direction;
+use crate::text::hex;
 use mpuser_engine::time::Instant;
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// Octets gathered before they are hashed.
 const GATHER: usize = 16 << 10;
@@ -89,10 +89,6 @@ impl<'a> Log<'a> {
     pub(crate) fn digest(&self) -> String {
         let mut hash = self.hash.clone();
         hash.update(&self.gathered);
-        hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            // writing to a String cannot fail
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&hash.finalize())
     }
 }

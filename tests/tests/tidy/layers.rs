@@ -249,10 +249,21 @@ fn crates_depend_downwards() {
         ("engine", &[][..]),
         ("capture", &[]),
         ("inspect", &["mpuser-engine"]),
+        ("replay", &["mpuser-engine", "mpuser-inspect"]),
         ("sim", &["mpuser-capture", "mpuser-engine"]),
         ("craft", &["mpuser-engine", "mpuser-inspect", "mpuser-sim"]),
         ("tun", &["mpuser-capture", "mpuser-engine"]),
-        ("cli", &["mpuser-craft", "mpuser-engine", "mpuser-inspect", "mpuser-sim", "mpuser-tun"]),
+        (
+            "cli",
+            &[
+                "mpuser-craft",
+                "mpuser-engine",
+                "mpuser-inspect",
+                "mpuser-replay",
+                "mpuser-sim",
+                "mpuser-tun",
+            ],
+        ),
     ] {
         let manifest = manifest(member);
         for section in ["[dependencies]", "[dev-dependencies]"] {

@@ -184,17 +184,29 @@ impl Connection {
     /// New data may go out, now.
     fn may_send_new(&mut self, now: Instant) -> bool {
         let unsent = self.send.unsent();
-        // Until the peer confirms, one mapping may be out: were a second to overtake the first packet, the server
-        // would take the connection for plain TCP (K4).
-        if unsent == 0 || (self.client && !self.confirmed && self.send.nxt() > 0) {
+        if unsent == 0 || (self.keeps_to_one_mapping() && self.send.nxt() > 0) {
             return false;
         }
         if self.send.window() == 0 {
             self.arm_probe(now);
             return false;
         }
+        if self.is_window_closed() {
+            return false;
+        }
         let hold = self.config.nagle && !self.send.may_be_short() && !self.close.is_requested();
         !(hold && unsent < self.least_mss())
+    }
+
+    /// Until the server confirms, one mapping may be out (K4).
+    const fn keeps_to_one_mapping(&self) -> bool {
+        self.client && !self.confirmed && self.config.behaviour.one_mapping_first
+    }
+
+    /// The peer's data-level window is why nothing new goes out.
+    fn is_window_closed(&self) -> bool {
+        let open = self.send.window() > 0 && self.send.window_is_worth(self.least_mss());
+        self.send.unsent() > 0 && !open
     }
 
     fn least_mss(&self) -> u64 {
@@ -353,6 +365,7 @@ impl Connection {
         let to_boundary =
             self.send.boundary_after(self.send.nxt()).map(|end| end - self.send.nxt());
         let least = mss.min(self.send.unsent()).min(to_boundary.unwrap_or(u64::MAX)).min(room);
+        // MP_CAPABLE maps its own segment and no more.
         let most = if meta.client && !meta.confirmed { mss } else { mss * MAX_SEGMENTS };
         let len = if len == 0 { 0 } else { len.max(least).min(room).min(most).min(MAX_MAPPING) };
         if len == 0 {
@@ -369,7 +382,7 @@ impl Connection {
         self.last.data_sent = Some(now);
         subflow.stage(offset, payload, &meta);
         self.send.carried(range.clone(), target.set);
-        if self.send.window() == 0 && self.send.unsent() > 0 {
+        if self.is_window_closed() {
             self.scheduling.note(SchedulerEvent::WindowClosed);
         }
         if self.timers.retransmit.is_none() {
@@ -390,7 +403,7 @@ impl Connection {
         let end = range.end.max(range.start.saturating_add(target.segment())).min(found.range.end);
         let staged = self.stage_again(target, range.start..end)?;
         self.scheduling.info.duplicated += staged.end - staged.start;
-        if self.send.window() == 0 && self.send.unsent() > 0 {
+        if self.is_window_closed() {
             self.scheduling.note(SchedulerEvent::ReceiveBufferRetransmission(target.id));
         }
         Some(staged)

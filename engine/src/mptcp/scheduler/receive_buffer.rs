@@ -43,14 +43,17 @@ impl ReceiveBuffer {
 
     /// What there is to do when nothing new can be sent.
     pub(super) fn action(&mut self, view: &SchedulerView<'_>) -> Option<Action> {
-        let closed = view.unsent > 0 && view.window_end <= view.nxt;
-        let full = view.unsent == 0 && is_full(view);
-        if !self.is_on() || !(closed || full) {
+        if !self.is_on() {
+            return None;
+        }
+        let free =
+            view.regular().filter(|s| s.is_open(u64::MAX)).min_by_key(|s| (s.rtt(), s.id))?;
+        // less than a segment is left for new data: it is not sent by itself
+        let closed = view.unsent > 0 && view.window_end < view.nxt + free.segment();
+        if !(closed || is_full(view)) {
             return None;
         }
         let oldest = view.queues.in_flight_at(view.una)?;
-        let free =
-            view.regular().filter(|s| s.is_open(u64::MAX)).min_by_key(|s| (s.rtt(), s.id))?;
         let slow = |s: &&SubflowSnapshot| s.id != free.id && oldest.is_on(s);
         let first = view.subflows.iter().find(slow);
         if self.penalise {
@@ -86,7 +89,7 @@ impl ReceiveBuffer {
     }
 }
 
-/// The application waits for what is in flight to be acknowledged. It is not woken for every segment: Linux keeps it
+/// The application waits for what is in flight to be acknowledged; a last piece that Nagle holds back may lie there. It is not woken for every segment: Linux keeps it
 /// waiting (SOCK_NOSPACE) until a third of the buffer is free.
 const fn is_full(view: &SchedulerView<'_>) -> bool {
     3 * (view.nxt - view.una) >= 2 * view.send_buffer

@@ -160,6 +160,13 @@ fn a_closed_window_brings_a_penalty_and_a_retransmission() {
     assert_eq!(scheduler("minrtt,penalise=off").schedule(&closed), again);
     assert_eq!(scheduler("minrtt,penalise=off,ratio=6").schedule(&closed), Action::Wait);
     assert!(!scheduler("minrtt,penalise=off,opportunistic=off").interest().in_flight);
+    // less than a segment of window is as good as none, and a full send buffer as a closed window, whatever Nagle holds
+    let sliver = SchedulerView { window_end: 2_900, ..closed };
+    assert_eq!(scheduler("minrtt,penalise=off").schedule(&sliver), again);
+    let open = SchedulerView { unsent: 200, window_end: 90_000, ..closed };
+    assert_eq!(scheduler("minrtt,penalise=off").schedule(&open), Action::Wait);
+    let full = SchedulerView { send_buffer: 3_000, ..open };
+    assert_eq!(scheduler("minrtt,penalise=off").schedule(&full), again);
     let carried = InFlight { range: 0..2_800, carriers: all[0].set.union(all[1].set) };
     let queues = Queues { in_flight: vec![carried], ..Queues::default() };
     let closed = SchedulerView { queues: &queues, ..closed };

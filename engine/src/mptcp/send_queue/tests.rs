@@ -165,3 +165,22 @@ fn writes_that_end_anywhere_make_no_short_segments() {
     }
     assert_eq!(taken, text);
 }
+
+/// RFC 9293 3.8.6.2.1: a segment, half of the largest window, all there is, or nothing else in flight.
+#[test]
+fn a_sliver_of_window_is_worth_nothing() {
+    let queue = |written: usize, taken: usize, window: u64| {
+        let mut queue = SendQueue::new(CAPACITY);
+        queue.on_data_ack(0, window);
+        queue.write(&std::vec![1; written]);
+        while queue.nxt() < taken as u64 {
+            queue.take_new(taken - queue.nxt() as usize, 1);
+        }
+        queue.window_is_worth(100)
+    };
+    assert!(queue(500, 300, 400), "a segment");
+    assert!(!queue(500, 300, 399));
+    assert!(queue(399, 300, 399), "all there is");
+    assert!(queue(500, 60, 120) && !queue(500, 61, 120), "half of the largest window");
+    assert!(queue(500, 0, 1), "nothing in flight that could move it");
+}
