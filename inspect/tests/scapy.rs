@@ -14,8 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Part of the file's name, the field, and why we differ.
-const EXPLAINED: &[(&str, &str, &str)] =
-    &[("m14", "options", "an option of length 0: scapy goes on behind its length, we stop as the kernel does")];
+const EXPLAINED: &[(&str, &str, &str)] = &[(
+    "m14",
+    "options",
+    "an option of length 0: scapy goes on behind its length, we stop as the kernel does",
+)];
 
 /// Segments by their number in the file, fields by name.
 type Segments = BTreeMap<u64, Value>;
@@ -107,7 +110,10 @@ fn compare(file: &Path, ours: &Segments, theirs: &Segments) -> (String, Vec<Stri
         for (field, value) in theirs.as_object().into_iter().flatten() {
             values += 1;
             if ours.get(field) != Some(value) {
-                differ(field, format!("packet {number} {field}: ours {}, scapy {value}", ours[field]));
+                differ(
+                    field,
+                    format!("packet {number} {field}: ours {}, scapy {value}", ours[field]),
+                );
             }
         }
     }
@@ -136,7 +142,10 @@ fn octets_are_those_of_scapy() {
     let results: Vec<(String, Vec<String>)> = std::thread::scope(|scope| {
         let work = |part: &[PathBuf]| -> Vec<_> {
             let theirs = theirs(python, part);
-            part.iter().zip(&theirs).map(|(file, theirs)| compare(file, &ours(file), theirs)).collect()
+            part.iter()
+                .zip(&theirs)
+                .map(|(file, theirs)| compare(file, &ours(file), theirs))
+                .collect()
         };
         let parts: Vec<_> =
             files.chunks(half).map(|part| scope.spawn(move || work(part))).collect();
