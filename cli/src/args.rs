@@ -120,10 +120,13 @@ pub(crate) enum Command {
     Decode(crate::inspect::args::Decode),
     /// Captures as connections: subflows, mappings, reinjections, fallbacks; what breaks the RFC
     Inspect(crate::inspect::args::Inspect),
+    /// Packets made by hand, in one expression: shown, written, sent
     /// Play one side of a capture against the engine, and say where it does something else
     Replay(crate::replay::Replay),
     /// Packets made by hand, in one expression: shown, written
     Craft(crate::craft::args::Craft),
+    /// Is there an MPTCP stack, or a box that mirrors the option?
+    Scan(crate::craft::args::Scan),
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -456,7 +459,7 @@ fn congestion() -> impl TypedValueParser<Value = CongestionAlgorithm> {
         .map(|name| CongestionAlgorithm::from_name(&name).unwrap_or_default())
 }
 
-fn path_spec(text: &str) -> Result<PathSpec, String> {
+pub(crate) fn path_spec(text: &str) -> Result<PathSpec, String> {
     // clap says what failed and on what; the reason is what is missing
     text.parse().map_err(|error: NetError| error.because)
 }

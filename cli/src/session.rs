@@ -10,7 +10,9 @@ use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
 use mpuser_tun::net::doctor::{Level, preflight};
-use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, Reach};
+use mpuser_tun::net::{
+    self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Reach,
+};
 use mpuser_tun::{CaptureWriter, Error, MptcpStream, Multipath, PathConfig, Recorder, Stack};
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
@@ -120,7 +122,7 @@ impl Session {
         title: String,
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
-        let (remote, ways) = reachable(transport, remotes)?;
+        let (remote, ways) = reachable(&transport.path, &transport.gateway, remotes)?;
         check(remote.ip(), &ways, printer)?;
         // before anything is changed: a file that cannot be written is the cheaper mistake
         let mut setup = Setup::from_flags(transport, title)?;
@@ -220,8 +222,9 @@ impl Session {
 }
 
 /// The first address that some path leads to; a name may have one of a family this machine does not speak.
-fn reachable(
-    transport: &Transport,
+pub(crate) fn reachable(
+    specs: &[PathSpec],
+    gateways: &[IpAddr],
     remotes: &[SocketAddr],
 ) -> Result<(SocketAddr, Vec<Egress>), Failure> {
     let mut first = None;
@@ -229,7 +232,7 @@ fn reachable(
         let outcome = if remote.ip().is_loopback() {
             Err(loopback(*remote))
         } else {
-            ways(remote.ip(), transport).map_err(Failure::from)
+            ways(remote.ip(), specs, gateways).map_err(Failure::from)
         };
         match outcome {
             Ok(ways) => return Ok((*remote, ways)),
@@ -240,9 +243,9 @@ fn reachable(
 }
 
 /// The ways the user named or there are, and one through each gateway.
-fn ways(peer: IpAddr, transport: &Transport) -> Result<Vec<Egress>, NetError> {
-    let mut ways = net::resolve(peer, &transport.path)?;
-    ways.extend(net::through_gateways(peer, &transport.gateway)?);
+fn ways(peer: IpAddr, specs: &[PathSpec], gateways: &[IpAddr]) -> Result<Vec<Egress>, NetError> {
+    let mut ways = net::resolve(peer, specs)?;
+    ways.extend(net::through_gateways(peer, gateways)?);
     Ok(ways)
 }
 
@@ -302,7 +305,7 @@ fn shared_interfaces(paths: usize, physical: usize) -> Option<String> {
 }
 
 /// What is in the way, before anything is changed.
-fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
     for finding in preflight(peer, ways) {
         match finding.level {
             Level::Ok => printer.detail(&format!("{}: {}", finding.check, finding.detail)),
@@ -454,7 +457,7 @@ mod tests {
         let cli = Cli::try_parse_from(["mpuser", "connect", "localhost:1"]).unwrap();
         let Command::Connect(args) = cli.command else { panic!("not connect") };
         let remotes = [([127, 0, 0, 1], 1).into()];
-        let failure = reachable(&args.transport, &remotes).unwrap_err();
+        let failure = reachable(&args.transport.path, &[], &remotes).unwrap_err();
         assert_eq!(failure.code, Code::Unreachable);
         assert!(failure.because.contains("loopback"));
     }

@@ -25,6 +25,7 @@ pub mod expr;
 mod layer;
 #[cfg(test)]
 mod samples;
+pub mod scan;
 pub mod session;
 mod show;
 mod table;

@@ -1,6 +1,12 @@
-//! `mpuser craft`: packets in one expression.
+//! `mpuser craft`, `mpuser scan`: packets by hand.
 
 pub(crate) mod args;
+mod live;
+mod scan;
+mod send;
+mod trace;
+
+pub(crate) use scan::run as scan;
 
 use crate::error::Failure;
 use crate::output::Printer;
@@ -18,6 +24,9 @@ use std::process::ExitCode;
 pub(crate) fn run(args: &Craft, printer: Printer) -> Result<ExitCode, Failure> {
     if args.layers {
         return put(&if printer.json { layers_object() } else { layers() });
+    }
+    if args.send {
+        return send::run(args, printer);
     }
     let known = Known { checksum: args.checksum, ..Known::default() };
     let packets: Vec<Built> = args

@@ -10,6 +10,8 @@ pub(crate) mod decorate;
 mod fallback;
 pub(crate) mod handshake;
 mod held;
+#[cfg(feature = "internals")]
+pub mod internals;
 pub(crate) mod lesson;
 mod mapping;
 pub(crate) mod path_manager;

@@ -59,6 +59,10 @@ impl SackBlocks {
     /// Keeps the first `len` blocks.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(u8::try_from(len).unwrap_or(u8::MAX));
+        // lists of the same blocks are equal, whatever stood behind them
+        if let Some(gone) = self.blocks.get_mut(usize::from(self.len)..) {
+            gone.fill((SeqNum(0), SeqNum(0)));
+        }
     }
 
     /// The blocks, most recent first.
@@ -122,5 +126,25 @@ impl Segment {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list cut to nothing counted as one that was sent, and a duplicate it should have reported was forgotten.
+    #[test]
+    fn a_list_cut_short_is_equal_to_a_short_one() {
+        let block = |n: u32| (SeqNum(n), SeqNum(n + 1));
+        let (mut short, mut cut) = (SackBlocks::new(), SackBlocks::new());
+        short.push(block(1).0, block(1).1);
+        for n in 1..=4 {
+            cut.push(block(n).0, block(n).1);
+        }
+        cut.truncate(1);
+        assert_eq!(cut, short);
+        cut.truncate(0);
+        assert_eq!(cut, SackBlocks::new());
     }
 }

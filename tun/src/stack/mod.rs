@@ -191,7 +191,10 @@ impl StackBuilder {
 }
 
 /// 32 random bytes from the operating system.
-fn system_seed() -> io::Result<[u8; 32]> {
+///
+/// # Errors
+/// When it has no such device.
+pub fn system_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     Ok(seed)

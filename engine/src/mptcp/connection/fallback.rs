@@ -64,7 +64,11 @@ impl Connection {
         at: u64,
         counters: &mut Counters,
     ) -> Verdict {
-        let verdict = decide(trigger, &self.standing(index, at), &self.config.behaviour);
+        let verdict = match decide(trigger, &self.standing(index, at), &self.config.behaviour) {
+            // There is nothing left to go on with: an MP_FASTCLOSE that waits for its answer goes on waiting.
+            Verdict::FallBack(_) if self.finished => Verdict::Ignore,
+            verdict => verdict,
+        };
         count(trigger, verdict, counters);
         match verdict {
             Verdict::Ignore | Verdict::Hold | Verdict::SendFail => {}
@@ -221,7 +225,7 @@ impl Connection {
     /// New data is there, after MP_FAIL: MPTCP ends with the infinite mapping it goes out under [FB-12].
     pub(super) fn end_with_new_data(&mut self) -> bool {
         let ready = |first: &Subflow| first.phase == Phase::Active && first.tcp.available() > 0;
-        let due = self.exchange.received && self.send.unsent() > 0;
+        let due = self.exchange.received && self.send.unsent() > 0 && !self.finished;
         if !due || !self.subflows.first().is_some_and(ready) {
             return false;
         }
@@ -241,7 +245,7 @@ impl Connection {
         let Some(first) = self.subflows.first() else { return false };
         let at = first.tcp.next_write_offset();
         let kept_back = una < self.send.nxt() && first.tcp.una() >= at && first.tcp.can_send();
-        if !kept_back || !self.may_still_fall_back() {
+        if !kept_back || self.finished || !self.may_still_fall_back() {
             return false;
         }
         self.fall_back(FallbackReason::PeerFailed);

@@ -140,7 +140,10 @@ impl Connection {
             // Nobody could join, every join ends as the last one did, or nobody at the other end knows the connection.
             let timed_out = self.last_end == Some(SocketEnd::Timeout);
             let error = if timed_out { ConnectionError::Timeout } else { ConnectionError::Reset };
-            return self.finish(Some(error));
+            self.finish(Some(error));
+            // A spent subflow waits for a FIN that may never come.
+            self.timers.give_up = alive.then(|| now + self.config.close_timeout);
+            return;
         }
         if self.timers.give_up.is_none() {
             // [FIN-9]: break before make; a join within this time resumes the connection.
