@@ -112,8 +112,7 @@ fn transfer(config: ConnectionConfig, octets: usize, limit: u64) -> Vec<u8> {
     }
     assert!(got == data, "{} of {} octets", got.len(), data.len());
     drop(client);
-    let log = file.0.lock().expect("nobody panics").clone();
-    log
+    file.0.lock().expect("nobody panics").clone()
 }
 
 #[test]
