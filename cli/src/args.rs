@@ -194,6 +194,14 @@ pub(crate) struct Transport {
     /// Bytes of each packet to capture
     #[arg(long, value_name = "BYTES", default_value_t = 262_144, requires = "pcap")]
     pub(crate) snaplen: u32,
+    /// Write down what the engine is given and what it sends; `mpuser replay FILE` does it again exactly
+    ///
+    /// For reports of bugs. The log holds the keys and the data of the connections.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Most that --record writes
+    #[arg(long, value_name = "SIZE", default_value = "256M", requires = "record", value_parser = parse_size)]
+    pub(crate) record_limit: u64,
 }
 
 /// How the engine's addresses reach the network.
