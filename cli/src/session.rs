@@ -13,9 +13,10 @@ use mpuser_tun::net::doctor::{Level, preflight};
 use mpuser_tun::net::{
     self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Reach,
 };
-use mpuser_tun::{CaptureWriter, Error, MptcpStream, Multipath, PathConfig, Stack};
+use mpuser_tun::{CaptureWriter, Error, MptcpStream, Multipath, PathConfig, Recorder, Stack};
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) endpoint: EndpointConfig,
     /// Where its packets are written.
     pub(crate) capture: Option<CaptureWriter>,
+    /// Where what the engine is given and sends is written down.
+    pub(crate) recorder: Option<Recorder>,
     /// Whether its addresses are translated.
     pub(crate) nat: NatMode,
     /// What it draws keys from; the operating system without.
@@ -71,6 +74,7 @@ impl Setup {
             config: connection_config(transport),
             endpoint: transport.settings.endpoint.clone(),
             capture: capture.transpose()?,
+            recorder: recorder(transport)?,
             nat,
             seed: None,
             title: Some(title),
@@ -157,6 +161,9 @@ impl Session {
         if let Some(capture) = setup.capture {
             builder = builder.capture(capture);
         }
+        if let Some(recorder) = setup.recorder {
+            builder = builder.record(recorder);
+        }
         if let Some(seed) = setup.seed {
             builder = builder.seed(seed);
         }
@@ -193,10 +200,14 @@ impl Session {
     pub(crate) async fn close(self) -> Result<(), Failure> {
         let Self { stack, control, follower, paths, .. } = self;
         drop((control, follower));
-        let capture_error = stack.capture_error();
+        let (capture_error, record_error) = (stack.capture_error(), stack.record_error());
         // connections that would not close were aborted: the user has his data or his error already
         let _ = stack.shutdown(CLOSE_LIMIT).await;
         paths.undo()?;
+        if let Some(kind) = record_error {
+            let help = "check that there is room for the file";
+            return Err(Failure::new(Code::Io, "the log of --record is incomplete", kind, help));
+        }
         match capture_error {
             // whoever read the capture has seen enough
             None | Some(std::io::ErrorKind::BrokenPipe) => Ok(()),
@@ -357,6 +368,23 @@ pub(crate) fn capture(file: &Path, snaplen: u32) -> Result<CaptureWriter, Failur
     let what = || format!("cannot write the capture {}", file.display());
     let out = std::fs::File::create(file).map_err(|error| Failure::io(what(), &error))?;
     Ok(CaptureWriter::new(out).snaplen(snaplen))
+}
+
+/// A log to the file of `--record`, for its owner's eyes only: keys are in it.
+fn recorder(transport: &Transport) -> Result<Option<Recorder>, Failure> {
+    let Some(file) = &transport.record else { return Ok(None) };
+    if transport.sched.as_ref().is_some_and(|spec| spec.factory().is_some()) {
+        return Err(Failure::usage(
+            "a scheduler script cannot be recorded",
+            "the log would have to hold the script to be done again",
+            "leave out --record, or take one of the schedulers of `mpuser sched`",
+        ));
+    }
+    let what = || format!("cannot write the log {}", file.display());
+    let mut options = std::fs::OpenOptions::new();
+    let open = options.write(true).create(true).truncate(true).mode(0o600).open(file);
+    let out = open.map_err(|error| Failure::io(what(), &error))?;
+    Ok(Some(Recorder::new(out, transport.record_limit)))
 }
 
 /// The stack could not be made.

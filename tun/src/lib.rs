@@ -36,6 +36,7 @@ mod stream;
 pub use error::Error;
 pub use listener::MptcpListener;
 pub use mpuser_capture::{self as capture, CaptureWriter};
+pub use mpuser_record::{self as record, Recorder};
 pub use stack::{
     ConnectOptions, Multipath, PathConfig, PathStats, Stack, StackBuilder, system_seed,
 };
