@@ -124,8 +124,12 @@ pub(crate) enum Command {
     Inspect(crate::inspect::args::Inspect),
     /// Play one side of a capture against the engine, and say where it does something else
     Replay(crate::replay::Replay),
-    /// Packets made by hand, in one expression: shown, written
+    /// Packets made by hand, in one expression: shown, written, sent
     Craft(crate::craft::args::Craft),
+    /// Is there an MPTCP stack, or a box that mirrors the option?
+    Scan(crate::craft::args::Scan),
+    /// Scenario scripts: what is sent by hand, and what has to come back
+    Script(crate::craft::args::Script),
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -192,6 +196,14 @@ pub(crate) struct Transport {
     /// Bytes of each packet to capture
     #[arg(long, value_name = "BYTES", default_value_t = 262_144, requires = "pcap")]
     pub(crate) snaplen: u32,
+    /// Write down what the engine is given and what it sends; `mpuser replay FILE` does it again exactly
+    ///
+    /// For reports of bugs. The log holds the keys and the data of the connections.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Most that --record writes
+    #[arg(long, value_name = "SIZE", default_value = "256M", requires = "record", value_parser = parse_size)]
+    pub(crate) record_limit: u64,
 }
 
 /// How the engine's addresses reach the network.
@@ -442,7 +454,7 @@ fn path_manager(text: &str) -> Result<PathManagerKind, String> {
     PathManagerKind::from_name(name).ok_or_else(known)
 }
 
-fn profile(text: &str) -> Result<Profile, String> {
+pub(crate) fn profile(text: &str) -> Result<Profile, String> {
     let known = || format!("the profiles are {}", Profile::NAMES.join(", "));
     Profile::from_name(text).ok_or_else(known)
 }
@@ -457,7 +469,7 @@ fn congestion() -> impl TypedValueParser<Value = CongestionAlgorithm> {
         .map(|name| CongestionAlgorithm::from_name(&name).unwrap_or_default())
 }
 
-fn path_spec(text: &str) -> Result<PathSpec, String> {
+pub(crate) fn path_spec(text: &str) -> Result<PathSpec, String> {
     // clap says what failed and on what; the reason is what is missing
     text.parse().map_err(|error: NetError| error.because)
 }

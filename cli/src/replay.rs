@@ -1,4 +1,6 @@
-//! `mpuser replay`: one side of a capture against the engine.
+//! `mpuser replay`: one side of a capture against the engine, or a log of its own done again.
+
+mod again;
 
 use crate::error::{Code, Failure};
 use crate::output::{self, Printer};
@@ -7,6 +9,7 @@ use mpuser_replay::{LoadError, Options, Outcome, Recording, Role, compare_golden
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,6 +39,7 @@ pub(crate) enum Profile {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
+  mpuser replay bug.log                         what `connect --record bug.log` has seen, once more: the same packets?
   mpuser replay file.pcap                       the engine as client, then as server
   mpuser replay --role server file.pcap         the capture's client is played, the engine answers
   mpuser replay --strict file.pcap              packet by packet, too
@@ -47,7 +51,7 @@ the engine's; what the application did is read off the capture. Compared is what
 data, closing. Where a stack is free (windows, segment sizes, schedulers, times) a divergence is a choice. Exit code 7
 if anything else differs.")]
 pub(crate) struct Replay {
-    /// pcap or pcapng file; `-` is stdin
+    /// pcap or pcapng file, or a log of `--record`; `-` is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Which side the engine plays
@@ -79,7 +83,13 @@ pub(crate) struct Replay {
 /// Runs the command.
 pub(crate) fn run(args: &Replay, printer: Printer) -> Result<ExitCode, Failure> {
     let name = args.file.display().to_string();
-    let recording = load(&args.file, &name)?;
+    let mut source = open(&args.file, &name)?;
+    let beginning = source.fill_buf();
+    let beginning = beginning.map_err(|e| Failure::io(format!("{name} cannot be read"), &e))?;
+    if mpuser_record::is_log(beginning) {
+        return again::run(source, &name, printer);
+    }
+    let recording = load(source, &name)?;
     let roles: &[Role] = match args.role {
         Sides::Client => &[Role::Client],
         Sides::Server => &[Role::Server],
@@ -114,15 +124,17 @@ pub(crate) fn run(args: &Replay, printer: Printer) -> Result<ExitCode, Failure> 
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(Code::Check.exit()) })
 }
 
-fn load(path: &Path, name: &str) -> Result<Recording, Failure> {
-    let loaded = if path.as_os_str() == "-" {
-        Recording::load(std::io::stdin().lock())
-    } else {
-        let file = File::open(path);
-        let file = file.map_err(|error| Failure::io(format!("{name} cannot be read"), &error))?;
-        Recording::load(std::io::BufReader::new(file))
-    };
-    loaded.map_err(|error| {
+fn open(path: &Path, name: &str) -> Result<Box<dyn BufRead>, Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin().lock()));
+    }
+    let file = File::open(path);
+    let file = file.map_err(|error| Failure::io(format!("{name} cannot be read"), &error))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+fn load(source: Box<dyn BufRead>, name: &str) -> Result<Recording, Failure> {
+    Recording::load(source).map_err(|error| {
         let help = match error {
             LoadError::Read(_) => "`mpuser decode` shows what can be read of it",
             LoadError::TooLarge => "cut the connection out of it, with `tshark -Y` or `editcap`",

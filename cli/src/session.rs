@@ -10,10 +10,13 @@ use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
 use mpuser_tun::net::doctor::{Level, preflight};
-use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, Reach};
-use mpuser_tun::{CaptureWriter, Error, MptcpStream, Multipath, PathConfig, Stack};
+use mpuser_tun::net::{
+    self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Reach,
+};
+use mpuser_tun::{CaptureWriter, Error, MptcpStream, Multipath, PathConfig, Recorder, Stack};
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) capture: Option<CaptureWriter>,
     /// Forwarders that lead to the peer, each with the number of the way it is reached by.
     pub(crate) vias: Spread,
+    /// Where what the engine is given and sends is written down.
+    pub(crate) recorder: Option<Recorder>,
     /// Whether its addresses are translated.
     pub(crate) nat: NatMode,
     /// What it draws keys from; the operating system without.
@@ -72,6 +77,7 @@ impl Setup {
             endpoint: transport.settings.endpoint.clone(),
             capture: capture.transpose()?,
             vias: Vec::new(),
+            recorder: recorder(transport)?,
             nat,
             seed: None,
             title: Some(title),
@@ -120,7 +126,7 @@ impl Session {
         title: String,
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
-        let (remote, ways) = reachable(transport, remotes)?;
+        let (remote, ways) = reachable(&transport.path, &transport.gateway, remotes)?;
         let (ways, vias) =
             if vias.is_empty() { (ways, Vec::new()) } else { spread(transport, vias)? };
         check(remote.ip(), &ways, printer)?;
@@ -171,6 +177,9 @@ impl Session {
         if let Some(capture) = setup.capture {
             builder = builder.capture(capture);
         }
+        if let Some(recorder) = setup.recorder {
+            builder = builder.record(recorder);
+        }
         if let Some(seed) = setup.seed {
             builder = builder.seed(seed);
         }
@@ -207,10 +216,14 @@ impl Session {
     pub(crate) async fn close(self) -> Result<(), Failure> {
         let Self { stack, control, follower, paths, .. } = self;
         drop((control, follower));
-        let capture_error = stack.capture_error();
+        let (capture_error, record_error) = (stack.capture_error(), stack.record_error());
         // connections that would not close were aborted: the user has his data or his error already
         let _ = stack.shutdown(CLOSE_LIMIT).await;
         paths.undo()?;
+        if let Some(kind) = record_error {
+            let help = "check that there is room for the file";
+            return Err(Failure::new(Code::Io, "the log of --record is incomplete", kind, help));
+        }
         match capture_error {
             // whoever read the capture has seen enough
             None | Some(std::io::ErrorKind::BrokenPipe) => Ok(()),
@@ -225,8 +238,9 @@ impl Session {
 }
 
 /// The first address that some path leads to; a name may have one of a family this machine does not speak.
-fn reachable(
-    transport: &Transport,
+pub(crate) fn reachable(
+    specs: &[PathSpec],
+    gateways: &[IpAddr],
     remotes: &[SocketAddr],
 ) -> Result<(SocketAddr, Vec<Egress>), Failure> {
     let mut first = None;
@@ -234,7 +248,7 @@ fn reachable(
         let outcome = if remote.ip().is_loopback() {
             Err(loopback(*remote))
         } else {
-            ways(remote.ip(), transport).map_err(Failure::from)
+            ways(remote.ip(), specs, gateways).map_err(Failure::from)
         };
         match outcome {
             Ok(ways) => return Ok((*remote, ways)),
@@ -245,9 +259,9 @@ fn reachable(
 }
 
 /// The ways the user named or there are, and one through each gateway.
-fn ways(peer: IpAddr, transport: &Transport) -> Result<Vec<Egress>, NetError> {
-    let mut ways = net::resolve(peer, &transport.path)?;
-    ways.extend(net::through_gateways(peer, &transport.gateway)?);
+fn ways(peer: IpAddr, specs: &[PathSpec], gateways: &[IpAddr]) -> Result<Vec<Egress>, NetError> {
+    let mut ways = net::resolve(peer, specs)?;
+    ways.extend(net::through_gateways(peer, gateways)?);
     Ok(ways)
 }
 
@@ -259,7 +273,7 @@ type Spread = Vec<(SocketAddr, usize)>;
 fn spread(transport: &Transport, vias: &[SocketAddr]) -> Result<(Vec<Egress>, Spread), Failure> {
     let (mut all, mut spread): (Vec<Egress>, _) = (Vec::new(), Vec::new());
     for (number, via) in vias.iter().enumerate() {
-        let (remote, ways) = reachable(transport, &[*via])?;
+        let (remote, ways) = reachable(&transport.path, &transport.gateway, &[*via])?;
         let way = ways.into_iter().cycle().nth(number);
         let way = way.ok_or_else(|| Failure::internal("there is no way", "a path had none"))?;
         let same = |known: &Egress| {
@@ -330,7 +344,7 @@ fn shared_interfaces(paths: usize, physical: usize) -> Option<String> {
 }
 
 /// What is in the way, before anything is changed.
-fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn check(peer: IpAddr, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
     for finding in preflight(peer, ways) {
         match finding.level {
             Level::Ok => printer.detail(&format!("{}: {}", finding.check, finding.detail)),
@@ -393,6 +407,23 @@ pub(crate) fn capture(file: &Path, snaplen: u32) -> Result<CaptureWriter, Failur
     let what = || format!("cannot write the capture {}", file.display());
     let out = std::fs::File::create(file).map_err(|error| Failure::io(what(), &error))?;
     Ok(CaptureWriter::new(out).snaplen(snaplen))
+}
+
+/// A log to the file of `--record`, for its owner's eyes only: keys are in it.
+fn recorder(transport: &Transport) -> Result<Option<Recorder>, Failure> {
+    let Some(file) = &transport.record else { return Ok(None) };
+    if transport.sched.as_ref().is_some_and(|spec| spec.factory().is_some()) {
+        return Err(Failure::usage(
+            "a scheduler script cannot be recorded",
+            "the log would have to hold the script to be done again",
+            "leave out --record, or take one of the schedulers of `mpuser sched`",
+        ));
+    }
+    let what = || format!("cannot write the log {}", file.display());
+    let mut options = std::fs::OpenOptions::new();
+    let open = options.write(true).create(true).truncate(true).mode(0o600).open(file);
+    let out = open.map_err(|error| Failure::io(what(), &error))?;
+    Ok(Some(Recorder::new(out, transport.record_limit)))
 }
 
 /// The stack could not be made.
@@ -465,7 +496,7 @@ mod tests {
         let cli = Cli::try_parse_from(["mpuser", "connect", "localhost:1"]).unwrap();
         let Command::Connect(args) = cli.command else { panic!("not connect") };
         let remotes = [([127, 0, 0, 1], 1).into()];
-        let failure = reachable(&args.transport, &remotes).unwrap_err();
+        let failure = reachable(&args.transport.path, &[], &remotes).unwrap_err();
         assert_eq!(failure.code, Code::Unreachable);
         assert!(failure.because.contains("loopback"));
     }

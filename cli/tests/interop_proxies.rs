@@ -1,6 +1,6 @@
 //! Several proxies, one MPTCP connection: `connect --via` through translating boxes to a server of the kernel's.
 //! Skipped where namespaces or TUN devices are not allowed.
-#![expect(clippy::expect_used, reason = "helpers of tests: a panic is the verdict")]
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is the verdict")]
 
 mod common;
 

@@ -4,6 +4,8 @@
 mod common;
 
 use common::{Run, lab_allowed, mpuser};
+use mpuser_tun::lab::peer::{Mode, PeerServer, Protocol};
+use mpuser_tun::net::Netns;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -161,6 +163,36 @@ fn delay_rate_and_loss_are_what_was_asked_for_and_change_live() {
     link.order(&["set", "state=up", "loss=0"]);
     assert_eq!(pings(&spaces, 3).len(), 3);
     link.order(&["set", "rate=fast"]).assert_error(2);
+}
+
+/// `mpuser scan` through a box that sends options back: the kernel behind it is no MPTCP stack to anybody.
+#[test]
+fn a_mirroring_box_is_found_out() {
+    if !lab_allowed("a_mirroring_box_is_found_out") {
+        return;
+    }
+    let spaces = Spaces::new("m");
+    let link = Link::up(&spaces, &[]);
+    let ns = Netns::named(&spaces.0[1]).expect("the namespace");
+    let address = "10.77.0.2:7000".parse().expect("an address");
+    let _server = PeerServer::start(&ns, address, Protocol::Mptcp, Mode::Echo).expect("a server");
+    let program = env!("CARGO_BIN_EXE_mpuser");
+    let verdict = || {
+        let words = [program, "scan", "10.77.0.2", "-p", "7000", "--json", "--timeout", "300ms"];
+        let found: serde_json::Value =
+            serde_json::from_str(&spaces.output(0, &words)).expect("an object");
+        found["verdict"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(verdict(), "mptcp");
+    for (spec, expected) in [
+        ("box=mirror-mptcp", "mirror"),
+        ("box=strip-mptcp:syn", "tcp"),
+        ("box=drop-mptcp:syn", "option-refused"),
+    ] {
+        assert_eq!(link.order(&["set", "box=none"]).code, Some(0));
+        assert_eq!(link.order(&["set", spec]).code, Some(0));
+        assert_eq!(verdict(), expected, "{spec}");
+    }
 }
 
 #[test]

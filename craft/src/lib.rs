@@ -25,6 +25,8 @@ pub mod expr;
 mod layer;
 #[cfg(test)]
 mod samples;
+pub mod scan;
+pub mod script;
 pub mod session;
 mod show;
 mod table;

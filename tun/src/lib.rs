@@ -36,7 +36,10 @@ mod stream;
 pub use error::Error;
 pub use listener::MptcpListener;
 pub use mpuser_capture::{self as capture, CaptureWriter};
-pub use stack::{ConnectOptions, Multipath, PathConfig, PathStats, Stack, StackBuilder};
+pub use mpuser_record::{self as record, Recorder};
+pub use stack::{
+    ConnectOptions, Multipath, PathConfig, PathStats, Stack, StackBuilder, system_seed,
+};
 pub use stream::{
     Events, MptcpStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf,
 };

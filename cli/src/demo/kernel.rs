@@ -126,6 +126,7 @@ async fn engine(
         endpoint: EndpointConfig::default(),
         config: ConnectionConfig { join_announced: false, ..super::connection_config(args) },
         capture: Some(capture(&args.pcap, SNAPLEN)?),
+        recorder: None,
         nat: NatMode::Auto,
         vias: Vec::new(),
         seed: Some(engine_seed(args.seed, 1)),

@@ -248,17 +248,19 @@ fn crates_depend_downwards() {
     for (member, below) in [
         ("engine", &[][..]),
         ("capture", &[]),
+        ("record", &["mpuser-engine"]),
         ("inspect", &["mpuser-engine"]),
         ("replay", &["mpuser-engine", "mpuser-inspect"]),
         ("sim", &["mpuser-capture", "mpuser-engine"]),
         ("craft", &["mpuser-engine", "mpuser-inspect", "mpuser-sim"]),
-        ("tun", &["mpuser-capture", "mpuser-engine"]),
+        ("tun", &["mpuser-capture", "mpuser-engine", "mpuser-record"]),
         (
             "cli",
             &[
                 "mpuser-craft",
                 "mpuser-engine",
                 "mpuser-inspect",
+                "mpuser-record",
                 "mpuser-replay",
                 "mpuser-sim",
                 "mpuser-tun",

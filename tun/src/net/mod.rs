@@ -15,6 +15,7 @@ mod memory;
 pub mod multipath;
 mod netns;
 mod pathset;
+mod port;
 mod prefix;
 mod spec;
 mod state;
@@ -26,6 +27,7 @@ pub use egress::{Egress, Reach, discover, physical_paths, resolve, through_gatew
 pub use error::{ErrorKind, NetError, Result};
 pub use netns::{Netns, NetnsId};
 pub use pathset::{NatMode, PathOptions, PathPlan, PathSet, ReturnPath, recover};
+pub use port::PacketPort;
 pub use prefix::Prefix;
 pub use spec::PathSpec;
 pub use state::state_dir;

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use mpuser_capture::{CaptureInterface, CaptureWriter, Direction};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
 use mpuser_engine::time::Instant;
-use mpuser_engine::{ConnectionInfo, Endpoint, Event, Transmit};
+use mpuser_engine::{ConnectionInfo, Event, Transmit};
+use mpuser_record::Recorded;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl Capture {
 /// Everything behind the stack's lock.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: Recorded,
     pub(crate) paths: Vec<Arc<Path>>,
     pub(crate) conns: BTreeMap<ConnectionId, Conn>,
     pub(crate) acceptors: BTreeMap<ListenerId, Waiters>,
@@ -91,7 +92,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn new(endpoint: Endpoint, capture: Option<Capture>) -> Self {
+    pub(crate) fn new(endpoint: Recorded, capture: Option<Capture>) -> Self {
         Self {
             endpoint,
             paths: Vec::new(),
@@ -283,5 +284,6 @@ impl Inner {
         if let Some(capture) = &mut self.capture {
             capture.writer.finish();
         }
+        self.endpoint.finish_recording();
     }
 }

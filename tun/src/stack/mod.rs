@@ -19,12 +19,13 @@ use crate::stream::MptcpStream;
 use crate::{clock, driver};
 use inner::Capture;
 use mpuser_capture::CaptureWriter;
+use mpuser_engine::LocalAddress;
 use mpuser_engine::addr::{InterfaceId, IpAddr, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::counters::Counters;
 use mpuser_engine::error::ConnectError;
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::{Endpoint, LocalAddress};
+use mpuser_record::{Recorded, Recorder};
 use std::io::{self, Read};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +110,7 @@ pub struct StackBuilder {
     endpoint: EndpointConfig,
     connection: ConnectionConfig,
     capture: Option<CaptureWriter>,
+    recorder: Option<Recorder>,
     seed: Option<[u8; 32]>,
 }
 
@@ -141,6 +143,14 @@ impl StackBuilder {
         self
     }
 
+    /// Writes down what the engine is given and what it sends, so that it can be done again exactly
+    /// ([`mpuser_record::rerun`]). The log holds keys and data.
+    #[must_use]
+    pub fn record(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Feeds keys, nonces, ports and secrets. Default: from the operating system; anything else is for tests.
     #[must_use]
     pub fn seed(mut self, seed: [u8; 32]) -> Self {
@@ -163,7 +173,7 @@ impl StackBuilder {
             Some(seed) => seed,
             None => system_seed()?,
         };
-        let endpoint = Endpoint::new(self.endpoint, seed);
+        let endpoint = Recorded::new(self.endpoint, seed, self.recorder);
         let shared = Arc::new(Shared {
             inner: Mutex::new(Inner::new(endpoint, self.capture.map(Capture::new))),
             timer: Notify::new(),
@@ -181,7 +191,10 @@ impl StackBuilder {
 }
 
 /// 32 random bytes from the operating system.
-fn system_seed() -> io::Result<[u8; 32]> {
+///
+/// # Errors
+/// When it has no such device.
+pub fn system_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     Ok(seed)
@@ -427,6 +440,12 @@ impl Stack {
     #[must_use]
     pub fn capture_error(&self) -> Option<io::ErrorKind> {
         self.handle.with(|inner, _| inner.capture.as_ref()?.writer.error().map(io::Error::kind))
+    }
+
+    /// The error that ended the log of [`StackBuilder::record`], if one did.
+    #[must_use]
+    pub fn record_error(&self) -> Option<io::ErrorKind> {
+        self.handle.with(|inner, _| inner.endpoint.recorder()?.error().map(io::Error::kind))
     }
 
     /// Waits until all connections are closed, then ends the stack: tasks stop and the capture is completed.
