@@ -17,14 +17,6 @@ pub struct Field {
     pub auto: bool,
 }
 
-impl PartialEq for FieldSpec {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.form == other.form
-    }
-}
-
-impl Eq for FieldSpec {}
-
 /// Fills in the fields of one layer and remembers what they became.
 #[derive(Debug)]
 pub(super) struct Fill<'l> {

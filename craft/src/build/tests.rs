@@ -313,6 +313,14 @@ proptest! {
             for option in mpuser_inspect::option::options(&segment[20..len], len - 20) {
                 prop_assert!(option.fault.is_none(), "{}", plain);
             }
+            // what the engine's codec reads in each field is what was said, or filled in
+            let read = dissect(&built.bytes).unwrap().build(&NOTHING).unwrap();
+            for (one, other) in built.layers.iter().zip(&read.layers).filter(|(one, other)| one.kind == other.kind) {
+                for field in &one.fields {
+                    let found = other.field(field.spec.name).map(|found| &found.value);
+                    prop_assert!(found.is_none_or(|found| *found == field.value), "{}.{}: {:?}", plain, field.spec.name, found);
+                }
+            }
         }
     }
 
