@@ -62,6 +62,15 @@ impl<'l> Fill<'l> {
         }
     }
 
+    /// Of a number only the low 32 bits go out.
+    pub(super) fn narrow(&mut self, name: &str) {
+        for (_, field) in self.fields.iter_mut().filter(|(_, field)| field.spec.name == name) {
+            if let Value::Number(number) = &mut field.value {
+                *number &= u64::from(u32::MAX);
+            }
+        }
+    }
+
     pub(super) fn error(&self, name: &'static str, what: &str, help: &str) -> BuildError {
         BuildError::new(format!("{}.{name} {what}", self.layer.kind().spec().name), help)
     }
