@@ -120,13 +120,14 @@ pub(crate) enum Command {
     Decode(crate::inspect::args::Decode),
     /// Captures as connections: subflows, mappings, reinjections, fallbacks; what breaks the RFC
     Inspect(crate::inspect::args::Inspect),
-    /// Packets made by hand, in one expression: shown, written, sent
     /// Play one side of a capture against the engine, and say where it does something else
     Replay(crate::replay::Replay),
-    /// Packets made by hand, in one expression: shown, written
+    /// Packets made by hand, in one expression: shown, written, sent
     Craft(crate::craft::args::Craft),
     /// Is there an MPTCP stack, or a box that mirrors the option?
     Scan(crate::craft::args::Scan),
+    /// Scenario scripts: what is sent by hand, and what has to come back
+    Script(crate::craft::args::Script),
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -444,7 +445,7 @@ fn path_manager(text: &str) -> Result<PathManagerKind, String> {
     PathManagerKind::from_name(name).ok_or_else(known)
 }
 
-fn profile(text: &str) -> Result<Profile, String> {
+pub(crate) fn profile(text: &str) -> Result<Profile, String> {
     let known = || format!("the profiles are {}", Profile::NAMES.join(", "));
     Profile::from_name(text).ok_or_else(known)
 }

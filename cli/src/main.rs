@@ -85,6 +85,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay::run(&args, printer),
         Command::Craft(args) => craft::run(&args, printer),
         Command::Scan(args) => craft::scan(&args, printer),
+        Command::Script(args) => craft::script(&args, printer),
     };
     outcome.unwrap_or_else(|failure| failure.report(cli.global.json))
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::lab::TestLab;
-use common::{Run, mpuser};
+use common::{Run, lab_allowed, mpuser};
 use mpuser_tun::lab::peer::{Mode, Protocol};
 use serde_json::Value;
 
@@ -110,4 +110,67 @@ fn ports_of_a_kernel_are_told_apart() {
     assert_eq!(mptcp["version_0_answered"], Value::Null);
     let run = lab.run(&["scan", "192.168.56.101", "-p", "7000"], b"");
     assert!(run.stdout.contains("join: answered with the right HMAC"), "{}", run.stdout);
+}
+
+/// A script of this test, in a file.
+fn script(name: &str, text: &str) -> String {
+    let file = std::env::temp_dir().join(format!("mpuser-{}-{name}.mps", std::process::id()));
+    std::fs::write(&file, text).expect("a file");
+    file.display().to_string()
+}
+
+/// The manual's first two examples on a kernel, too; the second one's host needs no application of ours.
+#[test]
+fn scripts_pass_against_the_engine_and_the_kernel() {
+    let manual = include_str!("../../docs/script.md");
+    let mut examples = manual.split("```mps\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let first = script("first", examples.next().expect("an example"));
+    let run = mpuser(&["script", &first]);
+    assert!(run.code == Some(0) && run.stdout.starts_with("ok "), "{}{}", run.stdout, run.stderr);
+    let object = objects(&mpuser(&["script", &first, "--json"])).remove(0);
+    assert_eq!((&object["passed"], &object["problem"]), (&true.into(), &Value::Null));
+    if lab_allowed("scripts_pass_against_the_engine_and_the_kernel") {
+        let run = mpuser(&["script", &first, "--target", "kernel", "-v"]);
+        assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    }
+    let _ = std::fs::remove_file(first);
+}
+
+#[test]
+fn a_script_runs_against_a_host() {
+    let Some(lab) = TestLab::up("script") else { return };
+    let _echo = lab.serve(7000, Protocol::Mptcp, Mode::Echo);
+    let text = "send TCP(flags='S')/MSS/MP_CAPABLE\nexpect TCP(flags='SA')/MP_CAPABLE(H=1)\n\
+                send MP_CAPABLE\nsend DSS/'hello'\nawait DSS(dsn=auto)/'hello'\nsend DSS(F=1)\n\
+                await DSS(F=1) within 2s\nsend TCP(flags='R')\n";
+    let file = script("host", text);
+    let run = lab.run(&["script", &file, "--target", "192.168.56.101:7000", "-v"], b"");
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    let _ = std::fs::remove_file(file);
+}
+
+/// Exit code 7, and the difference field by field; mistakes with their place.
+#[test]
+fn scripts_fail_with_a_difference() {
+    let file =
+        script("wrong", "send TCP(flags='S')/MP_CAPABLE\nexpect TCP(flags='SA')/MP_CAPABLE(A=1)\n");
+    let run = mpuser(&["script", &file]);
+    assert_eq!(run.code, Some(7));
+    assert!(run.stdout.contains(
+        "wrong.mps:2: expect TCP(flags='SA')/MP_CAPABLE(A=1)\n  something else came: IP("
+    ));
+    assert!(
+        run.stdout
+            .ends_with("    TCP.flags = \"SA\"\n  - MP_CAPABLE.A = 1\n  + MP_CAPABLE.A = 0\n"),
+        "{}",
+        run.stdout
+    );
+    std::fs::write(&file, "wait 5s\nsned TCP\n").expect("a file");
+    let run = mpuser(&["script", &file]);
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!((run.code, lines[..2].to_vec()), (Some(2), vec!["  sned TCP", "  ^^^^"]));
+    std::fs::write(&file, "app write 'x'\n").expect("a file");
+    mpuser(&["script", &file, "--target", "192.0.2.1:80"]).assert_error(2);
+    mpuser(&["script", "/no/such/file.mps"]).assert_error(1);
+    let _ = std::fs::remove_file(file);
 }

@@ -22,7 +22,7 @@ pub trait Wire {
 }
 
 /// A stack under test is somebody to talk to.
-impl<T: Target> Wire for T {
+impl<T: Target + ?Sized> Wire for T {
     fn now(&self) -> Duration {
         Target::now(self)
     }
@@ -221,7 +221,7 @@ impl<'w> Dialogue<'w> {
         if answer.number(Kind::MpJoin, "nonce").is_none() {
             return Err(Refusal::Plain);
         }
-        if !self.proves(&answer) {
+        if !Self::proves(&answer) {
             return Err(Refusal::BadHmac);
         }
         self.send(flow, &(Session::plain("A") / mp_join()))?;
@@ -234,8 +234,8 @@ impl<'w> Dialogue<'w> {
 
     /// The HMAC of an MP_JOIN on a SYN/ACK is the one the other end's key makes.
     #[must_use]
-    pub fn proves(&self, answer: &Heard) -> bool {
-        let peer = self.session.known_of_peer(answer.flow);
+    pub fn proves(answer: &Heard) -> bool {
+        let peer = &answer.right;
         let (Some(own), Some(theirs), Some(nonce)) = (peer.key, peer.peer_key, peer.peer_nonce)
         else {
             return false;

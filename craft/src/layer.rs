@@ -79,6 +79,18 @@ impl Layer {
         self.fields.iter().filter_map(|(index, value)| Some((fields.get(*index)?, value)))
     }
 
+    /// Every value changed by `change`.
+    pub(crate) fn try_map<E>(
+        &self,
+        mut change: impl FnMut(&Value) -> Result<Value, E>,
+    ) -> Result<Self, E> {
+        let mut layer = self.clone();
+        for value in layer.fields.values_mut() {
+            *value = change(value)?;
+        }
+        Ok(layer)
+    }
+
     pub(crate) fn faults(&self) -> &[String] {
         &self.faults
     }
@@ -145,6 +157,15 @@ impl Stack {
             self.layers.insert(at, Layer::new(Kind::Tcp));
         }
         self
+    }
+
+    /// Every value changed by `change`.
+    pub(crate) fn try_map<E>(
+        &self,
+        mut change: impl FnMut(&Value) -> Result<Value, E>,
+    ) -> Result<Self, E> {
+        let layers = self.layers.iter().map(|layer| layer.try_map(&mut change));
+        Ok(Self { layers: layers.collect::<Result<_, _>>()? })
     }
 }
 

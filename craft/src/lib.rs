@@ -26,6 +26,7 @@ mod layer;
 #[cfg(test)]
 mod samples;
 pub mod scan;
+pub mod script;
 pub mod session;
 mod show;
 mod table;

@@ -12,14 +12,14 @@ use std::time::Duration;
 const SECOND: AddressId = AddressId(1);
 
 /// A kernel with one application. It belongs to the thread that made it.
-pub(super) struct KernelTarget {
+pub(crate) struct KernelTarget {
     host: KernelHost,
     buffer: Option<usize>,
 }
 
 impl KernelTarget {
     /// A kernel configured as `setup` says, in a namespace the calling thread is moved into.
-    pub(super) fn enter(setup: &Setup) -> Result<Self, NetError> {
+    pub(crate) fn enter(setup: &Setup) -> Result<Self, NetError> {
         let mut host = KernelHost::enter(&sysctls(setup), &commands(setup))?;
         // Left alone the kernel tunes its buffers by itself.
         let buffer = (setup.receive_buffer < 4 << 20).then_some(setup.receive_buffer as usize);

@@ -1,6 +1,6 @@
 //! `mpuser conform`: the catalogue of cases against our engine, and against this machine's kernel.
 
-mod kernel;
+pub(crate) mod kernel;
 mod run;
 mod view;
 

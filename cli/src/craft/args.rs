@@ -1,8 +1,9 @@
-//! Arguments of `craft` and `scan`.
+//! Arguments of `craft`, `scan` and `script`.
 
-use crate::args::path_spec;
+use crate::args::{path_spec, profile};
 use crate::units::parse_duration;
 use clap::Args;
+use mpuser_engine::config::Profile;
 use mpuser_tun::net::PathSpec;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,6 +75,35 @@ pub(crate) struct Scan {
     #[arg(long, value_name = "PATH", value_parser = path_spec)]
     pub(crate) path: Vec<PathSpec>,
     /// Write a capture (pcapng); `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+}
+
+/// `script`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mpuser script join.mps                                  against the engine, in virtual time
+  mpuser script join.mps --target kernel                  against this machine's kernel, in a namespace of its own
+  mpuser script join.mps --target 192.168.56.101:7000     against a host, over TUN devices
+  mpuser script *.mps --json
+
+A step on a line: send, expect, await, silence, wait, flow, let, check, link, app. docs/script.md is the manual.
+Exit code 7: something else came than was expected; the difference is shown field by field.")]
+pub(crate) struct Script {
+    /// Scripts; `-` is stdin
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The stack under test: engine, kernel, or HOST:PORT
+    #[arg(long, value_name = "TARGET", default_value = "engine")]
+    pub(crate) target: String,
+    /// The engine's choices where RFC 8684 and Linux part: rfc, linux
+    #[arg(long, value_name = "PROFILE", default_value = "rfc", value_parser = profile)]
+    pub(crate) profile: Profile,
+    /// A path to use (repeatable): [NAME=]DEV[,local=ADDR][,gw=ADDR]
+    #[arg(long, value_name = "PATH", value_parser = path_spec)]
+    pub(crate) path: Vec<PathSpec>,
+    /// Write a capture (pcapng) of all packets; `-` is stdout
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
 }

@@ -1,18 +1,20 @@
-//! `mpuser craft`, `mpuser scan`: packets by hand.
+//! `mpuser craft`, `mpuser scan`, `mpuser script`: packets by hand.
 
 pub(crate) mod args;
 mod live;
 mod scan;
+mod script;
 mod send;
 mod trace;
 
 pub(crate) use scan::run as scan;
+pub(crate) use script::run as script;
 
 use crate::error::Failure;
 use crate::output::Printer;
 use crate::session::capture;
 use args::Craft;
-use mpuser_craft::{BuildError, Built, Known, ParseError, SPECS, Stack, parse};
+use mpuser_craft::{BuildError, Built, Exchange, Known, ParseError, SPECS, Stack, parse};
 use mpuser_tun::capture::Direction;
 use mpuser_tun::clock;
 use serde_json::json;
@@ -35,7 +37,9 @@ pub(crate) fn run(args: &Craft, printer: Printer) -> Result<ExitCode, Failure> {
         .map(|text| built(text, &known, printer))
         .collect::<Result<_, _>>()?;
     if let Some(file) = &args.pcap {
-        return write(file, &packets);
+        let at = clock::to_wall(clock::now());
+        let exchange = |packet: &Built| Exchange { at, sent: true, packet: packet.bytes.clone() };
+        return write(file, &packets.iter().map(exchange).collect::<Vec<_>>());
     }
     let mut text = String::new();
     for (number, packet) in packets.iter().enumerate() {
@@ -76,12 +80,13 @@ pub(crate) fn unbuilt(error: &BuildError) -> Failure {
     Failure::usage("the packet cannot be built", &error.what, &error.help)
 }
 
-fn write(file: &std::path::Path, packets: &[Built]) -> Result<ExitCode, Failure> {
+/// Writes packets as a capture.
+fn write(file: &std::path::Path, packets: &[Exchange]) -> Result<ExitCode, Failure> {
     let mut writer = capture(file, 0)?;
     let interface = writer.add_interface("craft");
-    for packet in packets {
-        let at = clock::to_wall(clock::now());
-        writer.packet(interface, at, Direction::Outbound, (&packet.bytes, &[]), None);
+    for Exchange { at, sent, packet } in packets {
+        let direction = if *sent { Direction::Outbound } else { Direction::Inbound };
+        writer.packet(interface, *at, direction, (packet, &[]), None);
     }
     writer.finish();
     match writer.error() {

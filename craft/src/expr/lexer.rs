@@ -48,6 +48,9 @@ pub enum Token<'s> {
     /// `:`
     #[token(":")]
     Colon,
+    /// `%`, in the words of a link
+    #[token("%")]
+    Percent,
     /// The end of a line.
     #[token("\n")]
     Newline,

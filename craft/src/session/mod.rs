@@ -32,6 +32,8 @@ pub struct Heard {
     pub stack: Stack,
     /// It with every field.
     pub built: Built,
+    /// What its fields have to be: numbers as they were before it came, keys and nonces as they are now.
+    pub right: Known,
 }
 
 impl Heard {
@@ -149,8 +151,7 @@ impl Session {
     }
 
     /// What the other end's fields have to be: what it has sent so far lies behind it already.
-    #[must_use]
-    pub fn known_of_peer(&self, flow: FlowId) -> Known {
+    fn known_of_peer(&self, flow: FlowId) -> Known {
         let known = self.known(flow).reversed();
         let carried = self.flows.get(flow).map_or(0, |flow| flow.heard);
         Known { carried, address_id: 0, ..known }
@@ -194,7 +195,7 @@ impl Session {
         let mut built = stack.build(&nothing).map_err(unreadable)?;
         packet.clone_into(&mut built.bytes);
         let (remote, local) = ends(&built).ok_or(Deaf::Stranger)?;
-        let mut heard = Heard { flow: 0, stack, built };
+        let mut heard = Heard { flow: 0, stack, built, right: Known::default() };
         let same = |flow: &Flow| (flow.local, flow.remote) == (local, remote);
         heard.flow = match self.flows.iter().rposition(same) {
             Some(flow) => flow,
@@ -203,9 +204,12 @@ impl Session {
         };
         // both ends have asked, or one: then both use them
         self.data.checksum |= heard.number(Kind::MpCapable, "A") == Some(1);
+        let before = self.known_of_peer(heard.flow);
         if let Some(flow) = self.flows.get_mut(heard.flow) {
             flow.heard(&heard.built, &mut self.data);
         }
+        let Known { key, peer_key, nonce, peer_nonce, .. } = self.known_of_peer(heard.flow);
+        heard.right = Known { key, peer_key, nonce, peer_nonce, ..before };
         Ok(heard)
     }
 }
