@@ -8,6 +8,7 @@
 mod acceptance;
 mod captures;
 pub mod corpus;
+mod craft;
 mod draw;
 mod endpoint;
 mod identity;
@@ -17,6 +18,7 @@ mod network;
 mod options;
 mod packet;
 mod reassembly;
+mod replaying;
 mod shown;
 mod text;
 
@@ -53,6 +55,9 @@ pub const TARGETS: &[Target] = &[
     target("pcapng", "blocks of pcapng, read and explained", 2_048, captures::blocks),
     target("scenario", "scenarios of the simulator in TOML", 1_024, text::scenario),
     target("experiment", "experiments in TOML", 1_024, text::experiment),
+    target("craft", "packets as text, built and taken apart", 512, craft::expression),
+    target("dissect", "any octets as layers, said and built again", 256, craft::octets),
+    target("replay", "any octets as a capture, played against the engine", 4_096, replaying::run),
     target("line", "settings, schedulers, links, boxes, commands: one line", 256, text::line),
 ];
 

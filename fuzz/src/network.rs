@@ -19,7 +19,7 @@ use mpuser_sim::conform::target::{PORT, probe_address, stack_address};
 use std::collections::VecDeque;
 
 /// Steps of one input.
-const STEPS: usize = 64;
+const STEPS: usize = 48;
 /// Packets under way; a further one takes the place of the oldest, which is lost.
 const QUEUE: usize = 64;
 /// Packets that may follow from one step.

@@ -19,7 +19,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn executions(name: &str) -> u64 {
     let own = match name {
         "options" | "identity" | "packet" | "line" => 30_000,
-        "pcap" | "pcapng" | "mappings" => 1_000,
+        "pcap" | "pcapng" | "mappings" | "replay" => 1_000,
         _ => 4_000,
     };
     number("MPUSER_FUZZ_EXECUTIONS", own)
@@ -58,6 +58,7 @@ macro_rules! targets {
 
 targets! {
     options identity packet acceptance mappings reassembly endpoint network pcap pcapng scenario experiment line
+    craft dissect replay
 }
 
 #[test]

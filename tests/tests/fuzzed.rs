@@ -66,3 +66,21 @@ fn what_an_aborted_connection_has_not_sent_stays_unsent() {
     assert!(!script.events.iter().any(|e| matches!(e, Event::Fallback(_))));
     leave(script);
 }
+
+/// Nobody answered the client's first DATA_FINs, which it took for plain TCP. Then a mapping comes for data behind some that
+/// took another path: as plain TCP they would be delivered in the place of those.
+#[test]
+fn data_mapped_elsewhere_is_not_delivered_after_a_silent_fallback() {
+    for (at, delivered) in [(0, b"late".to_vec()), (1_174, Vec::new())] {
+        let mut script = Script::client(ConnectionConfig::default(), 1);
+        let mut flow = script.answer(PLAIN_FLAGS);
+        script.shutdown();
+        script.advance(Duration::from_secs(10));
+        assert!(script.events.iter().any(|e| matches!(e, Event::Fallback(_))));
+        let dss = script.map(&flow, at, b"late", 0);
+        script.send(&mut flow, seg().dss(dss).data(b"late"));
+        assert_eq!(script.read(), delivered, "mapped to {at}");
+        let failed = script.events.iter().any(|e| matches!(e, Event::Closed(Some(_))));
+        assert_eq!(failed, at != 0);
+    }
+}

@@ -23,7 +23,7 @@ use peer::Peer;
 use setup::Setup;
 
 /// Steps of one input: short scripts, many of them.
-const STEPS: usize = 48;
+const STEPS: usize = 32;
 /// Packets that may follow from one step.
 const BURST: usize = 2_000;
 /// Timers that may fire before everything is forgotten.
@@ -118,7 +118,7 @@ impl Session {
             0 => self.endpoint.poll_timeout().unwrap_or(self.now),
             _ => self.now + Duration::from_millis(u64::from(u.length()? % 200_000)),
         };
-        for _ in 0..200 {
+        for _ in 0..50 {
             let Some(at) = self.endpoint.poll_timeout().filter(|at| *at <= end) else { break };
             self.now = self.now.max(at);
             self.endpoint.handle_timeout(self.now);

@@ -42,6 +42,8 @@ pub(super) struct Setup {
     large: bool,
     server_joins: bool,
     drop_timestamps: bool,
+    /// Retransmissions are given up early.
+    impatient: bool,
 }
 
 /// Those that do more than choosing among what has a window.
@@ -77,6 +79,7 @@ impl Setup {
             large: bit(more, 2),
             server_joins: bit(more, 3),
             drop_timestamps: bit(more, 4),
+            impatient: more >> 5 != 0,
         })
     }
 
@@ -99,6 +102,10 @@ impl Setup {
             ..ConnectionConfig::of(self.profile)
         };
         config.tcp.timestamps = !self.drop_timestamps;
+        if self.impatient {
+            (config.tcp.max_retransmits, config.tcp.max_syn_retransmits) = (3, 1);
+            config.tcp.syn_linear_timeouts = 1;
+        }
         config
     }
 

@@ -9,7 +9,9 @@ use crate::mptcp::fallback::{
     FailExchange, Failed, InfiniteMapping, Standing, Trigger, Verdict, decide,
 };
 use crate::mptcp::subflow::{Phase, Subflow};
+use crate::tcp::Segment;
 use crate::time::{Duration, Instant};
+use crate::wire::TcpOptions;
 use crate::wire::mptcp::{DssMapping, MpFail, MptcpOption};
 
 /// MP_FAILs sent without an infinite mapping coming back, before the subflow is given up.
@@ -301,6 +303,26 @@ impl Connection {
                 subflow.received.discard_raw_before(start);
             }
         }
+    }
+
+    /// Silence was taken for plain TCP [FB-6], and a mapping comes that puts the segment's data elsewhere than where they
+    /// stand in the stream: the peer speaks MPTCP after all, and what is missing before went another way.
+    pub(super) fn contradicts_silence(
+        &self,
+        index: usize,
+        segment: &Segment,
+        options: &TcpOptions,
+    ) -> bool {
+        let silent = self.mode == Mode::Tcp(FallbackReason::NoDssInAck);
+        let mapping = options.dss.and_then(|dss| dss.mapping).filter(|m| !m.is_infinite());
+        let (Some(mapping), true) = (mapping, silent && !segment.payload.is_empty()) else {
+            return false;
+        };
+        let Some(subflow) = self.subflows.get(index) else { return false };
+        let start = mapping.subflow_seq.to_offset(subflow.tcp.bytes_received());
+        let near = self.recv_base() + self.recv.received();
+        let data = mapping.data_seq.expand(near).since(self.recv_base()) as u64;
+        start.is_some_and(|start| start.wrapping_sub(data) != self.plain.recv)
     }
 
     /// The wait for a mapping of what the subflow at `index` delivered is over.

@@ -3,7 +3,7 @@
 use super::{Connection, Mode};
 use crate::config::OnlySubflow;
 use crate::counters::Counters;
-use crate::error::{FallbackReason, ResetReason};
+use crate::error::{ConnectionError, FallbackReason, ResetReason};
 use crate::event::Event;
 use crate::mptcp::fallback::{Trigger, Verdict};
 use crate::mptcp::handshake;
@@ -65,6 +65,9 @@ impl Connection {
         let refused = self.subflows.get(index).is_none_or(|s| s.aborted);
         if self.is_mptcp() && !refused && (disposition.acceptable || disposition.reset) {
             self.on_options(now, index, &disposition, segment, options, counters);
+        }
+        if disposition.acceptable && self.contradicts_silence(index, segment, options) {
+            self.fail(ConnectionError::Protocol, ResetReason::MptcpError, false);
         }
         self.drain(now, index, counters);
         if disposition.peer_fin {
