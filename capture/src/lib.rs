@@ -5,6 +5,10 @@
 //! kept, and nothing more is written.
 #![forbid(unsafe_code)]
 
+mod story;
+
+pub use story::{Carried, Story};
+
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
@@ -165,6 +169,18 @@ impl CaptureWriter {
         if let Some(statistics) = self.interfaces.get_mut(interface.0 as usize) {
             statistics.dropped += 1;
         }
+    }
+
+    /// Writes a packet that never arrived, on the interface `drop:PATH` made for that, with the reason as its comment.
+    pub fn lost(
+        &mut self,
+        drops: CaptureInterface,
+        at: Duration,
+        direction: Direction,
+        parts: (&[u8], &[u8]),
+        reason: &str,
+    ) {
+        self.packet(drops, at, direction, parts, Some(reason));
     }
 
     /// Hands everything to the file.

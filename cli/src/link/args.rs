@@ -36,7 +36,7 @@ Examples:
       rate=20mbit delay=10ms loss=1% queue=100p
   mpuser link up --from a0 --to b0@lab delay=30ms fwd.rate=2mbit back.rate=16mbit
   mpuser link up --from a0@x,10.7.0.1/24 --to b0@y,10.7.0.2/24 box=strip-mptcp:syn
-  mpuser link up wifi-lte.toml
+  mpuser link up --pcap - wifi-lte.toml | wireshark -k -i -
 
 An END is DEV[@NETNS][,ADDRESS/LENGTH]...; packets from --from to --to go forward.
 
@@ -74,6 +74,9 @@ pub(crate) struct LinkUp {
     /// The devices' MTU
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
+    /// Write what comes through, and on `drop:NAME` what does not, into a capture (pcapng); `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<std::path::PathBuf>,
     /// What loss, jitter and the like are drawn from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

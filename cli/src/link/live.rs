@@ -1,5 +1,6 @@
 //! A link at work: packets from one TUN device through the model to the other.
 
+use super::capture::Capture;
 use super::control::{Answer, Order, Ordered};
 use super::spec::{Spec, read_file};
 use crate::error::Failure;
@@ -42,6 +43,7 @@ pub(crate) struct Live {
     from: End,
     to: End,
     arena: BytesMut,
+    capture: Option<Capture>,
 }
 
 /// Reads what has arrived at one end; an error means that the device is gone.
@@ -65,15 +67,19 @@ fn read(
 
 impl Live {
     /// Makes the devices and the link. Call it inside the runtime.
-    pub(crate) fn new(spec: Spec) -> Result<Self, Failure> {
+    pub(super) fn new(spec: Spec, capture: Option<Capture>) -> Result<Self, Failure> {
         let (from, to) = (spec.from.open(spec.mtu)?, spec.to.open(spec.mtu)?);
         let end = |device| {
             End::new(device).map_err(|error| Failure::io("cannot wait for a device", &error))
         };
         let link = Link::new(spec.config.clone(), spec.seed, clock::now());
         // the words were checked when they were read
-        let link = link.map_err(|error| Failure::internal("a link cannot be made", error))?;
-        Ok(Self { link, from: end(from)?, to: end(to)?, spec, arena: BytesMut::new() })
+        let mut link = link.map_err(|error| Failure::internal("a link cannot be made", error))?;
+        if capture.is_some() {
+            link.keep_dropped();
+        }
+        let (from, to, arena) = (end(from)?, end(to)?, BytesMut::new());
+        Ok(Self { link, from, to, spec, arena, capture })
     }
 
     /// Its name.
@@ -126,7 +132,20 @@ impl Live {
                 Direction::Backward => &mut self.from,
             };
             // a refusal (the device is down, its queue full) is a loss like any other
-            end.refused += u64::from(end.device.send(now, &packet, &[], None).is_err());
+            let refused = end.device.send(now, &packet, &[], None).is_err();
+            end.refused += u64::from(refused);
+            match &self.capture {
+                Some(capture) if refused => {
+                    capture.dropped(now, direction, &packet, "the device did not take it");
+                }
+                Some(capture) => capture.delivered(now, direction, &packet),
+                None => {}
+            }
+        }
+        if let Some(capture) = &self.capture {
+            while let Some((direction, packet)) = self.link.take_dropped() {
+                capture.dropped(now, direction, &packet, "dropped by the link");
+            }
         }
     }
 

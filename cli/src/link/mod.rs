@@ -1,13 +1,14 @@
 //! `mpuser link`: the link and middlebox models of `mpuser-sim` between two TUN devices.
 
 pub(crate) mod args;
+mod capture;
 mod control;
 mod live;
 mod spec;
 
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::output::{self, Printer};
-use crate::{runtime, signals, units};
+use crate::{runtime, session, signals, units};
 use args::{Link, LinkDown, LinkSet, LinkShow, LinkUp};
 use control::Order;
 use live::Live;
@@ -32,13 +33,35 @@ pub(crate) fn run(command: &Link, printer: Printer) -> Result<ExitCode, Failure>
 
 fn up(args: &LinkUp, printer: Printer) -> Result<ExitCode, Failure> {
     let specs = spec::specs(args)?;
+    let writer = args.pcap.as_deref().map(|file| session::capture(file, 0)).transpose()?;
+    let shared = writer.map(capture::Shared::new);
+    let outcome = serve(specs, shared.as_ref(), printer);
+    match shared.and_then(|shared| shared.finish()) {
+        // whoever read it has seen enough
+        None | Some(std::io::ErrorKind::BrokenPipe) => outcome,
+        Some(kind) => outcome.and(Err(Failure::new(
+            Code::Io,
+            "the capture is incomplete",
+            kind,
+            "check that there is room for the file",
+        ))),
+    }
+}
+
+/// Moves packets until it is told to end.
+fn serve(
+    specs: Vec<spec::Spec>,
+    capture: Option<&capture::Shared>,
+    printer: Printer,
+) -> Result<ExitCode, Failure> {
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let mut tasks = tokio::task::JoinSet::new();
         let mut doors = Vec::new();
         for spec in specs {
             let (door, orders) = control::open(&spec.name)?;
-            let live = Live::new(spec)?;
+            let capture = capture.map(|shared| shared.link(&spec.name));
+            let live = Live::new(spec, capture)?;
             printer.line(&headline(&live.state()));
             printer.object(&live.state());
             printer.detail(&format!("next: mpuser link set {} loss=1%", live.name()));

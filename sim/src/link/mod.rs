@@ -123,6 +123,20 @@ impl Link {
         Some((Direction::Forward, self.lanes.forward.poll(now)?))
     }
 
+    /// Keeps what the link drops for [`Self::take_dropped`] from now on; whoever asks for that has to fetch it.
+    pub fn keep_dropped(&mut self) {
+        self.lanes.forward.keep_dropped();
+        self.lanes.backward.keep_dropped();
+    }
+
+    /// A packet the link has dropped, with [`Self::keep_dropped`]. What boxes swallow is not among them.
+    pub fn take_dropped(&mut self) -> Option<(Direction, Bytes)> {
+        let lanes = &mut self.lanes;
+        let forward = lanes.forward.take_dropped().map(|packet| (Direction::Forward, packet));
+        forward
+            .or_else(|| lanes.backward.take_dropped().map(|packet| (Direction::Backward, packet)))
+    }
+
     /// When to poll next; `None` as long as nothing is pushed.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {

@@ -1,10 +1,11 @@
-//! A run as a pcapng file, as the clients would have captured it: one interface for each path of each flow.
+//! A run as a pcapng file, as the clients would have captured it: one interface for each path of each flow, and one for
+//! what its links drop.
 
 use super::flow_name;
 use crate::direction::Direction;
 use crate::scenario::Scenario;
 use crate::world::{Observer, Packet, What};
-use mpuser_capture::{CaptureInterface, CaptureWriter, Direction as Seen};
+use mpuser_capture::{CaptureInterface, CaptureWriter, Direction as Seen, Story};
 use mpuser_engine::time::{Duration, Instant};
 use mpuser_engine::wire::Checksum;
 use std::io::{self, Write};
@@ -13,14 +14,17 @@ use std::io::{self, Write};
 #[derive(Debug)]
 pub struct Capture {
     writer: CaptureWriter,
-    /// By flow and path.
-    interfaces: Vec<Vec<CaptureInterface>>,
+    /// By flow and path: what passes, and what is dropped.
+    interfaces: Vec<Vec<(CaptureInterface, CaptureInterface)>>,
+    /// Of both ends of each flow.
+    story: Story,
 }
 
 impl Capture {
     /// A capture of everything into `out`; of each packet only the first `snaplen` bytes, 0 means all.
     pub fn new(out: impl Write + Send + 'static, snaplen: usize) -> Self {
-        Self { writer: CaptureWriter::new(out).snaplen(snaplen), interfaces: Vec::new() }
+        let writer = CaptureWriter::new(out).snaplen(snaplen);
+        Self { writer, interfaces: Vec::new(), story: Story::default() }
     }
 
     /// Completes the file.
@@ -43,7 +47,9 @@ impl Observer for Capture {
             for _ in 0..group.count {
                 let name = flow_name(scenario, flow);
                 let path = |path: &crate::scenario::Path| {
-                    self.writer.add_interface(&format!("{name} via {}", path.links.join(", ")))
+                    let via = format!("{name} via {}", path.links.join(", "));
+                    let drops = format!("drop:{via}");
+                    (self.writer.add_interface(&via), self.writer.add_interface(&drops))
                 };
                 self.interfaces.push(group.paths.iter().map(path).collect());
                 flow += 1;
@@ -52,18 +58,33 @@ impl Observer for Capture {
     }
 
     fn packet(&mut self, now: Instant, what: What, packet: &Packet<'_>) {
-        let seen = match (what, packet.direction) {
-            (What::Sent, Direction::Forward) => Seen::Outbound,
-            (What::Arrived, Direction::Backward) => Seen::Inbound,
-            _ => return,
-        };
+        let forward = packet.direction == Direction::Forward;
+        let whose = u64::from(packet.flow) * 2 + u64::from(forward);
+        // the other end's packets are seen when they come, and told of as they went
+        let carried = (what == What::Sent)
+            .then(|| self.story.sent(whose, packet.path, packet.headers, packet.payload.len()))
+            .flatten();
         let paths = self.interfaces.get(packet.flow as usize);
-        let Some(interface) = paths.and_then(|paths| paths.get(packet.path as usize)) else {
+        let Some(&(path, drops)) = paths.and_then(|paths| paths.get(packet.path as usize)) else {
             return;
         };
+        let direction = if forward { Seen::Outbound } else { Seen::Inbound };
         let headers = completed(packet.headers, packet.payload);
-        let at = Duration::from_nanos(now.as_nanos());
-        self.writer.packet(*interface, at, seen, (&headers, packet.payload), None);
+        let (at, parts) = (Duration::from_nanos(now.as_nanos()), (&headers[..], packet.payload));
+        match (what, forward) {
+            (What::Dropped, _) => {
+                self.writer.dropped(path);
+                self.writer.lost(drops, at, direction, parts, "dropped by a link of the path");
+            }
+            (What::Sent, true) => {
+                let comment = carried.map(|carried| {
+                    format!("path {}, {}", packet.path, carried.words("path", packet.path))
+                });
+                self.writer.packet(path, at, direction, parts, comment.as_deref());
+            }
+            (What::Arrived, false) => self.writer.packet(path, at, direction, parts, None),
+            _ => {}
+        }
     }
 }
 

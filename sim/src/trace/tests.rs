@@ -91,13 +91,53 @@ fn a_capture_has_the_packets_of_the_client_with_good_checksums() {
     let mut capture = Capture::new(file.clone(), 0);
     let outcome = run_with(&scenario(), 5, &mut capture).unwrap();
     capture.finish().unwrap();
-    let packets = packets(&file.0.lock().unwrap());
+    let all = packets(&file.0.lock().unwrap());
+    // beside each path stands an interface for what it drops
+    let (packets, drops): (Vec<_>, Vec<_>) = all.into_iter().partition(|(on, _)| on % 2 == 0);
+    let count = |lane: &crate::metrics::LaneOutcome| {
+        lane.lost + lane.queue_full + lane.managed + lane.down + lane.too_big
+    };
+    let lost: u64 = outcome.links.iter().map(|l| count(&l.forward) + count(&l.backward)).sum();
+    assert_eq!((drops.len() as u64, lost > 0), (lost, true));
     let sent: u64 = outcome.links.iter().map(|link| link.forward.received).sum();
     let arrived: u64 = outcome.links.iter().map(|link| link.backward.delivered).sum();
     assert_eq!(packets.len() as u64, sent + arrived);
-    assert!(packets.iter().any(|(interface, _)| *interface == 1));
+    assert!(packets.iter().any(|(interface, _)| *interface == 2));
     for (_, packet) in &packets {
         let parsed = TcpPacket::parse(packet).expect("TCP with a good checksum");
         assert!(parsed.is_syn() || parsed.has_mptcp() || parsed.has(crate::packet::bits::ACK));
     }
+}
+
+/// What tshark shows of it: names of interfaces, directions, and what comments say.
+#[test]
+fn tshark_reads_comments_directions_and_drops() {
+    let path = std::env::temp_dir().join(format!("mpuser-sim-{}.pcapng", std::process::id()));
+    let mut capture = Capture::new(std::fs::File::create(&path).unwrap(), 0);
+    run_with(&scenario(), 5, &mut capture).unwrap();
+    capture.finish().unwrap();
+    let mut command = std::process::Command::new("tshark");
+    command.arg("-r").arg(&path).args(["-T", "fields", "-E", "separator=/t"]);
+    for field in ["frame.interface_name", "frame.packet_flags_direction", "frame.comment"] {
+        command.args(["-e", field]);
+    }
+    let output = command.args(["-e", "_ws.malformed"]).output();
+    let _ = std::fs::remove_file(&path);
+    let Ok(output) = output else {
+        eprintln!("NOT RUN: there is no tshark");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    let of = |name: &'static str| lines.iter().filter(move |line| line[0] == name);
+    assert!(lines.iter().all(|line| line[3].is_empty()), "malformed packets");
+    let number = |text: &str| u32::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
+    let passed = ["mp via a", "mp via b"].into_iter().flat_map(of);
+    let directions: Vec<u32> = passed.map(|line| number(line[1])).collect();
+    assert!(directions.contains(&1) && directions.contains(&2), "{directions:?}");
+    assert!(of("drop:mp via a").all(|line| line[2] == "dropped by a link of the path"));
+    assert!(of("mp via a").any(|line| line[2].starts_with("path 0, dsn 1+")), "{text}");
+    let said = |what: &str| lines.iter().any(|line| line[2].contains(what));
+    assert!(said("retransmission"), "{text}");
 }

@@ -1,19 +1,16 @@
 //! The engine with its devices, under one lock, and the pump that moves packets and events out of it.
 
+use super::capture::Capture;
 use super::conn::{Conn, Deferred, Holder, Phase, Waiters};
 use super::path::Path;
 use super::view::Multipath;
-use crate::clock;
 use crate::control::Feed;
 use crate::device::Received;
-use bytes::Bytes;
-use mpuser_capture::{CaptureInterface, CaptureWriter, Direction};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
 use mpuser_engine::time::Instant;
 use mpuser_engine::{ConnectionInfo, Event, Transmit};
 use mpuser_record::Recorded;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
@@ -21,45 +18,6 @@ use tokio::task::AbortHandle;
 pub(crate) const SEND_BATCH: usize = 64;
 /// Connections with events that nobody has accepted; the log of the oldest is forgotten beyond.
 const MAX_UNACCEPTED: usize = 4096;
-
-/// A capture and its interfaces, one per path.
-#[derive(Debug)]
-pub(crate) struct Capture {
-    pub(crate) writer: CaptureWriter,
-    pub(crate) interfaces: Vec<CaptureInterface>,
-    comment: String,
-}
-
-impl Capture {
-    pub(crate) fn new(writer: CaptureWriter) -> Self {
-        Self { writer, interfaces: Vec::new(), comment: String::new() }
-    }
-
-    fn sent(&mut self, now: Instant, headers: &[u8], transmit: &Transmit, refused: bool) {
-        let Some(&interface) = self.interfaces.get(usize::from(transmit.interface.0)) else {
-            return;
-        };
-        if refused {
-            self.writer.dropped(interface);
-            return;
-        }
-        self.comment.clear();
-        if let Some((connection, subflow)) = transmit.subflow {
-            // Writing to a string does not fail.
-            let _ = write!(self.comment, "conn {} sub {}", connection.0, subflow.0);
-        }
-        let comment = (!self.comment.is_empty()).then_some(self.comment.as_str());
-        let parts = (headers, &transmit.payload[..]);
-        self.writer.packet(interface, clock::to_wall(now), Direction::Outbound, parts, comment);
-    }
-
-    fn received(&mut self, now: Instant, interface: InterfaceId, packet: &Bytes) {
-        if let Some(&interface) = self.interfaces.get(usize::from(interface.0)) {
-            let at = clock::to_wall(now);
-            self.writer.packet(interface, at, Direction::Inbound, (packet, &[]), None);
-        }
-    }
-}
 
 /// Everything behind the stack's lock.
 #[derive(Debug)]
@@ -156,7 +114,8 @@ impl Inner {
         // A refused packet is lost, which the protocol is made for; a queue here would only hide the loss.
         let refused = path.send(now, &self.headers, transmit);
         if let Some(capture) = &mut self.capture {
-            capture.sent(now, &self.headers, transmit, refused);
+            let info = |id| self.endpoint.info(id);
+            capture.sent(now, (&path.name, &self.headers), transmit, refused, info);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A stack: an engine, its devices, and the tasks that keep them going.
 
+mod capture;
 mod conn;
 mod inner;
 mod path;
@@ -17,7 +18,7 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::stream::MptcpStream;
 use crate::{clock, driver};
-use inner::Capture;
+use capture::Capture;
 use mpuser_capture::CaptureWriter;
 use mpuser_engine::LocalAddress;
 use mpuser_engine::addr::{InterfaceId, IpAddr, SocketAddr};

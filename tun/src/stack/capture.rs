@@ -1,0 +1,92 @@
+//! What a stack writes into its capture: every packet, and beside those it sends what the scheduler decided upon.
+
+use crate::clock;
+use bytes::Bytes;
+use mpuser_capture::{CaptureInterface, CaptureWriter, Direction, Story};
+use mpuser_engine::addr::{ConnectionId, InterfaceId, SubflowId};
+use mpuser_engine::time::Instant;
+use mpuser_engine::{ConnectionInfo, SubflowInfo, Transmit};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// A capture and its interfaces, one per path, and one more for what a path has dropped.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) writer: CaptureWriter,
+    pub(crate) interfaces: Vec<CaptureInterface>,
+    drops: BTreeMap<InterfaceId, CaptureInterface>,
+    story: Story,
+}
+
+impl Capture {
+    pub(crate) fn new(writer: CaptureWriter) -> Self {
+        let (interfaces, drops) = (Vec::new(), BTreeMap::new());
+        Self { writer, interfaces, drops, story: Story::default() }
+    }
+
+    /// A packet for path `name`; `info` is asked only where there is something to say.
+    pub(crate) fn sent(
+        &mut self,
+        now: Instant,
+        (name, headers): (&str, &[u8]),
+        transmit: &Transmit,
+        refused: bool,
+        info: impl FnOnce(ConnectionId) -> Option<ConnectionInfo>,
+    ) {
+        let interface = transmit.interface;
+        let Some(&path) = self.interfaces.get(usize::from(interface.0)) else { return };
+        let comment = transmit.subflow.map(|(connection, subflow)| {
+            let len = transmit.payload.len();
+            let carried = self.story.sent(connection.0, subflow.0, headers, len);
+            let mut text = format!("conn {} sub {}", connection.0, subflow.0);
+            if let Some(carried) = carried {
+                // writing to a string does not fail
+                let _ = write!(text, ", {}", carried.words("sub", subflow.0));
+                if let Some(info) = info(connection) {
+                    choice(&mut text, &info, subflow);
+                }
+            }
+            text
+        });
+        let (at, parts) = (clock::to_wall(now), (headers, &transmit.payload[..]));
+        if refused {
+            self.writer.dropped(path);
+            let writer = &mut self.writer;
+            let new = || writer.add_interface(&format!("drop:{name}"));
+            let drops = *self.drops.entry(interface).or_insert_with(new);
+            let reason = comment.unwrap_or_default() + "; the device did not take it";
+            let reason = reason.trim_start_matches("; ");
+            self.writer.lost(drops, at, Direction::Outbound, parts, reason);
+        } else {
+            self.writer.packet(path, at, Direction::Outbound, parts, comment.as_deref());
+        }
+    }
+
+    pub(crate) fn received(&mut self, now: Instant, interface: InterfaceId, packet: &Bytes) {
+        if let Some(&interface) = self.interfaces.get(usize::from(interface.0)) {
+            let at = clock::to_wall(now);
+            self.writer.packet(interface, at, Direction::Inbound, (packet, &[]), None);
+        }
+    }
+}
+
+/// What the scheduler chose from: the subflow it took, then the others.
+fn choice(text: &mut String, info: &ConnectionInfo, chosen: SubflowId) {
+    let name = info.scheduler.name.as_str();
+    let alive = |subflow: &&SubflowInfo| subflow.state == "ESTAB";
+    let (mut own, mut others) = (String::new(), String::new());
+    for subflow in info.subflows.iter().filter(alive) {
+        let to = if subflow.id == chosen { &mut own } else { &mut others };
+        let _ = write!(
+            to,
+            "; sub {}: srtt {:.1} ms, {} of {} in flight{}{}",
+            subflow.id.0,
+            subflow.srtt.as_secs_f64() * 1e3,
+            subflow.in_flight,
+            subflow.cwnd,
+            if subflow.backup { ", backup" } else { "" },
+            if subflow.stale { ", stale" } else { "" }
+        );
+    }
+    let _ = write!(text, "; {name}{own}{others}");
+}
