@@ -51,6 +51,74 @@ fn packets_become_a_capture() {
     let _ = std::fs::remove_dir_all(dir);
 }
 
+/// A second opinion: tshark finds every option's subtype and version, and nothing malformed.
+#[test]
+fn tshark_reads_what_is_crafted() {
+    use std::process::Command;
+    if Command::new("tshark").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: tshark_reads_what_is_crafted: there is no tshark");
+        return;
+    }
+    let options = [
+        ("TCP(flags='S')/MP_CAPABLE", "0"),
+        ("TCP(flags='SA')/MP_CAPABLE", "0"),
+        ("MP_CAPABLE(receiver_key=1)", "0"),
+        ("MP_CAPABLE(receiver_key=1, A=1)/'hello'", "0"),
+        ("TCP(flags='S')/MP_JOIN(token=1)", "1"),
+        ("TCP(flags='SA')/MP_JOIN(hmac=0x0102030405060708)", "1"),
+        ("MP_JOIN(hmac=0x0102030405060708090a0b0c0d0e0f1011121314)", "1"),
+        ("DSS(data_ack=1, dsn=2, ssn=1, checksum=3)/'hello'", "2"),
+        ("DSS(data_ack=1, a=0, dsn=2, m=0, ssn=1)/'hello'", "2"),
+        ("ADD_ADDR('10.0.0.1', peer_key=1)", "3"),
+        ("ADD_ADDR('::1', port=80, peer_key=1)", "3"),
+        ("ADD_ADDR('10.0.0.1', E=1)", "3"),
+        ("REMOVE_ADDR([1, 2])", "4"),
+        ("MP_PRIO", "5"),
+        ("MP_FAIL(dsn=1)", "6"),
+        ("MP_FASTCLOSE(receiver_key=1)", "7"),
+        ("TCP(flags='RA')/MP_TCPRST(reason=1, T=1)", "8"),
+    ];
+    let file = std::env::temp_dir().join(format!("mpuser-{}-tshark.pcapng", std::process::id()));
+    let name = file.display().to_string();
+    // each on a connection of its own: one that changes its mind is too much for tshark
+    let alone = |(number, (text, _)): (usize, &(&str, &str))| match text.strip_prefix("TCP(") {
+        Some(rest) => format!("TCP(sport={}, {rest}", 1_000 + number),
+        None => format!("TCP(sport={})/{text}", 1_000 + number),
+    };
+    let packets: Vec<String> = options.iter().enumerate().map(alone).collect();
+    let mut words = vec!["craft", "--pcap", &name];
+    words.extend(packets.iter().map(String::as_str));
+    assert_eq!(mpuser(&words).code, Some(0));
+    let mut tshark = Command::new("tshark");
+    tshark.args([
+        "-r",
+        &name,
+        "-o",
+        "tcp.check_checksum:TRUE",
+        "-o",
+        "ip.check_checksum:TRUE",
+        "-T",
+        "fields",
+    ]);
+    tshark.args([
+        "-e",
+        "tcp.options.mptcp.subtype",
+        "-e",
+        "_ws.malformed",
+        "-e",
+        "tcp.checksum.status",
+    ]);
+    let output = tshark.output().expect("tshark runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), options.len(), "{text}");
+    for ((expression, subtype), line) in options.iter().zip(lines) {
+        // 1: the checksum is right
+        assert_eq!(line, format!("{subtype}\t\t1"), "{expression}");
+    }
+    let _ = std::fs::remove_file(file);
+}
+
 /// The line, a mark below the place, and the three lines of every failure.
 #[test]
 fn mistakes_are_marked() {
@@ -173,4 +241,28 @@ fn scripts_fail_with_a_difference() {
     mpuser(&["script", &file, "--target", "192.0.2.1:80"]).assert_error(2);
     mpuser(&["script", "/no/such/file.mps"]).assert_error(1);
     let _ = std::fs::remove_file(file);
+}
+
+/// Lines from a pipe; a mistake does not end it.
+#[test]
+fn lines_are_read_one_by_one() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mpuser"));
+    command.args(["craft", "--repl"]);
+    let lines = "p = TCP(flags='S')/MP_CAPABLE\nTPC/MSS\nq.show()\np.show()\nquit\np\n";
+    let run = common::run(command, lines.as_bytes());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.contains("###[ MP_CAPABLE ]###"), "{}", run.stdout);
+    assert!(run.stderr.contains("q is no packet and no session (p)"), "{}", run.stderr);
+    let Some(lab) = TestLab::up("repl") else { return };
+    let _echo = lab.serve(7000, Protocol::Mptcp, Mode::Echo);
+    let lines = "s = session(\"192.168.56.101:7000\")\ns.handshake()\ns.dss(\"hello\")\ns.join()\n\
+                 s.dss(\"world\", 1)\ns.info()\ns.close()\n";
+    let run = lab.run(&["craft", "--repl"], lines.as_bytes());
+    assert!(
+        run.stdout.contains("subflow 1 is open") && run.stdout.contains("the HMAC is right"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("data       10 sent, 10 received"), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.ends_with("closed\n"), "{}{}", run.stdout, run.stderr);
 }

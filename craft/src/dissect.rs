@@ -3,7 +3,7 @@
 use crate::build::Known;
 use crate::layer::{Layer, Stack};
 use crate::table::Kind;
-use crate::value::{Form, Value};
+use crate::value::Value;
 use mpuser_engine::wire::ip::protocol;
 use mpuser_engine::wire::{IpHeader, MpCapable, MpJoin, MptcpOption, WireDataSeq};
 use mpuser_inspect::option::{RawOption, Signal, options, reserved};
@@ -344,10 +344,4 @@ const fn number(seq: WireDataSeq) -> u64 {
         WireDataSeq::Short(low) => low as u64,
         WireDataSeq::Long(all) => all,
     }
-}
-
-/// A value as text, for tables and differences.
-#[must_use]
-pub fn text_of(form: Form, value: &Value) -> String {
-    crate::value::shorten(&form.write(value), 80)
 }

@@ -23,6 +23,7 @@ mod dialogue;
 mod dissect;
 pub mod expr;
 mod layer;
+pub mod repl;
 #[cfg(test)]
 mod samples;
 pub mod scan;
@@ -34,7 +35,7 @@ mod value;
 
 pub use build::{BuildError, Built, BuiltLayer, Field, Known, OPTIONS_MAX};
 pub use dialogue::{Dialogue, Exchange, Refusal, Wire};
-pub use dissect::{DissectError, dissect, text_of};
+pub use dissect::{DissectError, dissect};
 pub use expr::{ParseError, parse};
 pub use layer::{Layer, Stack, misplaced};
 pub use session::Session;

@@ -19,7 +19,7 @@ pub enum Place {
 }
 
 /// A field of a layer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSpec {
     /// Its name, as RFC and scapy have it.
     pub name: &'static str,

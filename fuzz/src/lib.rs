@@ -57,6 +57,8 @@ pub const TARGETS: &[Target] = &[
     target("experiment", "experiments in TOML", 1_024, text::experiment),
     target("craft", "packets as text, built and taken apart", 512, craft::expression),
     target("dissect", "any octets as layers, said and built again", 256, craft::octets),
+    target("script", "scenario scripts, as far as they are read", 1_024, craft::script),
+    target("log", "logs of an endpoint's calls, done again", 8_192, replaying::log),
     target("replay", "any octets as a capture, played against the engine", 4_096, replaying::run),
     target("line", "settings, schedulers, links, boxes, commands: one line", 256, text::line),
 ];

@@ -1,4 +1,4 @@
-//! Captures played against the engine: whatever stands in the file, an end, and no rule of the engine broken.
+//! Captures played against the engine, and logs done again: whatever stands in the file, there is an end.
 
 use mpuser_replay::{Options, Recording, Role, replay};
 
@@ -13,5 +13,14 @@ pub(crate) fn run(data: &[u8]) {
             let outcome = replay(&recording, case, role, Options::default());
             let _ = (outcome.text(), outcome.json(), outcome.headline());
         }
+    }
+}
+
+/// A log of an endpoint's calls.
+pub(crate) fn log(data: &[u8]) {
+    let lines = data.split(|byte| *byte == b'\n').count() as u64;
+    if let Err(error) = mpuser_record::parse(data) {
+        assert!((1..=lines + 1).contains(&error.line), "{error}");
+        assert!(!error.to_string().is_empty());
     }
 }

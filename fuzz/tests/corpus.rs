@@ -19,7 +19,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn executions(name: &str) -> u64 {
     let own = match name {
         "options" | "identity" | "packet" | "line" => 30_000,
-        "pcap" | "pcapng" | "mappings" | "replay" => 1_000,
+        "pcap" | "pcapng" | "mappings" | "replay" | "log" => 1_000,
         _ => 4_000,
     };
     number("MPUSER_FUZZ_EXECUTIONS", own)
@@ -58,7 +58,7 @@ macro_rules! targets {
 
 targets! {
     options identity packet acceptance mappings reassembly endpoint network pcap pcapng scenario experiment line
-    craft dissect replay
+    craft dissect script log replay
 }
 
 #[test]
@@ -91,4 +91,21 @@ fn the_corpus_is_small() {
         }
     }
     assert!(sum <= MOST, "{sum} octets: minimise with tests/fuzz --minimise");
+}
+
+/// Whatever can be read is read up to any of its octets.
+#[test]
+fn inputs_cut_anywhere() {
+    for target in TARGETS {
+        let inputs = corpus::read(&corpus::root().join(target.name)).expect("a readable corpus");
+        // some parse for long, and a model needs no file
+        let textual =
+            ["scenario", "experiment", "line", "craft", "script", "dissect", "pcap", "log"];
+        for (path, input) in inputs.iter().filter(|_| textual.contains(&target.name)).take(6) {
+            for len in 0..input.len().min(1_500) {
+                let done = catch_unwind(|| (target.run)(&input[..len]));
+                assert!(done.is_ok(), "{} {}, cut at {len}", target.name, path.display());
+            }
+        }
+    }
 }

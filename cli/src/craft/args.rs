@@ -17,17 +17,23 @@ Examples:
   mpuser craft 'TCP(chksum=0xdead)/DSS(dsn=1,len=3)/\"hello\"'                  forced wrong
   mpuser craft --pcap - 'TCP/MP_PRIO' 'TCP/MP_TCPRST(reason=1)' | wireshark -k -i -
   mpuser craft --send 'IP(dst=\"192.168.56.101\")/TCP(dport=7000,flags=\"S\")/MP_CAPABLE'  and the answers
+  mpuser craft --repl                                                         line by line, with sessions
   mpuser craft --layers                                                       what there is
 
 Layers are divided by /. A field that is not said is filled in: lengths, checksums, tokens, HMACs, data sequence
 numbers. `bad` in its place makes it wrong, `none` leaves it out.")]
 pub(crate) struct Craft {
     /// Packets: layers divided by `/`, fields as `name=value`
-    #[arg(value_name = "EXPR", required_unless_present = "layers")]
+    #[arg(value_name = "EXPR", required_unless_present_any = ["layers", "repl"])]
     pub(crate) expressions: Vec<String>,
     /// List layers and their fields
     #[arg(long, conflicts_with = "expressions")]
     pub(crate) layers: bool,
+    /// Read lines: packets by name, and sessions that do handshake, join, data and close
+    ///
+    /// With history and completion on a terminal; `help` says what there is.
+    #[arg(long, conflicts_with_all = ["expressions", "layers", "hex", "send"])]
+    pub(crate) repl: bool,
     /// Print octets in hex, with text beside
     #[arg(long, conflicts_with = "pcap")]
     pub(crate) hex: bool,

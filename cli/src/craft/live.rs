@@ -1,7 +1,7 @@
 //! A wire to real hosts: a TUN device per path, no stack on top.
 
 use crate::connect::interrupted;
-use crate::error::{Code, Failure};
+use crate::error::{Code, Failure, plain_words};
 use crate::output::Printer;
 use crate::session::{capture, check, open_device, reachable};
 use crate::{runtime, signals};
@@ -47,28 +47,38 @@ pub(crate) fn on_wire<T>(
 ) -> Result<T, Failure> {
     runtime::block_on(async {
         let mut signals = signals::listen()?;
-        let (remote, ways) = reachable(specs, &[], remotes)?;
-        check(remote.ip(), &ways, &printer)?;
-        let capture = pcap.map(|file| capture(file, 0)).transpose()?;
-        let options = PathOptions { dest: Some(remote.ip()), ..PathOptions::default() };
-        let port = PacketPort::open(&ways, &options, open_device)?;
-        let stop = Stop::default();
-        let flag = Arc::clone(&stop);
+        let (mut live, remote) = Live::open(remotes, specs, pcap, printer)?;
+        let flag = Arc::clone(&live.stop);
         tokio::spawn(async move {
             let code = signals.recv().await;
             *flag.lock().unwrap_or_else(PoisonError::into_inner) = code;
         });
-        let capture = capture.map(|mut writer| {
-            let interface = writer.add_interface("craft");
-            (writer, interface)
-        });
-        let mut live = Live { port, start: clock::now(), stop, capture, broken: None };
         let outcome = tokio::task::block_in_place(|| work(&mut live, remote));
         live.end(outcome)
     })
 }
 
 impl Live {
+    /// Sets up paths to the first of `remotes` that can be reached. They are taken back at the latest when it is dropped.
+    pub(super) fn open(
+        remotes: &[SocketAddr],
+        specs: &[PathSpec],
+        pcap: Option<&Path>,
+        printer: Printer,
+    ) -> Result<(Self, SocketAddr), Failure> {
+        let (remote, ways) = reachable(specs, &[], remotes)?;
+        check(remote.ip(), &ways, &printer)?;
+        let capture = pcap.map(|file| capture(file, 0)).transpose()?;
+        let capture = capture.map(|mut writer| {
+            let interface = writer.add_interface("craft");
+            (writer, interface)
+        });
+        let options = PathOptions { dest: Some(remote.ip()), ..PathOptions::default() };
+        let port = PacketPort::open(&ways, &options, open_device)?;
+        let stop = Stop::default();
+        Ok((Self { port, start: clock::now(), stop, capture, broken: None }, remote))
+    }
+
     /// Our addresses, one for each path.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         self.port.addresses()
@@ -82,7 +92,12 @@ impl Live {
             return Err(interrupted(code));
         }
         if let Some(error) = broken {
-            return Err(Failure::io("the TUN device gave up", &error));
+            return Err(Failure::new(
+                Code::Io,
+                "the TUN device did not take or give a packet",
+                plain_words(&error),
+                "the kernel refuses packets whose IP version or length cannot be; --pcap writes them all the same",
+            ));
         }
         let written = capture.map(|(mut writer, _)| {
             writer.finish();

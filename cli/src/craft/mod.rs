@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod live;
+mod repl;
 mod scan;
 mod script;
 mod send;
@@ -26,6 +27,9 @@ use std::process::ExitCode;
 pub(crate) fn run(args: &Craft, printer: Printer) -> Result<ExitCode, Failure> {
     if args.layers {
         return put(&if printer.json { layers_object() } else { layers() });
+    }
+    if args.repl {
+        return repl::run(args, printer);
     }
     if args.send {
         return send::run(args, printer);

@@ -17,14 +17,6 @@ pub struct Field {
     pub auto: bool,
 }
 
-impl PartialEq for FieldSpec {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.form == other.form
-    }
-}
-
-impl Eq for FieldSpec {}
-
 /// Fills in the fields of one layer and remembers what they became.
 #[derive(Debug)]
 pub(super) struct Fill<'l> {
@@ -67,6 +59,15 @@ impl<'l> Fill<'l> {
         let Some(index) = spec.field(name) else { return };
         if let Some(spec) = spec.fields.get(index) {
             self.fields.push((index, Field { spec, value, auto }));
+        }
+    }
+
+    /// Of a number only the low 32 bits go out.
+    pub(super) fn narrow(&mut self, name: &str) {
+        for (_, field) in self.fields.iter_mut().filter(|(_, field)| field.spec.name == name) {
+            if let Value::Number(number) = &mut field.value {
+                *number &= u64::from(u32::MAX);
+            }
         }
     }
 

@@ -154,9 +154,9 @@ fn join(fill: &mut Fill<'_>, segment: &Segment<'_>, known: &Known) -> Bytes {
         // the nonce is none of this form's fields, but the HMAC is made of it
         let nonce = fill.input("nonce").map_or(known.nonce, |nonce| nonce as u32);
         let hmac = join_hmac(fill, known, (own, peer), nonce, 20)?;
-        match hmac.first_chunk() {
-            Some(hmac) if hmac.len() == 20 => emit(&MptcpOption::Join(MpJoin::Ack { hmac: *hmac })),
-            _ => [&[KIND, 0, subtype::MP_JOIN << 4, 0], hmac.as_slice()].concat(),
+        match <[u8; 20]>::try_from(hmac.as_slice()) {
+            Ok(hmac) => emit(&MptcpOption::Join(MpJoin::Ack { hmac })),
+            Err(_) => [&[KIND, 0, subtype::MP_JOIN << 4, 0], hmac.as_slice()].concat(),
         }
     } else {
         let (backup, address_id) = (fill.number("B", 0)? != 0, id(fill, "address_id", 0)?);
@@ -247,6 +247,11 @@ fn dss(fill: &mut Fill<'_>, segment: &Segment<'_>, known: &Known) -> Bytes {
     } else {
         None
     };
+    for (name, _) in
+        [("data_ack", long_ack), ("dsn", long_map)].into_iter().filter(|(_, long)| !long)
+    {
+        fill.narrow(name);
+    }
     let mut bytes = emit(&MptcpOption::Dss(Dss { data_ack, mapping, data_fin }));
     // a and m mean nothing without A and M, and may be set all the same [OPT-11]
     if let Some(flags) = bytes.get_mut(3) {

@@ -70,6 +70,10 @@ fn every_form_of_every_option() {
             "MP_JOIN(hmac=0x0102030405060708090a0b0c0d0e0f1011121314, reserved=0xabc)",
             "1e181abc0102030405060708090a0b0c0d0e0f1011121314",
         ),
+        (
+            "MP_JOIN(hmac=0x0102030405060708090a0b0c0d0e0f101112131415)",
+            "1e1910000102030405060708090a0b0c0d0e0f101112131415010101",
+        ),
         ("MP_JOIN(hmac=0x01)", "1e05100001010101"),
         ("DSS(data_ack=0x1, a=0)", "1e08200100000001"),
         ("DSS(data_ack=0x1)", "1e0c20030000000000000001"),
@@ -300,6 +304,13 @@ proptest! {
                 "dataofs", "frag", "flags", "load"] {
                 layer.forget(name);
             }
+            // forms are told apart by their length: an HMAC of another one makes another form
+            if let Some(crate::Value::Octets(hmac)) = layer.get("hmac").cloned() {
+                let short = layer.kind() == Kind::AddAddr || layer.get("address_id").is_some();
+                let mut hmac = hmac;
+                hmac.resize(if short { 8 } else { 20 }, 7);
+                layer = layer.with("hmac", hmac);
+            }
             if !matches!(layer.kind(), Kind::Octet | Kind::Opt | Kind::Eol | Kind::Raw) {
                 plain.push(layer);
             }
@@ -312,6 +323,14 @@ proptest! {
             let (_, len) = TcpHeader::parse(segment).unwrap();
             for option in mpuser_inspect::option::options(&segment[20..len], len - 20) {
                 prop_assert!(option.fault.is_none(), "{}", plain);
+            }
+            // what the engine's codec reads in each field is what was said, or filled in
+            let read = dissect(&built.bytes).unwrap().build(&NOTHING).unwrap();
+            for (one, other) in built.layers.iter().zip(&read.layers).filter(|(one, other)| one.kind == other.kind) {
+                for field in &one.fields {
+                    let found = other.field(field.spec.name).map(|found| &found.value);
+                    prop_assert!(found.is_none_or(|found| *found == field.value), "{}.{}: {:?}", plain, field.spec.name, found);
+                }
             }
         }
     }
