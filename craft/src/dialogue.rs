@@ -287,7 +287,7 @@ impl<'w> Dialogue<'w> {
     /// Closes: DATA_FIN, then FIN on every subflow.
     ///
     /// # Errors
-    /// [`Refusal::Silence`] when the other end does not close with us.
+    /// [`Refusal::Silence`] when the other end does not close with us, [`Refusal::Reset`] when it resets instead.
     pub fn close(&mut self) -> Result<(), Refusal> {
         let open = |session: &Session| -> Vec<FlowId> {
             let flows = session.flows().iter().enumerate();
@@ -303,7 +303,12 @@ impl<'w> Dialogue<'w> {
         self.listen(QUIET);
         let all =
             self.session.flows().iter().all(|flow| flow.ended || flow.reset || flow.ack.is_none());
-        if ended && all { Ok(()) } else { Err(Refusal::Silence) }
+        let reset = self.session.flows().iter().any(|flow| flow.reset);
+        match (ended && all, reset) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Refusal::Reset(None)),
+            (false, false) => Err(Refusal::Silence),
+        }
     }
 
     /// Ends everything at once: MP_FASTCLOSE if the other end's key is known, RST on every subflow.

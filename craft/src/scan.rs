@@ -56,7 +56,7 @@ impl Verdict {
             Self::Mirror => "something that sends options back, and no MPTCP stack",
             Self::PlainTcp => "plain TCP, or the option does not get through",
             Self::OptionRefused => "TCP answers, but not to a SYN with MP_CAPABLE",
-            Self::Closed => "closed: the SYN was answered with a RST",
+            Self::Closed => "the SYN was answered with a RST",
             Self::Filtered => "nobody answers",
         }
     }
