@@ -44,6 +44,8 @@ impl Carried {
 struct Connection {
     /// Numbers before the first octets.
     bases: Vec<u64>,
+    /// The sequence number before the first octet of each subflow, from its SYN.
+    starts: BTreeMap<u32, u32>,
     /// By first data sequence number: the one behind the last, and the subflow.
     sent: BTreeMap<u64, (u64, u32)>,
 }
@@ -65,48 +67,70 @@ impl Story {
     ) -> Option<Carried> {
         let ip = IpHeader::parse_beginning(headers).ok()?;
         let segment = headers.get(ip.header_len..)?;
-        let (_, len) = TcpHeader::parse(segment).ok()?;
+        let (header, len) = TcpHeader::parse(segment).ok()?;
         let options = TcpOptionIter::new(segment.get(TCP_HEADER..len)?);
         let mut carried = None;
         while self.connections.len() > MOST_CONNECTIONS {
             self.connections.pop_first();
         }
         let known = self.connections.entry(connection).or_default();
+        if header.flags.syn {
+            // data on a SYN stands before what is mapped (RFC 8684 B)
+            let early = u32::try_from(payload).unwrap_or_default();
+            known.starts.insert(subflow, header.seq.0.wrapping_add(early));
+        }
         for option in options {
             match option {
                 Ok(TcpOption::Mptcp(MptcpOption::Capable(capable))) => {
                     carried = known.capable(&capable).or(carried);
                 }
                 Ok(TcpOption::Mptcp(MptcpOption::Dss(dss))) => {
-                    carried = dss.mapping.as_ref().and_then(DssMapping::range).or(carried);
+                    carried = dss.mapping.as_ref().and_then(Mapping::of).or(carried);
                 }
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        let (start, len) = carried.filter(|(_, len)| payload > 0 && *len > 0)?;
+        let mapping = carried.filter(|mapping| payload > 0 && mapping.len > 0)?;
+        let place = known.starts.get(&subflow).map(|start| header.seq.0.wrapping_sub(*start));
+        let (start, len) = mapping.part(place, payload as u64);
         Some(known.carry(start, len, subflow))
     }
 }
 
-/// Where a mapping lies.
-trait Ranged {
-    fn range(&self) -> Option<(u64, u64)>;
+/// A mapping, as announced.
+#[derive(Clone, Copy)]
+struct Mapping {
+    start: u64,
+    len: u64,
+    /// Where it begins on the subflow.
+    subflow_seq: u32,
 }
 
-impl Ranged for DssMapping {
-    fn range(&self) -> Option<(u64, u64)> {
-        let start = match self.data_seq {
+impl Mapping {
+    fn of(dss: &DssMapping) -> Option<Self> {
+        let start = match dss.data_seq {
             WireDataSeq::Long(all) => all,
             WireDataSeq::Short(low) => low.into(),
         };
-        (!self.is_infinite()).then_some((start, self.data_len.into()))
+        let (len, subflow_seq) = (dss.data_len.into(), dss.subflow_seq.0);
+        (!dss.is_infinite()).then_some(Self { start, len, subflow_seq })
+    }
+
+    /// What `octets` from relative sequence number `place` on are of it: a mapping may span several packets, each of
+    /// which repeats it. The whole of it where the place is not known.
+    fn part(&self, place: Option<u32>, octets: u64) -> (u64, u64) {
+        let into = place.map(|place| u64::from(place.wrapping_sub(self.subflow_seq)));
+        match into.filter(|into| *into < self.len) {
+            Some(into) => (self.start.wrapping_add(into), octets.min(self.len - into)),
+            None => (self.start, self.len),
+        }
     }
 }
 
 impl Connection {
     /// Keys give the first data sequence number; with data, MP_CAPABLE is the first mapping.
-    fn capable(&mut self, capable: &MpCapable) -> Option<(u64, u64)> {
+    fn capable(&mut self, capable: &MpCapable) -> Option<Mapping> {
         let (MpCapable::SynAck { sender_key, .. }
         | MpCapable::Ack { sender_key, .. }
         | MpCapable::AckData { sender_key, .. }) = capable
@@ -120,7 +144,8 @@ impl Connection {
         }
         match capable {
             MpCapable::AckData { data_len, .. } => {
-                Some((base.wrapping_add(1), u64::from(*data_len)))
+                let (start, len) = (base.wrapping_add(1), u64::from(*data_len));
+                Some(Mapping { start, len, subflow_seq: 1 })
             }
             _ => None,
         }
@@ -148,16 +173,21 @@ mod tests {
     use mpuser_engine::seq::SubflowSeq;
     use mpuser_engine::wire::{CapableFlags, Dss};
 
-    /// IPv4 and TCP headers with this option.
-    fn headers(option: &MptcpOption) -> Vec<u8> {
+    /// IPv4 and TCP headers with this sequence number, flags and option.
+    fn segment(seq: u32, flags: u8, option: &MptcpOption) -> Vec<u8> {
         let mut all = [0; 40];
         let len = option.emit(&mut all).expect("room").next_multiple_of(4);
         let mut bytes = vec![0x45, 0, 0, 40 + len as u8, 0, 0, 0, 0, 64, 6, 0, 0];
         bytes.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 80, 0, 81]);
-        bytes.extend([0; 8]);
-        bytes.extend([(5 + len as u8 / 4) << 4, 0x10, 1, 0, 0, 0, 0, 0]);
+        bytes.extend(seq.to_be_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend([(5 + len as u8 / 4) << 4, flags, 1, 0, 0, 0, 0, 0]);
         bytes.extend(&all[..len]);
         bytes
+    }
+
+    fn headers(option: &MptcpOption) -> Vec<u8> {
+        segment(0, 0x10, option)
     }
 
     fn mapping(base: u64, dsn: u64, len: u16) -> Vec<u8> {
@@ -196,5 +226,26 @@ mod tests {
         // no data, no TCP
         assert_eq!(story.sent(4, 0, &mapping(base, 1, 100), 0), None);
         assert_eq!(story.sent(4, 0, &[0x45, 0], 9), None);
+    }
+
+    #[test]
+    fn packets_of_one_mapping_are_no_retransmissions() {
+        let dss = |ssn, len| {
+            let (data_seq, subflow_seq) = (WireDataSeq::Long(1_000), SubflowSeq(ssn));
+            let mapping = DssMapping { data_seq, subflow_seq, data_len: len, checksum: None };
+            MptcpOption::Dss(Dss { data_ack: None, mapping: Some(mapping), data_fin: false })
+        };
+        let mut story = Story::default();
+        // the SYN, close to where sequence numbers wrap
+        let syn = MptcpOption::Capable(MpCapable::Syn { version: 1, flags: CapableFlags(1) });
+        story.sent(0, 0, &segment(u32::MAX - 99, 0x02, &syn), 0);
+        let mut said = |seq: u32, payload| {
+            let carried = story.sent(0, 0, &segment(seq, 0x10, &dss(1, 3_000)), payload);
+            carried.map(|c| (c.dsn, c.len, c.before))
+        };
+        assert_eq!(said(u32::MAX - 98, 1_400), Some((1_000, 1_400, None)));
+        assert_eq!(said(1_301, 1_400), Some((2_400, 1_400, None)));
+        assert_eq!(said(2_701, 200), Some((3_800, 200, None)));
+        assert_eq!(said(1_301, 1_400), Some((2_400, 1_400, Some(0))));
     }
 }

@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Limits(operator::Limits),
     /// Open or close a subflow by hand, or make it a backup
     Subflow(operator::Subflow),
+    /// Lead a connection through another forwarder, or no longer
+    Via(operator::Via),
     /// Let connections use an interface, keep them from it, or make it a backup
     Multipath(operator::MultipathArgs),
     /// Settings of running processes, as they are now
@@ -239,6 +241,7 @@ Examples:
   mpuser connect 192.168.56.101:7000             talk to a server
   mpuser connect -z --require-mptcp HOST 443     does this server speak MPTCP?
   mpuser connect --path eth0 --path wlan0,backup HOST:7000 < file
+  mpuser connect --via 10.0.1.2 --via 10.0.2.2:8000 HOST:7000   two proxies, one connection
   mpuser connect --pcap - HOST:7000 < file | wireshark -k -i -
   mpuser connect --fast-open HOST:7000 < query   with a cookie from the last time: data on the SYN
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | mpuser connect --json HOST 80 > page
@@ -249,6 +252,12 @@ pub(crate) struct Connect {
     /// HOST:PORT, [IPV6]:PORT or HOST PORT
     #[arg(value_name = "HOST:PORT", required = true, num_args = 1..=2)]
     pub(crate) target: Vec<String>,
+    /// Through this forwarder (repeatable): a proxy that passes TCP options on; `direct` is none
+    ///
+    /// HOST[:PORT]; the port is the server's without. The first subflow goes through the first one, the others join
+    /// through the others, and what breaks is tried again. It has to be set up to lead to the server.
+    #[arg(long, value_name = "HOST[:PORT]|direct", value_parser = crate::via::parse)]
+    pub(crate) via: Vec<crate::via::Via>,
     #[command(flatten)]
     pub(crate) transport: Transport,
     /// Only shake hands, then close

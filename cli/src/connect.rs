@@ -8,7 +8,7 @@ use crate::error::{Code, Failure};
 use crate::output::{ConnectionReport, Printer, connected_line, summary};
 use crate::relay::{End, Ends, Wishes, relay};
 use crate::session::{Session, connect_failure, settle};
-use crate::{runtime, signals};
+use crate::{runtime, signals, via};
 use mpuser_engine::time::Instant as EngineInstant;
 use mpuser_engine::{ConnectionInfo, Event};
 use mpuser_tun::{ConnectOptions, Events, MptcpStream, clock};
@@ -23,11 +23,14 @@ use tokio::time::Instant;
 /// Connects, relays, reports.
 pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure> {
     let target = address::parse_target(&args.target)?;
-    let remotes = address::resolve(&target)?;
+    let server = address::resolve(&target)?;
+    let vias = via::resolve(&args.via, &server)?;
+    // the first subflow goes through the first forwarder
+    let remotes = vias.first().map_or(server, |first| vec![*first]);
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let title = format!("connect {}", args.target.join(" "));
-        let (session, remote) = Session::open(&args.transport, &remotes, title, &printer)?;
+        let (session, remote) = Session::open(&args.transport, &remotes, &vias, title, &printer)?;
         let outcome = talk(&session, args, remote, &printer, &mut stop).await;
         // a signal while things are taken down aborts what is still closing
         let closed = tokio::select! {

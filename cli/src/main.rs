@@ -33,6 +33,7 @@ mod signals;
 mod simulate;
 mod table;
 mod units;
+mod via;
 
 use args::{Cli, Command, Global, Transport};
 use clap::Parser;
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Monitor(args) => operator::monitor(&args, printer),
         Command::Endpoint(args) => operator::endpoint(&args, printer),
         Command::Limits(args) => operator::limits(&args, printer),
+        Command::Via(args) => operator::via(&args, printer),
         Command::Subflow(args) => operator::subflow(&args, printer),
         Command::Multipath(args) => operator::multipath(&args, printer),
         Command::Demo(args) => demo::run(&args, printer),

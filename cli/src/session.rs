@@ -5,7 +5,7 @@ use crate::error::{Code, Failure, plain_words};
 use crate::follow::{Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
 use crate::settings::Order;
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind, Via};
 use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) endpoint: EndpointConfig,
     /// Where its packets are written.
     pub(crate) capture: Option<CaptureWriter>,
+    /// Forwarders that lead to the peer, each with the number of the way it is reached by.
+    pub(crate) vias: Spread,
     /// Where what the engine is given and sends is written down.
     pub(crate) recorder: Option<Recorder>,
     /// Whether its addresses are translated.
@@ -74,6 +76,7 @@ impl Setup {
             config: connection_config(transport),
             endpoint: transport.settings.endpoint.clone(),
             capture: capture.transpose()?,
+            vias: Vec::new(),
             recorder: recorder(transport)?,
             nat,
             seed: None,
@@ -114,20 +117,28 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
 }
 
 impl Session {
-    /// Sets up paths towards the first of `remotes` that can be reached, and a stack over them. Call it inside the
-    /// runtime.
+    /// Sets up paths towards the first of `remotes` that can be reached, and a stack over them; with `vias`, the ways
+    /// to them are the paths. Call it inside the runtime.
     pub(crate) fn open(
         transport: &Transport,
         remotes: &[SocketAddr],
+        vias: &[SocketAddr],
         title: String,
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
         let (remote, ways) = reachable(&transport.path, &transport.gateway, remotes)?;
+        let (ways, vias) =
+            if vias.is_empty() { (ways, Vec::new()) } else { spread(transport, vias)? };
         check(remote.ip(), &ways, printer)?;
         // before anything is changed: a file that cannot be written is the cheaper mistake
         let mut setup = Setup::from_flags(transport, title)?;
+        if !vias.is_empty() {
+            // what the server announces is behind the forwarders, too
+            setup.config.path_manager = transport.pm.unwrap_or(PathManagerKind::Default);
+            setup.vias = vias;
+        }
         // a peer on this machine is reached by no interface
-        if !ways.iter().any(|way| way.reach == Reach::Local) {
+        if setup.vias.is_empty() && !ways.iter().any(|way| way.reach == Reach::Local) {
             setup.follow = Some(setup.wishes(Search::To(remote.ip()), transport));
         }
         Ok((Self::over(&ways, setup, Some(remote.ip()), printer)?, remote))
@@ -148,10 +159,15 @@ impl Session {
         for line in paths.recovered() {
             printer.detail(&format!("cleaned up after a process that died: {line}"));
         }
-        if let Some(peer) = peer {
+        if let Some(peer) = peer.filter(|_| setup.vias.is_empty()) {
             paths.verify(peer)?;
         }
-        let mut builder = Stack::builder().endpoint(setup.endpoint).connection(setup.config);
+        let mut config = setup.config;
+        let local = |way: usize| paths.paths().get(way).map(|plan| plan.engine);
+        let vias =
+            setup.vias.iter().map(|(remote, way)| Via { remote: *remote, local: local(*way) });
+        config.vias = vias.collect();
+        let mut builder = Stack::builder().endpoint(setup.endpoint).connection(config);
         for (plan, device) in paths.paths().iter().zip(devices) {
             printer.detail(&describe(plan));
             let path = PathConfig::new(device, plan.engine).name(plan.egress.name.clone());
@@ -247,6 +263,29 @@ fn ways(peer: IpAddr, specs: &[PathSpec], gateways: &[IpAddr]) -> Result<Vec<Egr
     let mut ways = net::resolve(peer, specs)?;
     ways.extend(net::through_gateways(peer, gateways)?);
     Ok(ways)
+}
+
+/// Forwarders, each with the number of the way it is reached by.
+type Spread = Vec<(SocketAddr, usize)>;
+
+/// A way to each of `vias`, and which one it is: the n-th goes by the n-th of its ways, round about, so that a machine
+/// with several interfaces uses them. A way that several share is there once.
+fn spread(transport: &Transport, vias: &[SocketAddr]) -> Result<(Vec<Egress>, Spread), Failure> {
+    let (mut all, mut spread): (Vec<Egress>, _) = (Vec::new(), Vec::new());
+    for (number, via) in vias.iter().enumerate() {
+        let (remote, ways) = reachable(&transport.path, &transport.gateway, &[*via])?;
+        let way = ways.into_iter().cycle().nth(number);
+        let way = way.ok_or_else(|| Failure::internal("there is no way", "a path had none"))?;
+        let same = |known: &Egress| {
+            (&known.dev, known.local, known.gateway) == (&way.dev, way.local, way.gateway)
+        };
+        let index = all.iter().position(same).unwrap_or(all.len());
+        if index == all.len() {
+            all.push(way);
+        }
+        spread.push((remote, index));
+    }
+    Ok((all, spread))
 }
 
 /// Obeys what `mpuser multipath` set before. At least one interface has to be left.

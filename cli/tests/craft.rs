@@ -247,9 +247,7 @@ fn scripts_fail_with_a_difference() {
 #[test]
 fn lines_are_read_one_by_one() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mpuser"));
-    command
-        .args(["craft", "--repl"])
-        .env("XDG_STATE_HOME", std::env::temp_dir().join("mpuser-craft-state"));
+    command.args(["craft", "--repl"]);
     let lines = "p = TCP(flags='S')/MP_CAPABLE\nTPC/MSS\nq.show()\np.show()\nquit\np\n";
     let run = common::run(command, lines.as_bytes());
     assert_eq!(run.code, Some(0), "{}", run.stderr);

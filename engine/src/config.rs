@@ -10,7 +10,7 @@ use crate::time::Duration;
 use alloc::vec::Vec;
 pub use behaviour::{Behaviour, FailedData, FastCloseForm, OnlySubflow, Profile, UnmappedData};
 pub use congestion::CongestionAlgorithm;
-pub use paths::{EndpointFlags, Limits, PathManagerKind};
+pub use paths::{EndpointFlags, Limits, PathManagerKind, Via};
 pub use scheduler::{
     ParamDoc, ParamKind, SCHEDULER_NAMES, SCHEDULERS, SchedulerDoc, SchedulerSpec,
 };
@@ -190,6 +190,9 @@ pub struct ConnectionConfig {
     /// Gateways of [`PathManagerKind::Binder`]: one subflow through each, by the IPv4 loose source route option.
     /// Default none.
     pub gateways: Vec<SourceRoute>,
+    /// Forwarders that lead to the peer: one subflow goes through each, whatever the path manager does, and when it ends
+    /// another is opened after a while. The first subflow may go through one of them. Default none; at most 16.
+    pub vias: Vec<Via>,
     /// Longest wait for the echo of an ADD_ADDR before it is sent again; the subflow's RTO where that is shorter
     /// (K28). Default 120 s, as Linux.
     pub add_addr_timeout: Duration,
@@ -238,6 +241,7 @@ impl Default for ConnectionConfig {
             join_announced: true,
             server_joins: false,
             gateways: Vec::new(),
+            vias: Vec::new(),
             add_addr_timeout: Duration::from_secs(120),
             add_addr_v6_port_drop_ts: true,
             nagle: true,

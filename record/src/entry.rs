@@ -173,6 +173,15 @@ pub(crate) enum Entry {
         id: u64,
         subflow: u32,
     },
+    AddVia {
+        id: u64,
+        remote: SocketAddr,
+        local: Option<IpAddr>,
+    },
+    RemoveVia {
+        id: u64,
+        remote: SocketAddr,
+    },
     SetBackup {
         id: u64,
         subflow: u32,

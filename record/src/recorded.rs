@@ -4,7 +4,7 @@ use crate::entry::{Connection, Entry, Octets};
 use crate::recorder::Recorder;
 use bytes::Bytes;
 use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, ListenerId, SubflowId};
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags, Limits};
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags, Limits, Via};
 use mpuser_engine::error::{
     ConnectError, ListenError, PmError, ReadError, SubflowError, WriteError,
 };
@@ -310,6 +310,35 @@ impl Recorded {
     ) -> Result<(), SubflowError> {
         self.note(now, || Entry::CloseSubflow { id: id.0, subflow: subflow.0 });
         self.endpoint.close_subflow(now, id, subflow)
+    }
+
+    /// As [`Endpoint::add_via`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_via(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        via: Via,
+    ) -> Result<(), SubflowError> {
+        let Via { remote, local } = via;
+        self.note(now, || Entry::AddVia { id: id.0, remote, local });
+        self.endpoint.add_via(now, id, via)
+    }
+
+    /// As [`Endpoint::remove_via`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_via(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        remote: SocketAddr,
+    ) -> Result<(), SubflowError> {
+        self.note(now, || Entry::RemoveVia { id: id.0, remote });
+        self.endpoint.remove_via(now, id, remote)
     }
 
     /// As [`Endpoint::set_backup`].

@@ -4,7 +4,7 @@ use crate::digest::{Digest, hex, payload};
 use crate::entry::{Entry, FORMAT, Header, Line};
 use bytes::Bytes;
 use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, ListenerId, SubflowId};
-use mpuser_engine::config::Limits;
+use mpuser_engine::config::{Limits, Via};
 use mpuser_engine::settings;
 use mpuser_engine::time::Instant;
 use mpuser_engine::wire::{FastOpenCookie, pretty};
@@ -350,6 +350,12 @@ impl Again {
             }
             Entry::CloseSubflow { id, subflow } => {
                 let _ = endpoint.close_subflow(now, ConnectionId(id), SubflowId(subflow));
+            }
+            Entry::AddVia { id, remote, local } => {
+                let _ = endpoint.add_via(now, ConnectionId(id), Via { remote, local });
+            }
+            Entry::RemoveVia { id, remote } => {
+                let _ = endpoint.remove_via(now, ConnectionId(id), remote);
             }
             Entry::SetBackup { id, subflow, backup } => {
                 let _ = endpoint.set_backup(now, ConnectionId(id), SubflowId(subflow), backup);

@@ -4,10 +4,10 @@
 use mpuser_engine::addr::SourceRoute;
 use mpuser_engine::config::{
     Behaviour, CongestionAlgorithm, ConnectionConfig, EndpointConfig, FailedData, FastCloseForm,
-    FastOpen, Keepalive, OnlySubflow, PathManagerKind, SchedulerSpec, TcpConfig, UnmappedData,
+    FastOpen, Keepalive, OnlySubflow, PathManagerKind, SchedulerSpec, TcpConfig, UnmappedData, Via,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 #[derive(Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub(crate) struct ConnectionDef {
     server_joins: bool,
     #[serde(with = "routes")]
     gateways: Vec<SourceRoute>,
+    #[serde(with = "vias")]
+    vias: Vec<Via>,
     add_addr_timeout: Duration,
     add_addr_v6_port_drop_ts: bool,
     nagle: bool,
@@ -222,6 +224,19 @@ mod keepalive {
         from: D,
     ) -> Result<Option<Keepalive>, D::Error> {
         Ok(Option::<Wrapped>::deserialize(from)?.map(|wrapped| wrapped.0))
+    }
+}
+
+mod vias {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(all: &[Via], to: S) -> Result<S::Ok, S::Error> {
+        all.iter().map(|via| (via.remote, via.local)).collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Via>, D::Error> {
+        let all = Vec::<(SocketAddr, Option<IpAddr>)>::deserialize(from)?;
+        Ok(all.into_iter().map(|(remote, local)| Via { remote, local }).collect())
     }
 }
 

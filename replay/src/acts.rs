@@ -38,6 +38,8 @@ pub(crate) struct Reading<'a> {
     first: usize,
     ahead: u64,
     plain: bool,
+    /// Octets the side wrote in all.
+    total: usize,
     connected: bool,
     joined: BTreeSet<usize>,
     announced: BTreeSet<(u8, IpAddr, Option<u16>)>,
@@ -61,6 +63,7 @@ impl<'a> Reading<'a> {
             first: case.streams.first().copied().unwrap_or_default(),
             ahead: if side == 0 { applications.syn_data } else { 0 },
             plain: case.streams.len() == 1,
+            total: applications.written.get(side).map_or(0, |written| written.bytes.len()),
             connected: false,
             joined: BTreeSet::new(),
             announced: BTreeSet::new(),
@@ -136,7 +139,8 @@ impl<'a> Reading<'a> {
             }
             MptcpOption::Dss(dss) if dss.data_fin && !self.shut => {
                 self.shut = true;
-                acts.push(Act::Shutdown);
+                // it may have overtaken data on another subflow, or data that was lost
+                acts.extend([Act::Write(self.total), Act::Shutdown]);
             }
             MptcpOption::FastClose(_) if !self.aborted => {
                 self.aborted = true;
@@ -153,7 +157,7 @@ impl<'a> Reading<'a> {
         }
         if self.plain {
             self.shut = true;
-            acts.push(Act::Shutdown);
+            acts.extend([Act::Write(self.total), Act::Shutdown]);
         } else if self.withdrawn.is_empty() && self.closed.insert(stream) {
             acts.push(Act::CloseSubflow(stream));
         }

@@ -13,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 /// What a captured connection was like.
 pub(crate) struct Circumstances {
     fallback: Option<Fallback>,
+    /// MP_FAIL was said.
+    failed: bool,
     aborted: bool,
     /// By local number of the stream: a RST of the engine's side, of the other side, any segment of the engine's side.
     streams: Vec<Heard>,
@@ -60,6 +62,7 @@ impl Circumstances {
         }
         Self {
             fallback: connection.and_then(|c| c.fallback(&recording.report.streams)),
+            failed: connection.is_some_and(|c| c.failed.is_some()),
             aborted,
             streams,
             server: ran.side == 1,
@@ -78,6 +81,7 @@ impl Circumstances {
             .or_else(|| by_times(divergence))
             .or_else(|| self.by_stream(divergence))
             .or_else(|| self.by_address(divergence))
+            .or_else(|| self.by_damage(divergence))
             .or_else(|| self.by_fallback(divergence))
             .or_else(|| self.by_data(divergence));
         match known {
@@ -157,6 +161,32 @@ impl Circumstances {
             }
             _ => None,
         }
+    }
+
+    /// Data that was damaged on the way: the other side goes on as it did after *that* MP_FAIL.
+    fn by_damage(&self, divergence: &Divergence) -> Known {
+        let reason = match divergence.kind {
+            Kind::Extra(What::Infinite) if self.failed => {
+                "engine choice: MP_FAIL is followed by an infinite mapping (RFC 8684 3.7 [FB-12]); Linux leaves it out where it has no new data"
+            }
+            Kind::Missing(What::DataFin) | Kind::Stall(Want::Data(_)) | Kind::DataAck
+                if self.failed =>
+            {
+                "after MP_FAIL: the engine is plain TCP, without Data ACK and DATA_FIN; Linux goes on with both for a while"
+            }
+            Kind::Field(What::Fail)
+            | Kind::Missing(What::Fail | What::Rst(_))
+            | Kind::Extra(What::Fin(_))
+                if self.failed =>
+            {
+                "damage behind the place of capture, or another mapping hit by it: what failed is not the same here"
+            }
+            Kind::Read if self.failed => {
+                "engine choice: what failed its checksum is withheld until an infinite mapping comes, which the captured side never needed (ARCHITECTURE.md)"
+            }
+            _ => return None,
+        };
+        Some((Class::Capture, reason))
     }
 
     /// A side that went on as plain TCP.

@@ -85,7 +85,12 @@ fn mptcp(option: &mut [u8], numbers: &Numbers) {
     let len = option.len();
     match (option.get(2).map(|first| first >> 4), len) {
         // the key of the engine's side stands behind the other side's
-        (Some(subtype::MP_CAPABLE), 20 | 22 | 24) => key(option, 12, numbers),
+        (Some(subtype::MP_CAPABLE), 20 | 22 | 24) => {
+            key(option, 12, numbers);
+            if let (24, true, Some(own)) = (len, numbers.zeros, numbers.peer) {
+                first_checksum(option, own);
+            }
+        }
         (Some(subtype::MP_CAPABLE), _) => {}
         (Some(subtype::MP_JOIN), _) => join(option, numbers),
         (Some(subtype::DSS), _) => dss(option, numbers),
@@ -172,6 +177,15 @@ fn dss(option: &mut [u8], numbers: &Numbers) {
     if flags & 4 != 0 && numbers.zeros {
         zero_checksum(option, at, flags & 8 != 0);
     }
+}
+
+/// The checksum of the mapping that MP_CAPABLE is, all of whose octets are zero.
+fn first_checksum(option: &mut [u8], own: u64) {
+    let len = option.get(20..).and_then(|rest| rest.first_chunk::<2>()).copied();
+    let Some(len) = len.map(u16::from_be_bytes) else { return };
+    let first = DataSeq(Key(own).facts().idsn.0.wrapping_add(1));
+    let sum = dss_checksum(first, SubflowSeq(1), len, Checksum::new());
+    put(option, 22, &sum.to_be_bytes());
 }
 
 /// The checksum of a mapping all of whose octets are zero. Without the upper half of the sequence number it is not

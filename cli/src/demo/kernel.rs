@@ -128,6 +128,7 @@ async fn engine(
         capture: Some(capture(&args.pcap, SNAPLEN)?),
         recorder: None,
         nat: NatMode::Auto,
+        vias: Vec::new(),
         seed: Some(engine_seed(args.seed, 1)),
     };
     let ways = net::resolve(remote.ip(), &[])?;

@@ -208,6 +208,25 @@ pub(crate) struct Subflow {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
+  mpuser via e4f8bc6a add 10.0.3.2:7000
+  mpuser via e4f8bc6a add 10.0.3.2:7000 from 10.83.1.2
+  mpuser via e4f8bc6a del 10.0.1.2:7000
+
+`mpuser ss` shows the tokens. See `mpuser connect --help` for what a forwarder is.")]
+pub(crate) struct Via {
+    /// The connection: this end's token
+    #[arg(value_name = "TOKEN")]
+    pub(crate) token: String,
+    /// `add HOST:PORT [from LOCAL]` or `del HOST:PORT`
+    #[arg(value_name = "COMMAND", required = true, num_args = 2..=4)]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
   mpuser multipath dev wlan0 off       its subflows end, peers are told, none is opened
   mpuser multipath dev wlan0 backup    used while nothing else is left
   mpuser multipath dev wlan0 on

@@ -11,7 +11,7 @@ mod stats;
 
 pub(crate) use config::run as config;
 pub(crate) use monitor::run as monitor;
-pub(crate) use mptcp::{endpoint, limits, multipath, subflow};
+pub(crate) use mptcp::{endpoint, limits, multipath, subflow, via};
 pub(crate) use settings::{set, show as settings};
 pub(crate) use ss::run as ss;
 pub(crate) use stats::run as stats;

@@ -1,6 +1,6 @@
 //! `mpuser endpoint`, `limits`, `subflow`, `multipath`: orders to running processes.
 
-use super::args::{Endpoint, Limits, MultipathArgs, Subflow, Target, parse_multipath};
+use super::args::{Endpoint, Limits, MultipathArgs, Subflow, Target, Via, Which, parse_multipath};
 use super::{ask, describe, processes, targets};
 use crate::address;
 use crate::error::{Code, Failure};
@@ -82,10 +82,24 @@ fn line_of(endpoint: &EndpointReport) -> String {
 
 /// `mpuser subflow TOKEN ...`
 pub(crate) fn subflow(args: &Subflow, printer: Printer) -> Result<ExitCode, Failure> {
-    let order = order(&args.words)?;
-    let request = Request::Subflow { token: args.token.clone(), order };
+    give(&args.token, order(&args.words)?, &args.which, printer)
+}
+
+/// `mpuser via TOKEN ...`
+pub(crate) fn via(args: &Via, printer: Printer) -> Result<ExitCode, Failure> {
+    give(&args.token, via_order(&args.words)?, &args.which, printer)
+}
+
+/// Gives an order to the process that has the connection.
+fn give(
+    token: &str,
+    order: SubflowOrder,
+    which: &Which,
+    printer: Printer,
+) -> Result<ExitCode, Failure> {
+    let request = Request::Subflow { token: token.to_owned(), order };
     let mut refusal = None;
-    for mut process in processes(&args.which)? {
+    for mut process in processes(which)? {
         match ask(&mut process, &request) {
             Ok(replies) => {
                 for reply in replies {
@@ -107,11 +121,33 @@ pub(crate) fn subflow(args: &Subflow, printer: Printer) -> Result<ExitCode, Fail
     Err(refusal.unwrap_or_else(|| {
         Failure::new(
             Code::Setup,
-            format!("there is no connection {}", args.token),
+            format!("there is no connection {token}"),
             "no mpuser process of this user is running",
             "start one, `mpuser connect` or `mpuser listen`",
         )
     }))
+}
+
+fn via_order(words: &[String]) -> Result<SubflowOrder, Failure> {
+    let bad = |because: String| {
+        let help = "write `add HOST:PORT`, `add HOST:PORT from LOCAL` or `del HOST:PORT`";
+        Failure::usage("`via` is not understood", because, help)
+    };
+    let remote = |word: &str| {
+        let target = address::parse_target(&[word.to_owned()])?;
+        let found = address::resolve(&target)?.into_iter().next();
+        found.ok_or_else(|| bad(format!("{word:?} has no address")))
+    };
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["add", host] => Ok(SubflowOrder::AddVia { remote: remote(host)?, local: None }),
+        ["add", host, "from", local] => {
+            let local =
+                local.parse().map_err(|_| bad(format!("{local:?} is not an IP address")))?;
+            Ok(SubflowOrder::AddVia { remote: remote(host)?, local: Some(local) })
+        }
+        ["del", host] => Ok(SubflowOrder::RemoveVia(remote(host)?)),
+        _ => Err(bad(format!("{:?} is no order", words.join(" ")))),
+    }
 }
 
 fn order(words: &[String]) -> Result<SubflowOrder, Failure> {

@@ -1,6 +1,8 @@
 //! Choices about addresses and subflows: who opens them, from where, and how many. The words are those of
 //! `ip mptcp` and of the kernels that had path managers by name.
 
+use crate::addr::{IpAddr, SocketAddr};
+
 /// Who opens subflows, from which addresses to which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathManagerKind {
@@ -51,6 +53,16 @@ impl PathManagerKind {
     /// Every name [`Self::from_name`] takes, without the forms with a number.
     pub const NAMES: &'static [&'static str] =
         &["kernel", "default", "fullmesh", "ndiffports", "binder"];
+}
+
+/// A forwarder that leads to the peer: a proxy, port forward or translator that passes TCP options on. The peer knows
+/// nothing of it; a subflow to its address ends at the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Via {
+    /// The forwarder's address and port.
+    pub remote: SocketAddr,
+    /// The only address of this end that leads there, if there is one.
+    pub local: Option<IpAddr>,
 }
 
 /// What an endpoint (a local address) is for: the flags of `ip mptcp endpoint`. Without any it only fixes an

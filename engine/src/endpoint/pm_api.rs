@@ -2,7 +2,7 @@
 
 use super::{Endpoint, LocalAddress, PmEndpoint};
 use crate::addr::{AddressId, ConnectionId, IpAddr, SocketAddr, SubflowId};
-use crate::config::{EndpointFlags, Limits};
+use crate::config::{EndpointFlags, Limits, Via};
 use crate::counters::Counters;
 use crate::error::{PmError, SubflowError};
 use crate::mptcp::connection::Connection;
@@ -182,6 +182,49 @@ impl Endpoint {
         entry.connection.remove_subflow(subflow)?;
         self.serve(now, id);
         Ok(())
+    }
+
+    /// One more forwarder for this connection ([`ConnectionConfig::vias`](crate::config::ConnectionConfig::vias)): a
+    /// subflow goes through it as soon as there can be one.
+    ///
+    /// # Errors
+    ///
+    /// [`SubflowError::NotFound`], [`SubflowError::PlainTcp`], [`SubflowError::AlreadyOpen`] when it is one already,
+    /// [`SubflowError::LimitReached`].
+    pub fn add_via(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        via: Via,
+    ) -> Result<(), SubflowError> {
+        let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
+        entry.connection.add_via(via)?;
+        self.serve(now, id);
+        Ok(())
+    }
+
+    /// This connection no longer goes through that forwarder: its subflow closes.
+    ///
+    /// # Errors
+    ///
+    /// [`SubflowError::NotFound`] when there is no such connection or it is none of its forwarders,
+    /// [`SubflowError::PlainTcp`].
+    pub fn remove_via(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        remote: SocketAddr,
+    ) -> Result<(), SubflowError> {
+        let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
+        entry.connection.remove_via(remote)?;
+        self.serve(now, id);
+        Ok(())
+    }
+
+    /// The forwarders of this connection, in the order in which they are tried.
+    #[must_use]
+    pub fn vias(&self, id: ConnectionId) -> Vec<Via> {
+        self.connections.get(&id).map(|e| e.connection.paths.vias().collect()).unwrap_or_default()
     }
 
     /// Makes a subflow a backup or a regular one, and tells the peer (MP_PRIO, RFC 8684 3.3.8).

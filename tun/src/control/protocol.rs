@@ -67,6 +67,15 @@ pub enum SubflowOrder {
     },
     /// Closes the one of this number.
     Close(u32),
+    /// Leads the connection through another forwarder, too.
+    AddVia {
+        /// The forwarder.
+        remote: SocketAddr,
+        /// One of this end's addresses, where not every one leads there.
+        local: Option<IpAddr>,
+    },
+    /// Leads it through this one no longer.
+    RemoveVia(SocketAddr),
     /// Asks the peer to use the one of this number as backup, or no longer (MP_PRIO, RFC 8684 3.3.8).
     Backup(u32, bool),
 }

@@ -3,6 +3,7 @@
 use super::{Inner, Stack};
 use crate::control::{EventReport, Refusal, Reply, SubflowOrder};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, SocketAddr, SubflowId};
+use mpuser_engine::config::Via;
 use mpuser_engine::error::SubflowError;
 use mpuser_engine::settings::{Setting, SettingError, Settings};
 use mpuser_engine::tcp::FastOpenCookie;
@@ -104,6 +105,12 @@ impl Stack {
                 }
                 SubflowOrder::Close(subflow) => {
                     inner.endpoint.close_subflow(now, id, SubflowId(subflow)).map(|()| None)
+                }
+                SubflowOrder::AddVia { remote, local } => {
+                    inner.endpoint.add_via(now, id, Via { remote, local }).map(|()| None)
+                }
+                SubflowOrder::RemoveVia(remote) => {
+                    inner.endpoint.remove_via(now, id, remote).map(|()| None)
                 }
                 SubflowOrder::Backup(subflow, backup) => {
                     let subflow = SubflowId(subflow);

@@ -11,6 +11,7 @@ pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf
 use crate::error::Error;
 use crate::stack::{Handle, Inner, Phase};
 use mpuser_engine::addr::{ConnectionId, IpAddr, SocketAddr, SubflowId};
+use mpuser_engine::config::Via;
 use mpuser_engine::error::FallbackReason;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use std::io::{self, IoSlice};
@@ -129,6 +130,27 @@ impl MptcpStream {
     pub fn remove_subflow(&self, subflow: SubflowId) -> io::Result<()> {
         self.io.handle.with(|inner, now| {
             Ok(inner.endpoint.close_subflow(now, self.io.id, subflow).map_err(Error::from)?)
+        })
+    }
+
+    /// Leads the connection through another forwarder, too: a subflow goes through it as soon as there can be one, and
+    /// when it breaks another is opened after a while.
+    ///
+    /// # Errors
+    /// [`Error::Subflow`] as source says why not.
+    pub fn add_via(&self, via: Via) -> io::Result<()> {
+        self.io.handle.with(|inner, now| {
+            Ok(inner.endpoint.add_via(now, self.io.id, via).map_err(Error::from)?)
+        })
+    }
+
+    /// Leads the connection through this forwarder no longer: its subflow closes, its data moves to the others.
+    ///
+    /// # Errors
+    /// [`Error::Subflow`] as source says why not.
+    pub fn remove_via(&self, remote: SocketAddr) -> io::Result<()> {
+        self.io.handle.with(|inner, now| {
+            Ok(inner.endpoint.remove_via(now, self.io.id, remote).map_err(Error::from)?)
         })
     }
 

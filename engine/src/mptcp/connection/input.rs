@@ -270,8 +270,8 @@ impl Connection {
     /// A join is complete: the subflow may carry data.
     pub(super) fn on_joined(&mut self, index: usize) {
         self.joined = true;
-        self.paths.on_joined();
         let Some(subflow) = self.subflows.get_mut(index) else { return };
+        self.paths.on_joined(subflow.tuple.remote);
         subflow.phase = Phase::Active;
         self.timers.give_up = if self.released { self.timers.give_up } else { None };
         self.timers.resume = None;

@@ -210,7 +210,7 @@ impl Connection {
             send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
             recv: RecvQueue::new(config.receive_buffer),
             close: Close::default(),
-            paths: PathManager::new(first, client),
+            paths: PathManager::new(first, client, &config.vias),
             retries: Retries::default(),
             scheduling: Scheduling::new(&config.scheduler),
             siblings: Vec::new(),

@@ -1,7 +1,8 @@
 //! Subflows come and go by request: of the path manager, the application, a router or an interface.
 
 use super::{Connection, Mode};
-use crate::addr::{AddressId, FourTuple, IpAddr, SubflowId};
+use crate::addr::{AddressId, FourTuple, IpAddr, SocketAddr, SubflowId};
+use crate::config::Via;
 use crate::error::{ConnectionError, ResetReason, SubflowError};
 use crate::mptcp::path_manager::{JoinTarget, LocalEndpoint};
 use crate::mptcp::subflow::{Egress, Join, Phase, Subflow};
@@ -120,6 +121,27 @@ impl Connection {
         }
         self.reinject_closing();
         Ok(())
+    }
+
+    /// One more forwarder that leads to the peer.
+    pub(crate) fn add_via(&mut self, via: Via) -> Result<(), SubflowError> {
+        if matches!(self.mode, Mode::Tcp(_)) {
+            return Err(SubflowError::PlainTcp);
+        }
+        if self.paths.vias().any(|known| known.remote == via.remote) {
+            return Err(SubflowError::AlreadyOpen);
+        }
+        self.paths.add_via(via).then_some(()).ok_or(SubflowError::LimitReached)
+    }
+
+    /// A forwarder is not to be used any more: its subflow closes, and what it carried goes on over the others.
+    pub(crate) fn remove_via(&mut self, remote: SocketAddr) -> Result<(), SubflowError> {
+        if !self.paths.remove_via(remote) {
+            return Err(SubflowError::NotFound);
+        }
+        let through = |s: &&Subflow| s.is_alive() && s.tuple.remote == remote;
+        let ids: Vec<SubflowId> = self.subflows.iter().filter(through).map(|s| s.id).collect();
+        ids.into_iter().try_for_each(|id| self.remove_subflow(id))
     }
 
     /// A router says that segments of the subflow at `index` are too big.

@@ -8,9 +8,10 @@ mod attempts;
 mod policy;
 mod rate;
 mod remote;
+mod vias;
 
 use crate::addr::{AddressId, FourTuple, IpAddr, SocketAddr, SourceRoute};
-use crate::config::{ConnectionConfig, EndpointFlags, Limits, PathManagerKind};
+use crate::config::{ConnectionConfig, EndpointFlags, Limits, PathManagerKind, Via};
 use crate::time::{Duration, Instant};
 pub(crate) use announce::Advertisement;
 use announce::Announcer;
@@ -18,6 +19,7 @@ use attempts::Attempts;
 use policy::View;
 use remote::RemoteAddresses;
 pub(crate) use remote::Verdict;
+use vias::Vias;
 
 /// How long announcements are waited for before unpaired local addresses join the peer's first address. A
 /// peer sends one at a time and waits for the echo (K28).
@@ -80,6 +82,7 @@ pub(crate) struct PathManager {
     remote: RemoteAddresses,
     announcer: Announcer,
     attempts: Attempts,
+    vias: Vias,
     grace_until: Option<Instant>,
     /// The peer's C flag [INI-20], or it has withdrawn its first address (K29): no join to that address and port.
     deny_join_initial: bool,
@@ -90,18 +93,35 @@ pub(crate) struct PathManager {
 }
 
 impl PathManager {
-    pub(crate) fn new(first: FourTuple, client: bool) -> Self {
+    pub(crate) fn new(first: FourTuple, client: bool, vias: &[Via]) -> Self {
         Self {
             client,
             first,
             remote: RemoteAddresses::new(),
             announcer: Announcer::default(),
             attempts: Attempts::new(first.local.ip(), first.remote),
+            vias: Vias::new(vias),
             grace_until: None,
             deny_join_initial: false,
             changed: false,
             look_at: None,
         }
+    }
+
+    /// One more forwarder; false when it is known, or when there are too many.
+    pub(crate) fn add_via(&mut self, via: Via) -> bool {
+        self.changed = true;
+        self.vias.add(via)
+    }
+
+    /// No new subflows through it; false when it is not known.
+    pub(crate) fn remove_via(&mut self, remote: SocketAddr) -> bool {
+        self.vias.remove(remote)
+    }
+
+    /// The forwarders, in the order in which they are tried.
+    pub(crate) fn vias(&self) -> impl Iterator<Item = Via> {
+        self.vias.all()
     }
 
     pub(crate) const fn set_deny_join_initial(&mut self, deny: bool) {
@@ -220,6 +240,10 @@ impl PathManager {
         if existing.len() > config.max_extra_subflows.min(limits.subflows) {
             return None;
         }
+        if let Some(target) = self.vias.next(now, &self.first, locals, existing) {
+            return Some(target);
+        }
+        self.look_at = self.vias.look_at(now, existing);
         let may_open = self.client || config.server_joins;
         let accepted = limits.add_addr_accepted.max(usize::from(self.deny_join_initial));
         let view = View {
@@ -240,13 +264,15 @@ impl PathManager {
         if self.attempts.record(now, &target) {
             return Some(target);
         }
-        self.look_at = self.attempts.ready_at(now).filter(|at| *at > now);
+        let ready = self.attempts.ready_at(now).filter(|at| *at > now);
+        self.look_at = Instant::earliest(self.look_at, ready);
         None
     }
 
-    /// A join succeeded.
-    pub(crate) fn on_joined(&mut self) {
+    /// A join to `remote` succeeded.
+    pub(crate) fn on_joined(&mut self, remote: SocketAddr) {
         self.attempts.on_success();
+        self.vias.on_joined(remote);
         self.changed = true;
     }
 

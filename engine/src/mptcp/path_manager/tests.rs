@@ -41,7 +41,7 @@ fn joins(pm: &mut PathManager, locals: &[IpAddr]) -> Vec<(IpAddr, SocketAddr)> {
 
 #[test]
 fn three_addresses_on_both_sides_make_three_subflows() {
-    let mut pm = PathManager::new(first(), true);
+    let mut pm = PathManager::new(first(), true, &[]);
     pm.start(Instant::ZERO, None, Some(u16::MAX));
     assert!(announce(&mut pm, 1, IpAddr::from([192, 0, 2, 2]), None));
     assert!(announce(&mut pm, 2, IpAddr::from([192, 0, 2, 3]), None));
@@ -54,7 +54,7 @@ fn three_addresses_on_both_sides_make_three_subflows() {
 /// RFC 8684 3.9.2 [HEU-7]: they wait first.
 #[test]
 fn unpaired_local_addresses_join_the_first_remote_after_the_grace() {
-    let mut pm = PathManager::new(first(), true);
+    let mut pm = PathManager::new(first(), true, &[]);
     pm.start(Instant::ZERO, None, Some(u16::MAX));
     let locals = [ip(1), ip(2), ip(3)];
     assert!(joins(&mut pm, &locals).is_empty());
@@ -66,7 +66,7 @@ fn unpaired_local_addresses_join_the_first_remote_after_the_grace() {
 #[test]
 fn the_grace_is_random_within_bounds() {
     let wait = |rtt: u64, random: u16| {
-        let mut pm = PathManager::new(first(), true);
+        let mut pm = PathManager::new(first(), true, &[]);
         pm.start(Instant::ZERO, Some(Duration::from_millis(rtt)), Some(random));
         pm.grace_until.expect("a wait").as_millis()
     };
@@ -77,7 +77,7 @@ fn the_grace_is_random_within_bounds() {
 
 #[test]
 fn a_single_local_address_reaches_every_announced_one() {
-    let mut pm = PathManager::new(first(), true);
+    let mut pm = PathManager::new(first(), true, &[]);
     announce(&mut pm, 1, IpAddr::from([192, 0, 2, 2]), Some(443));
     assert_eq!(joins(&mut pm, &[ip(1)]), [(ip(1), SocketAddr::from(([192, 0, 2, 2], 443)))]);
 }
@@ -85,7 +85,7 @@ fn a_single_local_address_reaches_every_announced_one() {
 /// RFC 8684 3.1 [INI-20]: flag C forbids joins to the first address and port, not to others.
 #[test]
 fn flag_c_is_obeyed() {
-    let mut pm = PathManager::new(first(), true);
+    let mut pm = PathManager::new(first(), true, &[]);
     pm.set_deny_join_initial(true);
     assert!(joins(&mut pm, &[ip(1), ip(2)]).is_empty());
     announce(&mut pm, 4, IpAddr::from([192, 0, 2, 9]), None);
@@ -95,7 +95,7 @@ fn flag_c_is_obeyed() {
 /// RFC 8684 3.4.1 [ADDR-13] [ADDR-15] [ADDR-16].
 #[test]
 fn announcements_are_tried_once_until_refreshed_with_another_port() {
-    let mut pm = PathManager::new(first(), true);
+    let mut pm = PathManager::new(first(), true, &[]);
     let address = IpAddr::from([192, 0, 2, 2]);
     assert!(announce(&mut pm, 1, address, Some(1)));
     assert_eq!(joins(&mut pm, &[ip(1)]).len(), 1);
@@ -107,7 +107,43 @@ fn announcements_are_tried_once_until_refreshed_with_another_port() {
 
 #[test]
 fn memory_for_announcements_is_bounded() {
-    let mut pm = PathManager::new(first(), true);
+    let mut pm = PathManager::new(first(), true, &[]);
     let kept = (0..=255u8).filter(|id| announce(&mut pm, *id, ip(*id), None)).count();
     assert_eq!(kept, 8);
+}
+
+/// Each forwarder is tried at once, then after 1, 2, 4 ... 60 s; a subflow through it ends that, and begins it anew.
+#[test]
+fn forwarders_are_tried_again_with_patience() {
+    let remote = |last| SocketAddr::new(IpAddr::from([192, 0, 2, last]), 7_000);
+    let via = |last| Via { remote: remote(last), local: None };
+    let mut pm = PathManager::new(first(), true, &[via(1), via(2)]);
+    assert!(pm.add_via(Via { local: Some(ip(2)), ..via(3) }) && !pm.add_via(via(2)));
+    let locals = [endpoint(ip(1)), endpoint(ip(2))];
+    let config =
+        ConnectionConfig { path_manager: PathManagerKind::Default, ..ConnectionConfig::default() };
+    let next = |pm: &mut PathManager, now, existing: &[FourTuple]| {
+        pm.next_join(now, &config, Limits::default(), &locals, existing)
+            .map(|t| (t.local, t.remote))
+    };
+    let mut now = Instant::ZERO;
+    let mut existing = Vec::from([first()]);
+    assert_eq!(next(&mut pm, now, &existing), Some((ip(1), remote(2))), "the first one is in use");
+    existing.push(FourTuple { local: first().local, remote: remote(2) });
+    assert_eq!(next(&mut pm, now, &existing), Some((ip(2), remote(3))));
+    pm.on_joined(remote(2));
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(next(&mut pm, now, &existing), None);
+        let at = pm.poll_timeout().expect("the third one is to be tried again");
+        waits.push(at.saturating_since(now).as_secs());
+        now = at;
+        assert_eq!(next(&mut pm, now, &existing), Some((ip(2), remote(3))));
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    pm.on_joined(remote(3));
+    existing.pop();
+    assert_eq!(next(&mut pm, now, &existing), Some((ip(1), remote(2))), "long enough ago");
+    assert!(pm.remove_via(remote(3)) && !pm.remove_via(remote(3)));
+    assert_eq!(next(&mut pm, now + Duration::from_secs(90), &existing), Some((ip(1), remote(2))));
 }

@@ -1,0 +1,142 @@
+//! Several proxies, one MPTCP connection: `connect --via` through translating boxes to a server of the kernel's.
+//! Skipped where namespaces or TUN devices are not allowed.
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is the verdict")]
+
+mod common;
+
+use common::proxies::{Proxies, SERVER, proxy};
+use common::{Run, finish};
+use mpuser_tun::lab::peer::Mode;
+use serde_json::Value;
+use std::io::Write as _;
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+const SIZE: usize = 48 << 20;
+
+/// Octets that differ from place to place.
+fn data() -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..SIZE / 8).flat_map(|_| next()).collect()
+}
+
+/// The connection of the only process, as `mpuser ss` shows it.
+fn connection(lab: &Proxies) -> Option<Value> {
+    let run = finish(lab.start(&["ss", "--json"]), b"");
+    let all: Value = serde_json::from_str(&run.stdout).ok()?;
+    all["sockets"].as_array()?.iter().find(|s| s["token"].is_string()).cloned()
+}
+
+/// Waits until the connection has so many subflows, those in TIME-WAIT left out; its token.
+fn until(lab: &Proxies, subflows: usize) -> String {
+    for _ in 0..400 {
+        if let Some(socket) = connection(lab) {
+            let all = socket["subflow"].as_array().expect("an array");
+            if all.iter().filter(|s| s["state"] == "ESTAB").count() == subflows {
+                return socket["token"].as_str().expect("just seen").to_owned();
+            }
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("never {subflows} subflows: {:?}", connection(lab));
+}
+
+/// The first word: a kernel server shows that it speaks MPTCP when it has something to say (K11).
+fn begin(child: &mut Child, word: &[u8]) {
+    child.stdin.as_mut().expect("a pipe").write_all(word).expect("it reads");
+}
+
+fn intact(run: &Run, sent: &[u8]) {
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.bytes == sent, "{} of {} octets came back right", run.bytes.len(), sent.len());
+}
+
+/// [K19]: the server sees both proxies, and takes the join from the second one. The first one dies in the middle.
+#[test]
+fn a_proxy_that_dies_loses_nothing() {
+    let Some(lab) = Proxies::up("via", 2) else { return };
+    let _echo = lab.serve(Mode::Echo);
+    let sent = data();
+    let (one, two) = (proxy(1), proxy(2));
+    let mut child =
+        lab.start(&["connect", "--via", &one, "--via", &two, SERVER, "--require-mptcp"]);
+    begin(&mut child, &sent[..1_000]);
+    until(&lab, 2);
+    let dying = thread::scope(|scope| {
+        let lab = &lab;
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(300));
+            lab.ip("p1", "link set eth1 down\n");
+        });
+        finish(child, &sent[1_000..])
+    });
+    intact(&dying, &sent);
+    let counters = lab.counters();
+    assert_eq!(counters.get("MPTcpExtMPJoinAckRx"), Some(&1), "{counters:#?}");
+    assert_eq!(counters.get("MPTcpExtMPCapableFallbackACK"), Some(&0), "{counters:#?}");
+}
+
+/// Another proxy is added while data flows, the first one taken away, and back.
+#[test]
+fn proxies_come_and_go_while_data_flows() {
+    let Some(lab) = Proxies::up("come", 2) else { return };
+    let _echo = lab.serve(Mode::Echo);
+    let sent = data();
+    let (one, two) = (format!("{}:7000", proxy(1)), format!("{}:7000", proxy(2)));
+    let mut child = lab.start(&["connect", "--via", &one, SERVER]);
+    begin(&mut child, &sent[..1_000]);
+    let token = until(&lab, 1);
+    let order = |words: &[&str]| {
+        let run = finish(lab.start(&[&["via", token.as_str()], words].concat()), b"");
+        (run.code, run.stderr)
+    };
+    assert_eq!(order(&["add", &two]), (Some(0), String::new()));
+    until(&lab, 2);
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let changed = AtomicBool::new(false);
+    let output = thread::scope(|scope| {
+        scope.spawn(|| {
+            // slowly, until everything has happened
+            for piece in sent[1_000..].chunks(1 << 20) {
+                stdin.write_all(piece).expect("it reads");
+                let pause = if changed.load(Relaxed) { 0 } else { 100 };
+                thread::sleep(Duration::from_millis(pause));
+            }
+            drop(stdin);
+        });
+        let output = scope.spawn(|| child.wait_with_output().expect("it ends"));
+        assert_eq!(order(&["del", &one]), (Some(0), String::new()));
+        until(&lab, 1);
+        assert_ne!(order(&["del", &one]).0, Some(0), "it is gone already");
+        assert_ne!(order(&["add", &two]).0, Some(0), "it is there already");
+        assert_eq!(order(&["add", &one]), (Some(0), String::new()));
+        until(&lab, 2);
+        changed.store(true, Relaxed);
+        output.join().expect("no panic")
+    });
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout == sent, "{stderr}");
+}
+
+/// A via that leads nowhere: the others carry the connection, and the reason is said.
+#[test]
+fn a_via_that_is_no_proxy_does_no_harm() {
+    let Some(lab) = Proxies::up("none", 1) else { return };
+    let _echo = lab.serve(Mode::Echo);
+    let sent = data();
+    // nobody has the second address; at the third the port is closed
+    let (one, closed) = (proxy(1), format!("{}:7001", proxy(1)));
+    let run = finish(
+        lab.start(&["connect", "--via", &one, "--via", "10.90.0.99", "--via", &closed, SERVER]),
+        &sent,
+    );
+    intact(&run, &sent);
+}

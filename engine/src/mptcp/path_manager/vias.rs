@@ -1,0 +1,111 @@
+//! Forwarders that lead to the peer: proxies, port forwards, translators that pass TCP options on. Only this end knows of
+//! them, and one subflow goes through each (K19: a server takes joins from any address, and sees the forwarders').
+
+use super::{JoinTarget, LocalEndpoint};
+use crate::addr::{AddressId, FourTuple, IpAddr, SocketAddr};
+use crate::config::Via;
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+
+/// Most forwarders of one connection.
+const MAX_VIAS: usize = 16;
+/// From one attempt to the next; doubled each time, up to the longest.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    via: Via,
+    /// Attempts since the last one that led to a subflow.
+    attempts: u32,
+    /// Not before this time again.
+    rests_until: Option<Instant>,
+}
+
+/// The forwarders of a connection, in the order in which they are tried.
+#[derive(Debug)]
+pub(super) struct Vias(Vec<Way>);
+
+impl Vias {
+    pub(super) fn new(vias: &[Via]) -> Self {
+        let mut ways = Self(Vec::new());
+        for via in vias {
+            ways.add(*via);
+        }
+        ways
+    }
+
+    /// False when it is there already, or when there are too many.
+    pub(super) fn add(&mut self, via: Via) -> bool {
+        let fits = self.0.len() < MAX_VIAS && !self.0.iter().any(|w| w.via.remote == via.remote);
+        if fits {
+            self.0.push(Way { via, attempts: 0, rests_until: None });
+        }
+        fits
+    }
+
+    /// False when there is none with this address.
+    pub(super) fn remove(&mut self, remote: SocketAddr) -> bool {
+        let before = self.0.len();
+        self.0.retain(|way| way.via.remote != remote);
+        self.0.len() < before
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = Via> {
+        self.0.iter().map(|way| way.via)
+    }
+
+    /// A forwarder that no subflow goes through and whose turn it is; it counts as tried.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        first: &FourTuple,
+        locals: &[LocalEndpoint],
+        existing: &[FourTuple],
+    ) -> Option<JoinTarget> {
+        let due = |way: &&mut Way| {
+            way.is_idle(existing) && way.rests_until.is_none_or(|until| until <= now)
+        };
+        let (way, local) = self
+            .0
+            .iter_mut()
+            .filter(due)
+            .find_map(|way| way.source(first, locals).map(|local| (way, local)))?;
+        let wait = FIRST_WAIT.saturating_mul(1 << way.attempts.min(16)).min(LONGEST_WAIT);
+        way.rests_until = Some(now + wait);
+        way.attempts = way.attempts.saturating_add(1);
+        let remote = way.via.remote;
+        Some(JoinTarget { local, remote, remote_id: AddressId(0), route: None })
+    }
+
+    /// When the next one may be tried.
+    pub(super) fn look_at(&self, now: Instant, existing: &[FourTuple]) -> Option<Instant> {
+        let idle = self.0.iter().filter(|way| way.is_idle(existing));
+        idle.filter_map(|way| way.rests_until).filter(|at| *at > now).min()
+    }
+
+    /// A subflow through it is there.
+    pub(super) fn on_joined(&mut self, remote: SocketAddr) {
+        let way = self.0.iter_mut().find(|way| way.via.remote == remote);
+        way.into_iter().for_each(|way| way.attempts = 0);
+    }
+}
+
+impl Way {
+    /// No subflow goes through it.
+    fn is_idle(&self, existing: &[FourTuple]) -> bool {
+        !existing.iter().any(|tuple| tuple.remote == self.via.remote)
+    }
+
+    /// Where its subflow comes from: the address it was given, or the first subflow's, or any of the family.
+    fn source(&self, first: &FourTuple, locals: &[LocalEndpoint]) -> Option<IpAddr> {
+        let here = |ip: IpAddr| locals.iter().any(|l| l.address == ip && l.is_here());
+        if let Some(local) = self.via.local {
+            return here(local).then_some(local);
+        }
+        let fits = |ip: IpAddr| ip.is_ipv4() == self.via.remote.is_ipv4();
+        let own = Some(first.local.ip()).filter(|ip| fits(*ip) && here(*ip));
+        let other = || locals.iter().find(|l| l.is_here() && fits(l.address)).map(|l| l.address);
+        own.or_else(other)
+    }
+}
