@@ -25,6 +25,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
         "OPT-9",
         "the Linux of version 0 sets the lowest of the twelve bits where the third packet repeats B",
     ),
+    ("_mp_fail_", "DSS-9", "an octet was changed on the way, which is why MP_FAIL was sent"),
 ];
 
 /// Facts that differ from the script's: part of the file's name, which fact, and why.

@@ -251,7 +251,7 @@ impl LossRecovery {
         outcome.spurious =
             self.detect_spurious(newly_acked > 0, dsack, echo, delivery.lost_original);
         let plain_duplicate = is_dup_ack_candidate && sacks.is_empty();
-        let repaired = self.tlp.on_ack(una, dsack, plain_duplicate);
+        let repaired = self.tlp.on_ack(una, newly_acked > 0, dsack, plain_duplicate);
         outcome.tail_loss_repaired = repaired && self.phase == Phase::Open;
         if self.phase != Phase::Open && self.recover.is_none_or(|recover| una >= recover) {
             self.phase = Phase::Open;

@@ -56,15 +56,18 @@ impl TailLossProbing {
         self.probe.is_some_and(|(end, retransmission)| retransmission && dsack.end == end)
     }
 
-    /// An ACK (RFC 8985 7.4). True if the probe repaired a loss that nobody else will report.
+    /// An ACK (RFC 8985 7.4), with `progress` if it acknowledges something new. True if the probe repaired a loss that
+    /// nobody else will report.
     pub(crate) fn on_ack(
         &mut self,
         una: u64,
+        progress: bool,
         dsack: Option<&Range<u64>>,
         plain_duplicate: bool,
     ) -> bool {
-        // Asked for and not sent before an ACK came: the next one is scheduled anew.
-        self.requested = false;
+        // Asked for and not sent before such an ACK came: the next one is scheduled anew. Without progress the probe is
+        // still to be sent; forgotten here, it would be no probe, and one after the other would put off the RTO for ever.
+        self.requested &= !progress;
         let Some((end, retransmission)) = self.probe.filter(|&(end, _)| una >= end) else {
             return false;
         };
@@ -74,5 +77,23 @@ impl TailLossProbing {
             self.probe = None;
         }
         !harmless && una > end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A duplicate ACK comes between the timer and the probe: what is sent is the probe all the same, and no further one is
+    /// scheduled. (Two ends that met in this way sent each other their tails for ever, and no RTO came.)
+    #[test]
+    fn an_ack_without_progress_does_not_forget_the_probe() {
+        for progress in [false, true] {
+            let mut tlp = TailLossProbing::default();
+            tlp.request();
+            assert!(!tlp.on_ack(5, progress, None, true));
+            assert_eq!(tlp.on_transmit(10, true), !progress);
+            assert_eq!(tlp.is_idle(), progress);
+        }
     }
 }
