@@ -15,6 +15,11 @@ fn is_clean(name: &str) -> bool {
     !damaged && !explained.iter().any(|part| name.contains(part))
 }
 
+/// What is really wrong in a capture is found in its parts, too: in those of MP_FAIL an octet was changed.
+fn is_expected(name: &str, finding: &Finding) -> bool {
+    name.contains("_mp_fail_") && finding.ids.contains(&"DSS-9")
+}
+
 /// What is found in the segments that `keep` wants, told their place in the whole.
 fn findings(bytes: &[u8], keep: impl Fn(usize, usize, &Packet<'_>) -> bool) -> Vec<Finding> {
     let mut whole = Trace::new(Settings::default());
@@ -37,8 +42,9 @@ fn check(what: &str, keep: impl Fn(usize, usize, &Packet<'_>) -> bool + Copy) ->
         let Some(bytes) = std::fs::read(file).ok().filter(|bytes| bytes.len() < 500_000) else {
             continue;
         };
-        for finding in findings(&bytes, keep) {
-            wrong.push(format!("{} {what}: {finding:?}", name(file)));
+        let name = name(file);
+        for finding in findings(&bytes, keep).iter().filter(|f| !is_expected(&name, f)) {
+            wrong.push(format!("{name} {what}: {finding:?}"));
         }
     }
     wrong
