@@ -330,6 +330,7 @@ fn announce(
         return said;
     }
     let len = octets.unsigned_abs();
+    let sum = sum.map(|sum| sum.without_fin(len));
     let new = Mapping { len, dsn, packet: packet.number, checksum: sum, right: None };
     match half.maps.insert(start, new) {
         Insert::Conflict(_) if !half.ssn_exact => {}

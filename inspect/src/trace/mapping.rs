@@ -48,6 +48,16 @@ impl Sum {
         Self { data_seq, ssn, data_len, checksum, held: None, others: Vec::new() }
     }
 
+    /// The same for the `len` octets alone: Linux adds a DATA_FIN to the length of a mapping when it repeats it behind the
+    /// last of several segments, and takes it off the checksum.
+    pub(super) fn without_fin(self, len: u64) -> Self {
+        if u64::from(self.data_len) != len + 1 {
+            return self;
+        }
+        let (sum, carry) = self.checksum.overflowing_add(1);
+        Self { data_len: self.data_len - 1, checksum: sum + u16::from(carry), ..self }
+    }
+
     /// It is right for these octets.
     pub(super) fn fits(&self, data: &[u8]) -> bool {
         self.with_fits(self.checksum, data)
@@ -248,5 +258,39 @@ impl Mappings {
             }
         }
         verdicts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mpuser_engine::seq::{DataSeq, SubflowSeq};
+
+    /// "abcd" as one mapping over two segments; `lens` are the lengths in the options, 5 with a DATA_FIN.
+    fn verdicts(lens: [u16; 2], spoilt: u16) -> Vec<Verdict> {
+        let mut maps = Mappings::new();
+        let mut verdicts = Vec::new();
+        for (packet, len) in (1..).zip(lens) {
+            let mut payload = Checksum::new();
+            payload.add_bytes(b"abcd");
+            let sum = mpuser_engine::wire::dss_checksum(DataSeq(1000), SubflowSeq(1), len, payload);
+            let spoilt = if packet == 2 { spoilt } else { 0 };
+            let sum = Sum::new(1000, 1, len, sum ^ spoilt).without_fin(4);
+            let right = None;
+            maps.insert(0, Mapping { len: 4, dsn: 0, packet, checksum: Some(sum), right });
+            let at = 2 * (packet as usize - 1);
+            verdicts.extend(maps.octets(at as i64, &b"abcd"[at..at + 2]));
+        }
+        verdicts
+    }
+
+    /// RFC 8684 3.3.3 [FIN-1]: the octets are the same, the checksum is another one.
+    #[test]
+    fn a_repeated_mapping_may_gain_a_data_fin() {
+        for lens in [[4, 4], [4, 5], [5, 4], [5, 5]] {
+            let found = verdicts(lens, 0);
+            assert!(!found.is_empty() && found.iter().all(|v| *v == Verdict::Right), "{found:?}");
+            assert!(verdicts(lens, 0x0100).contains(&Verdict::Wrong(2)), "{lens:?}");
+        }
     }
 }
