@@ -120,7 +120,9 @@ impl Connection {
         self.timers.fin_backoff += 1;
         self.timers.fin = Some(now + self.fin_interval());
         if self.client && !self.confirmed {
-            if self.timers.fin_backoff > UNCONFIRMED_FINS {
+            // With data on its way, too, it is the path that does not answer.
+            let silent = self.subflows.iter().all(|s| s.tcp.una() >= s.tcp.nxt());
+            if silent && self.timers.fin_backoff > UNCONFIRMED_FINS {
                 let verdict = self.question(now, 0, Trigger::DataFinUnanswered, counters);
                 if verdict != Verdict::Ignore {
                     return self.drain(now, 0, counters);
