@@ -28,14 +28,24 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
     let (address, port) = address::parse_listen(&args.address)?;
     runtime::block_on(async {
         let mut stop = signals::listen()?;
-        let ways = net::ways_in(address, &args.transport.path)?;
+        let ways = if args.streams_only {
+            Vec::new()
+        } else {
+            net::ways_in(address, &args.transport.path)?
+        };
         let mut setup = Setup::from_flags(&args.transport, format!("listen {}", args.address))?;
-        setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
-        let session = Session::over(&ways, setup, None, &printer)?;
-        let bind = bind_address(&session, address, port)?;
+        if !args.streams_only {
+            setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
+        }
+        let mut session = Session::over(&ways, setup, None, &printer)?;
+        let bind = bind_address(&session, address, port, args.stream.is_some())?;
         let args = Arc::new(args);
         let listener = listener(&session, &args, bind).await?;
-        announce(&session, bind, &printer)?;
+        let streams = match &args.stream {
+            Some(word) => Some(session.listen_streams(word, &printer).await?),
+            None => None,
+        };
+        announce(&session, bind, streams, &printer)?;
         let outcome = serve(listener, &args, bind, printer, &mut stop).await;
         let closed = tokio::select! {
             closed = session.close() => closed,
@@ -47,22 +57,30 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
 }
 
 /// Says where clients can reach the listener, and lets them in where addresses are translated.
-fn announce(session: &Session, bind: SocketAddr, printer: &Printer) -> Result<(), Failure> {
+fn announce(
+    session: &Session,
+    bind: SocketAddr,
+    streams: Option<SocketAddr>,
+    printer: &Printer,
+) -> Result<(), Failure> {
     let port = bind.port();
     session.let_in(port)?;
     let wanted = |plan: &&PathPlan| bind.ip().is_unspecified() || bind.ip() == plan.engine;
     let plans: Vec<_> = session.plans().iter().filter(wanted).collect();
-    let shown: Vec<String> = plans
+    let mut shown: Vec<String> = plans
         .iter()
         .map(|plan| format!("{} ({})", SocketAddr::new(reachable(plan), port), plan.egress.name))
         .collect();
+    shown.extend(streams.map(|at| format!("{at} (streams for port {port})")));
     printer.line(&format!("listening on {}", shown.join(", ")));
+    let streams = streams.map(|at| json!({ "address": at.to_string(), "path": "streams" }));
     let list: Vec<_> = plans
         .iter()
         .map(|plan| {
             let address = SocketAddr::new(reachable(plan), port).to_string();
             json!({ "address": address, "path": plan.egress.name })
         })
+        .chain(streams)
         .collect();
     printer.object(&json!({ "schema": "mpuser.event/1", "event": "listening", "addresses": list }));
     Ok(())
@@ -81,10 +99,18 @@ fn bind_address(
     session: &Session,
     address: Option<IpAddr>,
     port: u16,
+    streams: bool,
 ) -> Result<SocketAddr, Failure> {
     let plans = session.plans();
+    if let Some(address) = address.filter(|_| streams) {
+        return Err(Failure::usage(
+            format!("cannot listen on {address} alone and take streams"),
+            "streams have no address of this machine",
+            "leave the address out; --path limits the interfaces",
+        ));
+    }
     let Some(wanted) = address else {
-        let v6 = plans.iter().all(|plan| plan.engine.is_ipv6());
+        let v6 = streams || plans.iter().all(|plan| plan.engine.is_ipv6());
         let any = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         return Ok(SocketAddr::new(any, port));
     };

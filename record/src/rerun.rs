@@ -3,9 +3,7 @@
 use crate::digest::{Digest, hex, payload};
 use crate::entry::{Entry, FORMAT, Header, Line};
 use bytes::Bytes;
-use mpuser_engine::addr::{
-    AddressId, ConnectionId, FourTuple, InterfaceId, ListenerId, SubflowId,
-};
+use mpuser_engine::addr::{AddressId, ConnectionId, FourTuple, InterfaceId, ListenerId, SubflowId};
 use mpuser_engine::config::{Limits, Via};
 use mpuser_engine::settings;
 use mpuser_engine::time::Instant;

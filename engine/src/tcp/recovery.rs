@@ -529,7 +529,11 @@ impl LossRecovery {
         self.timers.retransmission = Some(rto);
         // RFC 8985 7.2
         let quiet = self.phase == Phase::Open && self.board.sacked() == 0 && self.board.lost() == 0;
-        let probing = self.sack && !self.reliable && quiet && self.tlp.is_idle() && self.timers.reordering.is_none();
+        let probing = self.sack
+            && !self.reliable
+            && quiet
+            && self.tlp.is_idle()
+            && self.timers.reordering.is_none();
         let one_segment = self.board.outstanding() <= self.board.mss();
         let probe = self.timers.probe_since + TailLossProbing::timeout(rtt.srtt(), one_segment);
         self.timers.probe = probing.then(|| probe.clamp(now, rto));

@@ -117,7 +117,10 @@ impl fmt::Display for FrameError {
         match self {
             Self::NotOurs => f.write_str("it is no mpuser that answers there"),
             Self::Version(found) => {
-                write!(f, "it speaks version {found} of the framing, and this end version {VERSION}")
+                write!(
+                    f,
+                    "it speaks version {found} of the framing, and this end version {VERSION}"
+                )
             }
             Self::Answer(code) => write!(f, "its preface has the unknown answer {code}"),
             Self::Port => f.write_str("its preface asks for port 0"),
@@ -178,11 +181,8 @@ impl Frame {
     #[must_use]
     pub fn packet(&self, tuple: &FourTuple) -> Option<Bytes> {
         let from = FourTuple { local: tuple.remote, remote: tuple.local };
-        let header = TcpHeader {
-            src_port: from.local.port(),
-            dst_port: from.remote.port(),
-            ..self.header
-        };
+        let header =
+            TcpHeader { src_port: from.local.port(), dst_port: from.remote.port(), ..self.header };
         let mut packet = Vec::with_capacity(120 + self.payload.len());
         let full = ChecksumMode::Full;
         tcp::emit(&mut packet, &from, &header, &self.options, &self.payload, full)?;

@@ -2,7 +2,7 @@
 //! has said its preface and its second frame, the answer to what the engine answered to the first.
 
 use super::dial::{DialError, PATIENCE, tune};
-use super::lane::lied;
+use super::lane::{broken, lied};
 use super::{Streams, addresses};
 use crate::stack::Shared;
 use mpuser_engine::addr::{FourTuple, SocketAddr};
@@ -58,17 +58,18 @@ async fn greet(
 ) -> Result<(), DialError> {
     let mut decoder = Decoder::default();
     let preface = timeout(PATIENCE, preface(&mut stream, &mut decoder)).await;
-    let preface = preface
-        .unwrap_or_else(|_| Err(DialError::new("it says nothing", "only mpuser may connect here")))?;
-    let broken = |error| DialError::new(format!("the stream broke: {error}"), "it may try again");
-    stream.write_all(&preface.emit()).await.map_err(broken)?;
+    let preface = preface.unwrap_or_else(|_| {
+        Err(DialError::new("it says nothing", "only mpuser may connect here"))
+    })?;
+    stream.write_all(&preface.emit()).await.map_err(|error| broken(&error))?;
     let family = addresses(streams.interface);
     let own = family.into_iter().find(|own| own.is_ipv4() == peer.is_ipv4());
     let run = own.and_then(|own| {
         let tuple = FourTuple { local: SocketAddr::new(own, preface.port), remote: peer };
         streams.run(Arc::clone(shared), tuple, Some(place))
     });
-    let run = run.ok_or_else(|| DialError::new("its stream is there already", "it may try again"))?;
+    let run =
+        run.ok_or_else(|| DialError::new("its stream is there already", "it may try again"))?;
     streams.runtime.spawn(run.accepted(stream, decoder));
     Ok(())
 }
@@ -81,9 +82,7 @@ async fn preface(stream: &mut TcpStream, decoder: &mut Decoder) -> Result<Prefac
         }
         let missing = PREFACE_LEN.saturating_sub(decoder.buffer().len()) as u64;
         let read = stream.take(missing).read_buf(decoder.buffer()).await;
-        let read = read.map_err(|error| {
-            DialError::new(format!("the stream broke: {error}"), "it may try again")
-        })?;
+        let read = read.map_err(|error| broken(&error))?;
         if read == 0 {
             return Err(DialError::new("it ended in its preface", "only mpuser may connect here"));
         }

@@ -7,7 +7,6 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::BytesMut;
 use mpuser_engine::addr::SocketAddr;
 use socket2::{SockRef, TcpKeepalive};
-use std::fmt;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -28,20 +27,14 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 
 /// What is in the way, and what may help.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DialError {
-    cause: String,
-    help: &'static str,
+pub(crate) struct DialError {
+    pub(crate) cause: String,
+    pub(crate) help: &'static str,
 }
 
 impl DialError {
     pub(super) fn new(cause: impl Into<String>, help: &'static str) -> Self {
         Self { cause: cause.into(), help }
-    }
-}
-
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.cause, self.help)
     }
 }
 
@@ -78,7 +71,7 @@ impl Dialer {
     async fn dial_now(&self) -> Result<(TcpStream, BytesMut), DialError> {
         let stream = TcpStream::connect(self.proxy).await.map_err(|error| {
             DialError::new(
-                format!("no connection with {}: {error}", self.proxy),
+                format!("no connection with {}: {}", self.proxy, words(&error)),
                 "check that the proxy runs and listens there",
             )
         })?;
@@ -115,7 +108,7 @@ impl Dialer {
             Error::ConnectionNotAllowedByRuleset => "its rules forbid this server",
             _ => "check that the server listens for streams (`mpuser listen --stream PORT`)",
         };
-        DialError::new(format!("SOCKS5 to {}: {error}", self.server), help)
+        DialError::new(format!("SOCKS5 to {}: {}", self.server, plain(error.to_string())), help)
     }
 
     async fn connect(&self, mut stream: TcpStream) -> Result<(TcpStream, BytesMut), DialError> {
@@ -128,7 +121,7 @@ impl Dialer {
         let request = format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\n{login}\r\n");
         let ended = |error: io::Error| {
             DialError::new(
-                format!("CONNECT {server}: {error}"),
+                format!("CONNECT {server}: {}", words(&error)),
                 "it ended the greeting; is it an HTTP proxy?",
             )
         };
@@ -170,6 +163,15 @@ impl Dialer {
         let reason: String = response.reason.unwrap_or_default().chars().take(80).collect();
         Err(DialError::new(format!("{what}: {code} {reason}").trim_end().to_owned(), help))
     }
+}
+
+/// An error without the number of the operating system.
+pub(super) fn words(error: &io::Error) -> String {
+    plain(error.to_string())
+}
+
+fn plain(text: String) -> String {
+    text.split(" (os error").next().map(str::to_owned).unwrap_or(text)
 }
 
 /// Sets a socket up for frames: at once, with little waiting in the kernel, and with an end when nobody is there.

@@ -1,7 +1,7 @@
 //! One stream: frames that wait to be written, and the task that reads and writes.
 
-use super::dial::{DialError, Dialer, PATIENCE};
 use super::Streams;
+use super::dial::{DialError, Dialer, PATIENCE, words};
 use crate::device::Received;
 use crate::stack::Shared;
 use bytes::{Bytes, BytesMut};
@@ -241,8 +241,8 @@ pub(super) fn lied(error: &mpuser_engine::wire::frame::FrameError) -> DialError 
     DialError::new(error.to_string(), help)
 }
 
-fn broken(error: &io::Error) -> DialError {
-    DialError::new(format!("the stream broke: {error}"), "it is tried again")
+pub(super) fn broken(error: &io::Error) -> DialError {
+    DialError::new(format!("the stream broke: {}", words(error)), "it is tried again")
 }
 
 fn silent() -> DialError {

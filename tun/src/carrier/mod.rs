@@ -11,15 +11,15 @@ mod lane;
 mod url;
 
 pub(crate) use accept::accept;
-pub(crate) use dial::Dialer;
+pub(crate) use dial::{DialError, Dialer};
 pub use url::{HostPort, ProxyUrl, Scheme};
 
 use crate::stack::Shared;
 use lane::{Lane, Run};
+use mpuser_engine::Transmit;
 use mpuser_engine::addr::{FourTuple, InterfaceId, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use mpuser_engine::wire::IpHeader;
 use mpuser_engine::wire::frame::{Frame, MAX_PAYLOAD};
-use mpuser_engine::Transmit;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
@@ -43,8 +43,10 @@ pub struct StreamVia {
 pub struct PathNote {
     /// The path's name.
     pub path: String,
-    /// What is the matter, and what may help.
-    pub text: String,
+    /// What is the matter.
+    pub cause: String,
+    /// What may help.
+    pub help: String,
 }
 
 /// The largest packet a frame can carry, as if it were IPv6.

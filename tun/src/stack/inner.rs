@@ -4,7 +4,7 @@ use super::capture::Capture;
 use super::conn::{Conn, Deferred, Holder, Phase, Waiters};
 use super::path::Path;
 use super::view::Multipath;
-use crate::carrier::PathNote;
+use crate::carrier::{HostPort, PathNote};
 use crate::control::Feed;
 use crate::device::Received;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
@@ -49,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) multipath: BTreeMap<String, Multipath>,
     /// What happens, for whoever watches the stack as a whole.
     pub(crate) feed: Feed,
+    /// The server streams are to lead to, where nobody says another.
+    pub(crate) server: Option<HostPort>,
     /// What is the matter with paths.
     pub(crate) notes: broadcast::Sender<PathNote>,
     unaccepted: usize,
@@ -73,6 +75,7 @@ impl Inner {
             tasks: Vec::new(),
             multipath: BTreeMap::new(),
             feed: Feed::default(),
+            server: None,
             notes: broadcast::Sender::new(MAX_NOTES),
             unaccepted: 0,
             headers: Vec::with_capacity(256),

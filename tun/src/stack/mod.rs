@@ -10,8 +10,8 @@ mod view;
 
 pub(crate) use conn::{Conn, Holder, Phase, SharedLog, Waiters};
 pub(crate) use inner::Inner;
-pub(crate) use path::{Carriage, Path};
 pub use path::PathStats;
+pub(crate) use path::{Carriage, Path};
 pub use view::Multipath;
 pub(crate) use view::WeakStack;
 

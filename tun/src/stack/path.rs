@@ -1,6 +1,6 @@
 //! One device of a stack, with its statistics.
 
-use crate::carrier::Streams;
+use crate::carrier::{PathNote, Streams};
 use crate::device::Device;
 use mpuser_engine::Transmit;
 use mpuser_engine::addr::IpAddr;
@@ -31,7 +31,7 @@ pub struct PathStats {
     /// Streams that came in and were turned away.
     pub streams_refused: u64,
     /// What was last the matter with a stream.
-    pub trouble: Option<String>,
+    pub trouble: Option<PathNote>,
 }
 
 /// What carries the packets of a path.
@@ -91,7 +91,7 @@ pub(crate) struct Path {
     send_drops: AtomicU64,
     receive_errors: AtomicU64,
     streams_refused: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<PathNote>>,
 }
 
 fn add(counter: &AtomicU64, value: u64) {
@@ -169,11 +169,14 @@ impl Path {
     }
 
     /// What was the matter with a stream. True when it is news.
-    pub(crate) fn set_trouble(&self, text: &str) -> bool {
+    pub(crate) fn set_trouble(&self, note: &PathNote) -> bool {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = trouble.as_deref() != Some(text);
-        *trouble = Some(text.to_owned());
-        news
+        trouble.replace(note.clone()).as_ref() != Some(note)
+    }
+
+    /// What was last the matter with a stream.
+    pub(crate) fn trouble(&self) -> Option<PathNote> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn count_receive_error(&self) {
@@ -192,7 +195,7 @@ impl Path {
             send_drops: get(&self.send_drops),
             receive_errors: get(&self.receive_errors),
             streams_refused: get(&self.streams_refused),
-            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            trouble: self.trouble(),
         }
     }
 }

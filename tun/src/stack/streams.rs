@@ -1,12 +1,11 @@
 //! Paths that are byte streams: made through proxies, and taken in.
 
 use super::{Carriage, Handle, Inner, Path, Stack};
-use crate::carrier::{self, Dialer, PathNote, StreamVia, Streams};
+use crate::carrier::{self, DialError, Dialer, HostPort, PathNote, ProxyUrl, StreamVia, Streams};
 use crate::error::Error;
 use mpuser_engine::addr::{FourTuple, InterfaceId, IpAddr, SocketAddr};
 use mpuser_engine::config::Via;
 use mpuser_engine::time::Instant;
-use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -24,11 +23,14 @@ impl Stack {
         let StreamVia { url, proxy, server, port } = via;
         let name = url.to_string();
         let dialer = Dialer::new(url, proxy, server, port);
-        let own = |interface| carrier::addresses(interface).into_iter().find(|own| own.is_ipv4() == proxy.is_ipv4());
+        let own = |interface| {
+            carrier::addresses(interface).into_iter().find(|own| own.is_ipv4() == proxy.is_ipv4())
+        };
         self.handle.with(|inner, now| {
             let known = inner.paths.iter().zip(0_u16..).find_map(|(path, number)| {
                 let streams = path.carriage.streams()?;
-                (streams.dialer()?.proxy() == proxy).then(|| (Arc::clone(streams), InterfaceId(number)))
+                (streams.dialer()?.proxy() == proxy)
+                    .then(|| (Arc::clone(streams), InterfaceId(number)))
             });
             let interface = match known {
                 Some((streams, interface)) if streams.dialer() == Some(&dialer) => interface,
@@ -37,6 +39,22 @@ impl Stack {
             };
             Ok(Via { remote: proxy, local: own(interface) })
         })
+    }
+
+    /// What [`Stack::add_stream_via_of`] leads to: the host and port that connections of this stack are for.
+    pub fn set_server(&self, server: HostPort) {
+        self.handle.with(|inner, _| inner.server = Some(server));
+    }
+
+    /// As [`Stack::add_stream_via`], to the server of [`Stack::set_server`]; `proxy` is the address of the one in `url`.
+    ///
+    /// # Errors
+    /// As there; `NotFound` when nobody said which server.
+    pub fn add_stream_via_of(&self, url: ProxyUrl, proxy: SocketAddr) -> io::Result<Via> {
+        let known = self.handle.with(|inner, _| inner.server.clone());
+        let known = known.ok_or(io::ErrorKind::NotFound)?;
+        let (port, server) = (known.port, url.server.clone().unwrap_or(known));
+        self.add_stream_via(StreamVia { url, proxy, server, port })
     }
 
     /// Takes in streams of subflows. Listeners of this stack get them by the port they ask for.
@@ -75,8 +93,7 @@ impl Stack {
                 streams.and_then(|streams| streams.dialer()).is_some_and(|d| d.proxy() == proxy)
             };
             let path = inner.paths.iter().find(leads)?;
-            let text = path.stats().trouble?;
-            Some(PathNote { path: path.name.clone(), text })
+            path.trouble()
         })
     }
 }
@@ -155,13 +172,13 @@ impl Inner {
         now: Instant,
         streams: &Streams,
         tuple: &FourTuple,
-        trouble: Option<&impl Display>,
+        trouble: Option<&DialError>,
     ) {
         if self.stopped {
             return;
         }
-        if let Some(trouble) = trouble {
-            self.note(streams, &trouble.to_string());
+        if let Some(DialError { cause, help }) = trouble {
+            self.note(streams, cause, help);
         }
         self.endpoint.carrier_ended(now, tuple);
         if self.ending {
@@ -170,23 +187,20 @@ impl Inner {
     }
 
     /// Somebody who wanted to bring a stream was turned away.
-    pub(crate) fn refused_stream(
-        &self,
-        streams: &Streams,
-        peer: SocketAddr,
-        trouble: &impl Display,
-    ) {
+    pub(crate) fn refused_stream(&self, streams: &Streams, peer: SocketAddr, trouble: &DialError) {
         if let Some(path) = self.paths.get(usize::from(streams.interface().0)) {
             path.count_refused();
         }
-        self.note(streams, &format!("{peer}: {trouble}"));
+        self.note(streams, &format!("{peer}: {}", trouble.cause), trouble.help);
     }
 
-    fn note(&self, streams: &Streams, text: &str) {
+    fn note(&self, streams: &Streams, cause: &str, help: &str) {
         let Some(path) = self.paths.get(usize::from(streams.interface().0)) else { return };
-        if path.set_trouble(text) {
+        let (cause, help) = (cause.to_owned(), help.to_owned());
+        let note = PathNote { path: path.name.clone(), cause, help };
+        if path.set_trouble(&note) {
             // nobody has to listen
-            let _ = self.notes.send(PathNote { path: path.name.clone(), text: text.to_owned() });
+            let _ = self.notes.send(note);
         }
     }
 }

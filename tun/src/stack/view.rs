@@ -109,6 +109,8 @@ impl Stack {
                 SubflowOrder::AddVia { remote, local } => {
                     inner.endpoint.add_via(now, id, Via { remote, local }).map(|()| None)
                 }
+                // made into the one above by who asked
+                SubflowOrder::AddStream { .. } => Err(SubflowError::NotFound),
                 SubflowOrder::RemoveVia(remote) => {
                     inner.endpoint.remove_via(now, id, remote).map(|()| None)
                 }
