@@ -7,12 +7,13 @@ mod common;
 use common::proxies::{Proxies, SERVER, proxy};
 use common::real_proxies::{Program, free_port, haproxy, installed, microsocks, server, tinyproxy};
 use common::{Run, finish, pipes};
+use mpuser_tun::clock;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SIZE: usize = 32 << 20;
 /// What every connection is for; the streams say so in their preface.
@@ -51,13 +52,13 @@ fn talk(mut child: Child, sent: &[u8], happens: impl FnOnce()) -> (Run, Duration
         });
         let reader = scope.spawn(|| {
             let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
-            let (mut last, mut stall) = (Instant::now(), Duration::ZERO);
+            let (mut last, mut stall) = (clock::now(), Duration::ZERO);
             while let Ok(read @ 1..) = stdout.read(&mut piece) {
                 bytes.extend_from_slice(&piece[..read]);
                 if bytes.len() > sent.len() / 3 {
-                    stall = stall.max(last.elapsed());
+                    stall = stall.max(clock::now().saturating_since(last));
                 }
-                last = Instant::now();
+                last = clock::now();
                 received.store(bytes.len(), Relaxed);
             }
             (bytes, stall)
