@@ -47,7 +47,11 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
 }
 
 /// Says where clients can reach the listener, and lets them in where addresses are translated.
-fn announce(session: &Session, bind: SocketAddr, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn announce(
+    session: &Session,
+    bind: SocketAddr,
+    printer: &Printer,
+) -> Result<(), Failure> {
     let port = bind.port();
     session.let_in(port)?;
     let wanted = |plan: &&PathPlan| bind.ip().is_unspecified() || bind.ip() == plan.engine;
@@ -77,7 +81,7 @@ const fn reachable(plan: &PathPlan) -> IpAddr {
 }
 
 /// The engine's address for what the user wrote: an engine's, or that of the interface in front of it.
-fn bind_address(
+pub(crate) fn bind_address(
     session: &Session,
     address: Option<IpAddr>,
     port: u16,
@@ -212,7 +216,7 @@ fn complain(outcome: Result<ExitCode, Failure>, peer: SocketAddr, printer: Print
 }
 
 /// Why there is no listener.
-fn listen_failure(bind: SocketAddr, error: &std::io::Error) -> Failure {
+pub(crate) fn listen_failure(bind: SocketAddr, error: &std::io::Error) -> Failure {
     let what = format!("cannot listen on {bind}");
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::Listen(error @ ListenError::AddressInUse)) => {
