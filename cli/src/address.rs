@@ -102,6 +102,12 @@ pub(crate) fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     if found.is_empty() { Err(unknown("the name has no address".to_owned())) } else { Ok(found) }
 }
 
+/// The first address of the peer.
+pub(crate) fn resolve_first(target: &Target) -> Result<SocketAddr, Failure> {
+    let first = resolve(target)?.into_iter().next();
+    first.ok_or_else(|| Failure::internal("there is no address", "the name gave none"))
+}
+
 fn usable(address: IpAddr, target: &Target) -> Result<SocketAddr, Failure> {
     let why = match address {
         a if a.is_unspecified() => "the unspecified address names no host",

@@ -25,12 +25,10 @@ pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure>
     let target = address::parse_target(&args.target)?;
     let server = address::resolve(&target)?;
     let vias = via::resolve(&args.via, &server)?;
-    // the first subflow goes through the first forwarder
-    let remotes = vias.first().map_or(server, |first| vec![*first]);
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let title = format!("connect {}", args.target.join(" "));
-        let (session, remote) = Session::open(&args.transport, &remotes, &vias, title, &printer)?;
+        let (session, remote) = Session::open(&args.transport, &server, &vias, title, &printer)?;
         let outcome = talk(&session, args, remote, &printer, &mut stop).await;
         // a signal while things are taken down aborts what is still closing
         let closed = tokio::select! {

@@ -156,7 +156,7 @@ struct State {
 }
 
 /// The same way, whatever it is called.
-fn same(a: &Egress, b: &Egress) -> bool {
+pub(crate) fn same(a: &Egress, b: &Egress) -> bool {
     (&a.dev, a.local, a.gateway) == (&b.dev, b.local, b.gateway)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::args::{FastOpenArg, Nat, Switch, Transport};
 use crate::error::{Code, Failure, plain_words};
-use crate::follow::{Follower, PathSets, Search, Wishes};
+use crate::follow::{self, Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
 use crate::settings::Order;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind, Via};
@@ -117,8 +117,8 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
 }
 
 impl Session {
-    /// Sets up paths towards the first of `remotes` that can be reached, and a stack over them; with `vias`, the ways
-    /// to them are the paths. Call it inside the runtime.
+    /// Sets up paths towards the first of `remotes` that can be reached, and a stack over them; with `vias`, their ways
+    /// are the paths, and the first of them is where the first subflow goes. Call it inside the runtime.
     pub(crate) fn open(
         transport: &Transport,
         remotes: &[SocketAddr],
@@ -126,9 +126,11 @@ impl Session {
         title: String,
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
-        let (remote, ways) = reachable(&transport.path, &transport.gateway, remotes)?;
-        let (ways, vias) =
-            if vias.is_empty() { (ways, Vec::new()) } else { spread(transport, vias)? };
+        let (ways, vias) = spread(transport, vias)?;
+        let (remote, ways) = match vias.first() {
+            Some((first, _)) => (*first, ways),
+            None => reachable(&transport.path, &transport.gateway, remotes)?,
+        };
         check(remote.ip(), &ways, printer)?;
         // before anything is changed: a file that cannot be written is the cheaper mistake
         let mut setup = Setup::from_flags(transport, title)?;
@@ -224,17 +226,17 @@ impl Session {
             let help = "check that there is room for the file";
             return Err(Failure::new(Code::Io, "the log of --record is incomplete", kind, help));
         }
-        match capture_error {
-            // whoever read the capture has seen enough
-            None | Some(std::io::ErrorKind::BrokenPipe) => Ok(()),
-            Some(kind) => Err(Failure::new(
-                Code::Io,
-                "the capture is incomplete",
-                kind,
-                "check that there is room for the file",
-            )),
-        }
+        complete(capture_error)
     }
+}
+
+/// Whether all of a capture was written; whoever reads it and leaves has seen enough.
+pub(crate) fn complete(error: Option<std::io::ErrorKind>) -> Result<(), Failure> {
+    let Some(kind) = error.filter(|kind| *kind != std::io::ErrorKind::BrokenPipe) else {
+        return Ok(());
+    };
+    let help = "check that there is room for the file";
+    Err(Failure::new(Code::Io, "the capture is incomplete", kind, help))
 }
 
 /// The first address that some path leads to; a name may have one of a family this machine does not speak.
@@ -276,10 +278,8 @@ fn spread(transport: &Transport, vias: &[SocketAddr]) -> Result<(Vec<Egress>, Sp
         let (remote, ways) = reachable(&transport.path, &transport.gateway, &[*via])?;
         let way = ways.into_iter().cycle().nth(number);
         let way = way.ok_or_else(|| Failure::internal("there is no way", "a path had none"))?;
-        let same = |known: &Egress| {
-            (&known.dev, known.local, known.gateway) == (&way.dev, way.local, way.gateway)
-        };
-        let index = all.iter().position(same).unwrap_or(all.len());
+        let known = all.iter().position(|known| follow::same(known, &way));
+        let index = known.unwrap_or(all.len());
         if index == all.len() {
             all.push(way);
         }

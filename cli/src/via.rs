@@ -52,10 +52,7 @@ pub(crate) fn resolve(vias: &[Via], target: &[SocketAddr]) -> Result<Vec<SocketA
 fn forwarder(text: &str, port: u16) -> Result<SocketAddr, Failure> {
     let bare = text.parse().map_or_else(|_| !text.contains(':'), |_: std::net::IpAddr| true);
     let words = if bare { vec![text.to_owned(), port.to_string()] } else { vec![text.to_owned()] };
-    let found = address::resolve(&address::parse_target(&words)?)?;
-    found.into_iter().next().ok_or_else(|| {
-        Failure::usage(format!("{text} has no address"), "its name gave none", "write its address")
-    })
+    address::resolve_first(&address::parse_target(&words)?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod control;
 mod live;
 mod spec;
 
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::output::{self, Printer};
 use crate::{runtime, session, signals, units};
 use args::{Link, LinkDown, LinkSet, LinkShow, LinkUp};
@@ -36,16 +36,8 @@ fn up(args: &LinkUp, printer: Printer) -> Result<ExitCode, Failure> {
     let writer = args.pcap.as_deref().map(|file| session::capture(file, 0)).transpose()?;
     let shared = writer.map(capture::Shared::new);
     let outcome = serve(specs, shared.as_ref(), printer);
-    match shared.and_then(|shared| shared.finish()) {
-        // whoever read it has seen enough
-        None | Some(std::io::ErrorKind::BrokenPipe) => outcome,
-        Some(kind) => outcome.and(Err(Failure::new(
-            Code::Io,
-            "the capture is incomplete",
-            kind,
-            "check that there is room for the file",
-        ))),
-    }
+    let written = session::complete(shared.and_then(|shared| shared.finish()));
+    outcome.and_then(|code| written.map(|()| code))
 }
 
 /// Moves packets until it is told to end.

@@ -10,6 +10,7 @@ use mpuser_engine::grammar::{self, ShownEndpoint};
 use mpuser_tun::control::{EndpointReport, Reply, Request, SubflowOrder};
 use mpuser_tun::net::{NetnsId, multipath as memory};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 /// `mpuser endpoint ...`
@@ -128,15 +129,14 @@ fn give(
     }))
 }
 
+fn remote(word: &str) -> Result<SocketAddr, Failure> {
+    address::resolve_first(&address::parse_target(&[word.to_owned()])?)
+}
+
 fn via_order(words: &[String]) -> Result<SubflowOrder, Failure> {
     let bad = |because: String| {
         let help = "write `add HOST:PORT`, `add HOST:PORT from LOCAL` or `del HOST:PORT`";
         Failure::usage("`via` is not understood", because, help)
-    };
-    let remote = |word: &str| {
-        let target = address::parse_target(&[word.to_owned()])?;
-        let found = address::resolve(&target)?.into_iter().next();
-        found.ok_or_else(|| bad(format!("{word:?} has no address")))
     };
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["add", host] => Ok(SubflowOrder::AddVia { remote: remote(host)?, local: None }),
@@ -164,10 +164,7 @@ fn order(words: &[String]) -> Result<SubflowOrder, Failure> {
         ["open", local, remote] => {
             let address =
                 local.parse().map_err(|_| bad(format!("{local:?} is not an IP address")))?;
-            let remote = address::parse_target(&[remote.to_owned()])?;
-            let remote = address::resolve(&remote)?.into_iter().next();
-            let remote = remote.ok_or_else(|| bad("the remote has no address".to_owned()))?;
-            Ok(SubflowOrder::Open { local: address, remote })
+            Ok(SubflowOrder::Open { local: address, remote: self::remote(remote)? })
         }
         ["close", subflow] => Ok(SubflowOrder::Close(number(subflow)?)),
         ["backup", subflow] => Ok(SubflowOrder::Backup(number(subflow)?, true)),

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Measures and prints.
 pub(super) fn run(args: &Perf, host: &str, printer: Printer) -> Result<ExitCode, Failure> {
     let plan = schedule::parse(&args.at)?;
+    if let Some(why) = order(args).objection() {
+        return Err(Failure::usage("this cannot be measured", why, "-t takes 1ms to 24h"));
+    }
     let target = address::parse_target(&[host.to_owned(), args.port.to_string()])?;
     let remotes = address::resolve(&target)?;
     runtime::block_on(async {
@@ -53,6 +56,22 @@ pub(super) fn run(args: &Perf, host: &str, printer: Printer) -> Result<ExitCode,
     })
 }
 
+/// What is asked of the server.
+fn order(args: &Perf) -> Order {
+    let Perf { reverse, bidir, length, parallel, bytes, time, .. } = *args;
+    let time = time.unwrap_or(TIME);
+    let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+    Order {
+        mpuser_perf: VERSION,
+        up: !reverse,
+        down: reverse || bidir,
+        milliseconds: bytes.is_none().then_some(milliseconds),
+        bytes,
+        length,
+        streams: parallel,
+    }
+}
+
 struct Client<'a> {
     args: &'a Perf,
     remote: SocketAddr,
@@ -62,35 +81,18 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    fn order(&self) -> Order {
-        let Perf { reverse, bidir, length, parallel, bytes, time, .. } = *self.args;
-        let time = time.unwrap_or(TIME);
-        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
-        Order {
-            mpuser_perf: VERSION,
-            up: !reverse,
-            down: reverse || bidir,
-            milliseconds: bytes.is_none().then_some(milliseconds),
-            bytes,
-            length,
-            streams: parallel,
-        }
-    }
-
     async fn run(
         &self,
         plan: Vec<At>,
         stop: &mut mpsc::Receiver<Code>,
     ) -> Result<ExitCode, Failure> {
-        let order = self.order();
-        if let Some(why) = order.objection() {
-            return Err(Failure::usage("this cannot be measured", why, "-t takes 1ms to 24h"));
-        }
+        let order = order(self.args);
         let flows = tokio::select! {
             flows = self.open() => flows?,
             Some(code) = stop.recv() => return Err(interrupted(code)),
         };
-        let kernel = self.begin(&flows, &order).await?;
+        let (readers, kernel) = self.begin(&flows, &order).await?;
+        let flows = flows.into_iter().zip(readers).collect();
         let outcome = self.measure(flows, &order, plan, kernel, stop).await?;
         if self.printer.json {
             output::stdout(&(outcome.object(self.args, self.remote).to_string() + "\n"));
@@ -141,13 +143,19 @@ impl Client<'_> {
         Ok(Link::Ours(stream))
     }
 
-    /// Says on every connection what is wanted; whether the server's sockets are its kernel's.
-    async fn begin(&self, flows: &[Arc<Flow>], order: &Order) -> Result<bool, Failure> {
-        let mut kernel = false;
+    /// Says on every connection what is wanted; what reads the connections, and whether the server's sockets are its
+    /// kernel's.
+    async fn begin(
+        &self,
+        flows: &[Arc<Flow>],
+        order: &Order,
+    ) -> Result<(Vec<Reader>, bool), Failure> {
+        let (mut readers, mut kernel) = (Vec::new(), false);
         for flow in flows {
+            let mut reader = Reader::new();
             let asked = async {
                 say(&flow.link, order).await?;
-                Reader::new(&flow.link).line::<Answer>().await
+                reader.line::<Answer>(&flow.link).await
             };
             let answer = match timeout(PATIENCE, asked).await {
                 Ok(answer) => answer.map_err(|error| self.foreign(&plain_words(&error)))?,
@@ -158,8 +166,9 @@ impl Client<'_> {
                 return Err(Failure::new(Code::Refused, "the server will not do it", error, help));
             }
             kernel = answer.kernel;
+            readers.push(reader);
         }
-        Ok(kernel)
+        Ok((readers, kernel))
     }
 
     fn foreign(&self, why: &str) -> Failure {
@@ -173,7 +182,7 @@ impl Client<'_> {
 
     async fn measure(
         &self,
-        flows: Vec<Arc<Flow>>,
+        links: Vec<(Arc<Flow>, Reader)>,
         order: &Order,
         plan: Vec<At>,
         kernel: bool,
@@ -181,13 +190,11 @@ impl Client<'_> {
     ) -> Result<Outcome, Failure> {
         let start = Instant::now();
         let mut running = JoinSet::new();
-        for (index, flow) in flows.iter().map(Arc::clone).enumerate() {
-            let job = Job::of(order, true);
-            running.spawn(async move {
-                let theirs = Arc::clone(&flow);
-                let reader = Reader::new(&theirs.link);
-                (index, flow.transfer(job, reader).await)
-            });
+        let mut flows = Vec::new();
+        for (index, (flow, reader)) in links.into_iter().enumerate() {
+            let (job, theirs) = (Job::of(order, true), Arc::clone(&flow));
+            running.spawn(async move { (index, theirs.transfer(job, reader).await) });
+            flows.push(flow);
         }
         let directions = Directions { sends: order.up, receives: order.down };
         let mut meter = Meter::new(directions, super::names(self.session));

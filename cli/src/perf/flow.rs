@@ -84,7 +84,7 @@ impl Flow {
     pub(super) async fn transfer(
         self: Arc<Self>,
         job: Job,
-        mut reader: Reader<'_>,
+        mut reader: Reader,
     ) -> io::Result<(Tally, Tally)> {
         let start = Instant::now();
         let sending = async {
@@ -98,7 +98,7 @@ impl Flow {
             let count = |piece| {
                 self.received.fetch_add(piece, Relaxed);
             };
-            reader.blocks(count).await?;
+            reader.blocks(&self.link, count).await?;
             Ok(start.elapsed())
         };
         let (send_time, receive_time) = tokio::try_join!(sending, receiving)?;
@@ -110,7 +110,7 @@ impl Flow {
             retransmits: self.link.info().map(|info| retransmits(&info)),
         };
         say(&self.link, &own).await?;
-        let theirs = reader.line().await?;
+        let theirs = reader.line(&self.link).await?;
         Ok((own, theirs))
     }
 

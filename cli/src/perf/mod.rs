@@ -18,7 +18,7 @@ use args::Perf;
 use meter::Names;
 use std::process::ExitCode;
 
-/// Serves, measures, or runs the standard set.
+/// Serves or measures.
 pub(crate) fn run(args: &Perf, mut printer: Printer) -> Result<ExitCode, Failure> {
     printer.json |= args.json;
     match &args.client {

@@ -160,9 +160,9 @@ impl Client {
     async fn serve(&self, link: Link, streams: &mut u32) -> io::Result<()> {
         let flow = Arc::new(Flow::new(self.number, link));
         let link = &flow.link;
-        let mut reader = Reader::new(link);
+        let mut reader = Reader::new();
         let order: Order =
-            timeout(PATIENCE, reader.line()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            timeout(PATIENCE, reader.line(link)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         *streams = order.streams.max(1);
         let error = order.objection();
         let refused = error.is_some();

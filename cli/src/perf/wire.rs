@@ -88,19 +88,18 @@ pub(super) async fn say(link: &Link, what: &impl Serialize) -> io::Result<()> {
     link.write_all(&line).await
 }
 
-/// A link's octets, as lines and blocks.
+/// A link's octets, as lines and blocks: one for the life of the link, for it may have read ahead.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
-    link: &'a Link,
+pub(super) struct Reader {
     buffer: Vec<u8>,
     /// What was read and not used stands between the two.
     used: usize,
     filled: usize,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(link: &'a Link) -> Self {
-        Self { link, buffer: vec![0; CHUNK], used: 0, filled: 0 }
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { buffer: vec![0; CHUNK], used: 0, filled: 0 }
     }
 
     fn ready(&self) -> &[u8] {
@@ -108,11 +107,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads more behind what is there; the end of the stream is an error everywhere in this protocol.
-    async fn more(&mut self) -> io::Result<()> {
+    async fn more(&mut self, link: &Link) -> io::Result<()> {
         self.buffer.copy_within(self.used..self.filled, 0);
         (self.used, self.filled) = (0, self.filled - self.used);
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        match self.link.read(room).await? {
+        match link.read(room).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             read => {
                 self.filled += read;
@@ -122,7 +121,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One line.
-    pub(super) async fn line<T: DeserializeOwned>(&mut self) -> io::Result<T> {
+    pub(super) async fn line<T: DeserializeOwned>(&mut self, link: &Link) -> io::Result<T> {
         loop {
             let ready = self.ready();
             if let Some(end) = ready.iter().take(MAX_LINE).position(|byte| *byte == b'\n') {
@@ -135,15 +134,19 @@ impl<'a> Reader<'a> {
             if foreign || ready.len() >= MAX_LINE {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            self.more().await?;
+            self.more(link).await?;
         }
     }
 
     /// Reads blocks up to the end of the data; says of each piece how long it is.
-    pub(super) async fn blocks(&mut self, mut seen: impl FnMut(u64)) -> io::Result<()> {
+    pub(super) async fn blocks(
+        &mut self,
+        link: &Link,
+        mut seen: impl FnMut(u64),
+    ) -> io::Result<()> {
         loop {
             while self.ready().len() < END.len() {
-                self.more().await?;
+                self.more(link).await?;
             }
             let header = self.ready().first_chunk().copied().unwrap_or(END);
             self.used += END.len();
@@ -156,7 +159,7 @@ impl<'a> Reader<'a> {
             };
             while left > 0 {
                 if self.ready().is_empty() {
-                    self.more().await?;
+                    self.more(link).await?;
                 }
                 let piece = left.min(self.ready().len());
                 self.used += piece;
@@ -191,11 +194,11 @@ mod tests {
                 out.write_all(part).await.unwrap();
             }
         });
-        let mut reader = Reader::new(&link);
-        let line = reader.line::<Order>().await;
+        let mut reader = Reader::new();
+        let line = reader.line::<Order>(&link).await;
         let mut total = 0;
         let blocks = match line {
-            Ok(_) => reader.blocks(|piece| total += piece).await,
+            Ok(_) => reader.blocks(&link, |piece| total += piece).await,
             Err(_) => Ok(()),
         };
         (line, blocks.map(|()| total))

@@ -234,10 +234,9 @@ impl Endpoint {
             self.pm_endpoints.on_address(local.address, local.backup, false);
         }
         let endpoint = self.pm_endpoints.of_address(local.address);
-        let (own, backup) = endpoint
-            .map_or((AddressId(0), local.backup), |endpoint| (endpoint.id, endpoint.flags.backup));
-        let entry = self.connections.get(&id);
-        (entry.map_or(own, |e| e.connection.paths.local_id(local.address, own)), backup)
+        let own = endpoint.map_or(AddressId(0), |endpoint| endpoint.id);
+        let backup = endpoint.map_or(local.backup, |endpoint| endpoint.flags.backup);
+        (if is_first { AddressId(0) } else { own }, backup)
     }
 
     pub(super) fn next_id(&mut self) -> ConnectionId {

@@ -94,6 +94,11 @@ fn wait(reason: ResetReason, attempts: u32) -> Duration {
         ResetReason::LackOfResources => Duration::from_secs(2),
         _ => Duration::from_secs(1),
     };
+    backoff(first, attempts)
+}
+
+/// `first`, doubled with every attempt, a minute at most.
+pub(crate) fn backoff(first: Duration, attempts: u32) -> Duration {
     first.saturating_mul(1 << attempts.min(16)).min(MAX_WAIT)
 }
 

@@ -254,12 +254,14 @@ fn crates_depend_downwards() {
         ("sim", &["mpuser-capture", "mpuser-engine"]),
         ("craft", &["mpuser-engine", "mpuser-inspect", "mpuser-sim"]),
         ("tun", &["mpuser-capture", "mpuser-engine", "mpuser-record"]),
+        ("proxy", &["mpuser-tun"]),
         (
             "cli",
             &[
                 "mpuser-craft",
                 "mpuser-engine",
                 "mpuser-inspect",
+                "mpuser-proxy",
                 "mpuser-record",
                 "mpuser-replay",
                 "mpuser-sim",

@@ -97,12 +97,51 @@ pub fn ways_in(address: Option<IpAddr>, specs: &[PathSpec]) -> Result<Vec<Egress
             return Ok(ways);
         }
     }
-    Err(NetError::new(
+    Err(no_interface("to listen on"))
+}
+
+fn no_interface(purpose: &str) -> NetError {
+    NetError::new(
         ErrorKind::NoRoute,
-        "there is no interface to listen on",
+        format!("there is no interface {purpose}"),
         "no interface that is up, other than the loopback, has a usable address",
         "give one an address, or name a path: --path DEV",
-    ))
+    )
+}
+
+/// The ways to destinations nobody knows yet, of both families: every interface that is up with a usable address, or
+/// those of `specs` that have one of the family. The first of each family has a route to anywhere, if one has.
+pub fn ways_out(specs: &[PathSpec]) -> Result<Vec<Egress>> {
+    out(&interfaces()?, [&routes(false)?, &routes(true)?], specs)
+}
+
+/// As [`ways_out`], with the routes of IPv4 and of IPv6.
+fn out(interfaces: &[Interface], tables: [&[Route]; 2], specs: &[PathSpec]) -> Result<Vec<Egress>> {
+    let families: [IpAddr; 2] =
+        [std::net::Ipv4Addr::UNSPECIFIED.into(), std::net::Ipv6Addr::UNSPECIFIED.into()];
+    let mut all: Vec<Egress> = Vec::new();
+    for (any, routes) in families.into_iter().zip(tables) {
+        let mut ways = if specs.is_empty() {
+            let mut found = discover_in(any, interfaces, routes, true);
+            found.sort_by_key(|way| way.reach == Reach::Assumed);
+            found
+        } else {
+            let each = specs.iter().map(|s| resolve_one(any, s, interfaces, routes));
+            // an interface may have addresses of one family only
+            each.filter_map(Result::ok).collect()
+        };
+        for way in &mut ways {
+            if all.iter().any(|other| other.name == way.name) {
+                way.name = format!("{}-v6", way.name);
+            }
+        }
+        all.extend(ways);
+    }
+    if let Some(missing) = specs.iter().find(|s| !all.iter().any(|way| way.dev == s.dev)) {
+        // says why, for the family most have
+        resolve_one(families[0], missing, interfaces, tables[0])?;
+    }
+    if all.is_empty() { Err(no_interface("to leave by")) } else { Ok(all) }
 }
 
 /// One way through each of `gateways`: by the interface whose network the gateway is in.

@@ -106,3 +106,28 @@ fn specs_are_checked_against_the_machine() {
         assert!(e.because.contains(why), "{e}");
     }
 }
+
+/// Destinations nobody knows yet: what has a route to anywhere comes first.
+#[test]
+fn ways_to_anywhere() {
+    let (devs, routes) = machine();
+    let shown = shown(&out(&devs, [&routes, &[]], &[]).unwrap());
+    assert_eq!(
+        shown,
+        [
+            "wlan0 192.0.2.7 Some(192.0.2.1) Gateway",
+            "eth0 10.1.0.7 Some(10.1.0.1) Gateway",
+            "docker0 172.17.0.1 None Assumed",
+            "v6only fd00::7 None Assumed",
+        ]
+    );
+    let both = [dev("eth0", vec![addr("10.1.0.7", 24), addr("fd00::7", 64)])];
+    let specs: Vec<PathSpec> = ["eth0", "lan=eth0"].iter().map(|s| s.parse().unwrap()).collect();
+    let ways = out(&both, [&routes, &[]], &specs[..1]).unwrap();
+    let names: Vec<&str> = ways.iter().map(|way| way.name.as_str()).collect();
+    assert_eq!(names, ["eth0", "eth0-v6"], "each has a name of its own");
+    assert_eq!(out(&both, [&routes, &[]], &specs[1..]).unwrap()[0].name, "lan");
+    let missing = ["wlan9".parse().unwrap()];
+    assert_eq!(out(&both, [&routes, &[]], &missing).unwrap_err().kind, ErrorKind::Usage);
+    assert_eq!(out(&[], [&[], &[]], &[]).unwrap_err().kind, ErrorKind::NoRoute);
+}

@@ -79,6 +79,7 @@ mod tests {
             engine: engine.into(),
             kernel: [10, 83, 0, 1].into(),
             subnet: "10.83.0.0/30".parse().unwrap(),
+            near: vec![],
             table: 8300,
             mtu: 1500,
             return_path: ReturnPath::Masquerade,

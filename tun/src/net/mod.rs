@@ -23,7 +23,9 @@ mod sysctl;
 mod tun_end;
 mod watch;
 
-pub use egress::{Egress, Reach, discover, physical_paths, resolve, through_gateways, ways_in};
+pub use egress::{
+    Egress, Reach, discover, physical_paths, resolve, through_gateways, ways_in, ways_out,
+};
 pub use error::{ErrorKind, NetError, Result};
 pub use netns::{Netns, NetnsId};
 pub use pathset::{NatMode, PathOptions, PathPlan, PathSet, ReturnPath, recover};

@@ -37,7 +37,8 @@ const DEFAULT_MTU: u32 = 1500;
 /// What a caller may choose about the paths.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PathOptions {
-    /// The peer, so that no engine address is taken from its network.
+    /// The peer, so that no engine address is taken from its network. Without one there may be many, and those in an
+    /// interface's own networks are reached without its gateway.
     pub dest: Option<IpAddr>,
     /// Bytes of an IP packet on the TUN; by default the interface's, at most 1500.
     pub mtu: Option<u32>,
@@ -81,6 +82,8 @@ pub struct PathPlan {
     pub kernel: IpAddr,
     /// The network of the two.
     pub subnet: Prefix,
+    /// Networks of the interface that are reached without the gateway.
+    pub near: Vec<Prefix>,
     /// The routing table, and the priority of the rule that leads to it.
     pub table: u32,
     /// Bytes of an IP packet on the TUN.
@@ -244,18 +247,30 @@ fn plan_all(
         };
         taken.names.push(tun.clone());
         taken.prefixes.push(subnet);
+        let near = if options.dest.is_none() { near(way)? } else { Vec::new() };
         plans.push(PathPlan {
             egress: way.clone(),
             tun,
             engine,
             kernel,
             subnet,
+            near,
             table: FIRST_TABLE + index,
             mtu: options.mtu.unwrap_or_else(|| way.mtu.min(DEFAULT_MTU)),
             return_path,
         });
     }
     Ok(plans)
+}
+
+/// The networks a way's interface is connected to, where what is beyond them goes through a gateway.
+fn near(way: &Egress) -> Result<Vec<Prefix>> {
+    if way.gateway.is_none() {
+        return Ok(Vec::new());
+    }
+    let own = |r: &Route| r.dev == way.dev && r.gateway.is_none() && r.table == "main";
+    let all = routes(way.local.is_ipv6())?;
+    Ok(all.into_iter().filter(own).map(|r| r.dst).collect())
 }
 
 /// The smallest number whose device name, table and priority are all free.
@@ -366,10 +381,13 @@ fn route_lines(plan: &PathPlan) -> Vec<String> {
         Some(g) => format!("via {g} dev {dev} onlink"),
         None => format!("dev {dev}"),
     };
-    vec![
+    let mut lines = vec![
         format!("route replace default {hop} table {table}"),
         format!("route replace unreachable default metric 8192 table {table}"),
-    ]
+    ];
+    lines
+        .extend(plan.near.iter().map(|net| format!("route replace {net} dev {dev} table {table}")));
+    lines
 }
 
 /// Fills the path's table.

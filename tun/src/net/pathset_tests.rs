@@ -18,6 +18,7 @@ fn plan(dest_v6: bool, gateway: Option<&str>, primary: bool) -> PathPlan {
         engine: subnet.nth(2).unwrap(),
         kernel: subnet.nth(1).unwrap(),
         subnet,
+        near: vec![],
         table: 8301,
         mtu: 1400,
         return_path: ReturnPath::Masquerade,
@@ -76,6 +77,14 @@ fn networks_behind_routers_on_the_link() {
     );
     // who named a gateway means it
     assert!(router_lines(&plan(false, Some("192.0.2.1"), true), &all).is_empty());
+}
+
+/// Where there are many destinations, those next door are not sent through the gateway.
+#[test]
+fn neighbours_are_reached_without_the_gateway() {
+    let near = vec!["192.0.2.0/24".parse().unwrap()];
+    let lines = route_lines(&PathPlan { near, ..plan(false, Some("192.0.2.1"), true) });
+    assert_eq!(lines[2..], ["route replace 192.0.2.0/24 dev wlan0 table 8301"]);
 }
 
 #[test]

@@ -128,10 +128,7 @@ impl Connection {
         if matches!(self.mode, Mode::Tcp(_)) {
             return Err(SubflowError::PlainTcp);
         }
-        if self.paths.vias().any(|known| known.remote == via.remote) {
-            return Err(SubflowError::AlreadyOpen);
-        }
-        self.paths.add_via(via).then_some(()).ok_or(SubflowError::LimitReached)
+        self.paths.add_via(via)
     }
 
     /// A forwarder is not to be used any more: its subflow closes, and what it carried goes on over the others.

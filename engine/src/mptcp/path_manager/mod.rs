@@ -12,6 +12,7 @@ mod vias;
 
 use crate::addr::{AddressId, FourTuple, IpAddr, SocketAddr, SourceRoute};
 use crate::config::{ConnectionConfig, EndpointFlags, Limits, PathManagerKind, Via};
+use crate::error::SubflowError;
 use crate::time::{Duration, Instant};
 pub(crate) use announce::Advertisement;
 use announce::Announcer;
@@ -63,6 +64,16 @@ impl LocalEndpoint {
     }
 }
 
+/// Local addresses a subflow to `remote` can come from.
+fn sources(locals: &[LocalEndpoint], remote: SocketAddr) -> impl Iterator<Item = &LocalEndpoint> {
+    locals.iter().filter(move |local| {
+        local.is_here()
+            && !local.is_retired()
+            && local.port.is_none()
+            && local.address.is_ipv4() == remote.is_ipv4()
+    })
+}
+
 /// A subflow to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JoinTarget {
@@ -108,8 +119,12 @@ impl PathManager {
         }
     }
 
-    /// One more forwarder; false when it is known, or when there are too many.
-    pub(crate) fn add_via(&mut self, via: Via) -> bool {
+    /// One more forwarder.
+    ///
+    /// # Errors
+    ///
+    /// [`SubflowError::AlreadyOpen`] when it is known, [`SubflowError::LimitReached`].
+    pub(crate) fn add_via(&mut self, via: Via) -> Result<(), SubflowError> {
         self.changed = true;
         self.vias.add(via)
     }

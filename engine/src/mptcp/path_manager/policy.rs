@@ -121,12 +121,7 @@ impl View<'_> {
 
     /// Local addresses a subflow to `remote` can come from.
     fn sources(&self, remote: SocketAddr) -> impl Iterator<Item = &LocalEndpoint> {
-        self.locals.iter().filter(move |local| {
-            local.is_here()
-                && !local.is_retired()
-                && local.port.is_none()
-                && local.address.is_ipv4() == remote.is_ipv4()
-        })
+        super::sources(self.locals, remote)
     }
 
     /// An address that leads to `remote`; without endpoints, the one in use.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::SubflowError;
 use std::vec::Vec;
 
 fn ip(last: u8) -> IpAddr {
@@ -118,7 +119,8 @@ fn forwarders_are_tried_again_with_patience() {
     let remote = |last| SocketAddr::new(IpAddr::from([192, 0, 2, last]), 7_000);
     let via = |last| Via { remote: remote(last), local: None };
     let mut pm = PathManager::new(first(), true, &[via(1), via(2)]);
-    assert!(pm.add_via(Via { local: Some(ip(2)), ..via(3) }) && !pm.add_via(via(2)));
+    assert_eq!(pm.add_via(Via { local: Some(ip(2)), ..via(3) }), Ok(()));
+    assert_eq!(pm.add_via(via(2)), Err(SubflowError::AlreadyOpen));
     let locals = [endpoint(ip(1)), endpoint(ip(2))];
     let config =
         ConnectionConfig { path_manager: PathManagerKind::Default, ..ConnectionConfig::default() };

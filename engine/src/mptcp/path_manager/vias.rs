@@ -1,17 +1,18 @@
 //! Forwarders that lead to the peer: proxies, port forwards, translators that pass TCP options on. Only this end knows of
 //! them, and one subflow goes through each (K19: a server takes joins from any address, and sees the forwarders').
 
-use super::{JoinTarget, LocalEndpoint};
+use super::{JoinTarget, LocalEndpoint, sources};
 use crate::addr::{AddressId, FourTuple, IpAddr, SocketAddr};
 use crate::config::Via;
+use crate::error::SubflowError;
+use crate::mptcp::retry;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
 /// Most forwarders of one connection.
 const MAX_VIAS: usize = 16;
-/// From one attempt to the next; doubled each time, up to the longest.
+/// From the first attempt to the second; doubled each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 struct Way {
@@ -30,18 +31,24 @@ impl Vias {
     pub(super) fn new(vias: &[Via]) -> Self {
         let mut ways = Self(Vec::new());
         for via in vias {
-            ways.add(*via);
+            // one named twice, or one too many, is left out
+            let _ = ways.add(*via);
         }
         ways
     }
 
-    /// False when it is there already, or when there are too many.
-    pub(super) fn add(&mut self, via: Via) -> bool {
-        let fits = self.0.len() < MAX_VIAS && !self.0.iter().any(|w| w.via.remote == via.remote);
-        if fits {
-            self.0.push(Way { via, attempts: 0, rests_until: None });
+    /// # Errors
+    ///
+    /// [`SubflowError::AlreadyOpen`] when it is there already, [`SubflowError::LimitReached`].
+    pub(super) fn add(&mut self, via: Via) -> Result<(), SubflowError> {
+        if self.all().any(|known| known.remote == via.remote) {
+            return Err(SubflowError::AlreadyOpen);
         }
-        fits
+        if self.0.len() >= MAX_VIAS {
+            return Err(SubflowError::LimitReached);
+        }
+        self.0.push(Way { via, attempts: 0, rests_until: None });
+        Ok(())
     }
 
     /// False when there is none with this address.
@@ -71,8 +78,7 @@ impl Vias {
             .iter_mut()
             .filter(due)
             .find_map(|way| way.source(first, locals).map(|local| (way, local)))?;
-        let wait = FIRST_WAIT.saturating_mul(1 << way.attempts.min(16)).min(LONGEST_WAIT);
-        way.rests_until = Some(now + wait);
+        way.rests_until = Some(now + retry::backoff(FIRST_WAIT, way.attempts));
         way.attempts = way.attempts.saturating_add(1);
         let remote = way.via.remote;
         Some(JoinTarget { local, remote, remote_id: AddressId(0), route: None })
@@ -105,7 +111,6 @@ impl Way {
         }
         let fits = |ip: IpAddr| ip.is_ipv4() == self.via.remote.is_ipv4();
         let own = Some(first.local.ip()).filter(|ip| fits(*ip) && here(*ip));
-        let other = || locals.iter().find(|l| l.is_here() && fits(l.address)).map(|l| l.address);
-        own.or_else(other)
+        own.or_else(|| sources(locals, self.via.remote).next().map(|local| local.address))
     }
 }

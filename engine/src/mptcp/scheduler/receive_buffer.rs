@@ -89,8 +89,8 @@ impl ReceiveBuffer {
     }
 }
 
-/// The application waits for what is in flight to be acknowledged; a last piece that Nagle holds back may lie there. It is not woken for every segment: Linux keeps it
-/// waiting (SOCK_NOSPACE) until a third of the buffer is free.
+/// The application waits for what is in flight to be acknowledged; a last piece that Nagle holds back may lie there. It
+/// is not woken for every segment: Linux keeps it waiting (SOCK_NOSPACE) until a third of the buffer is free.
 const fn is_full(view: &SchedulerView<'_>) -> bool {
     3 * (view.nxt - view.una) >= 2 * view.send_buffer
 }
