@@ -11,7 +11,10 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr};
 
 /// A server of `mpuser perf`, and the rest of what it says.
-struct Server(Child, BufReader<ChildStderr>);
+struct Server {
+    child: Child,
+    _said: BufReader<ChildStderr>,
+}
 
 impl Server {
     fn start(lab: &TestLab, args: &[&str]) -> Self {
@@ -20,15 +23,15 @@ impl Server {
         let mut line = String::new();
         said.read_line(&mut line).expect("it says something");
         assert!(line.starts_with("listening on"), "{line}");
-        Self(child, said)
+        Self { child, _said: said }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // SIGTERM, so that it takes its paths back; the namespace goes in any case
-        let _ = std::process::Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
+        let _ = std::process::Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
     }
 }
 
