@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Connect(Box<Connect>),
     /// Listen like netcat, echo or discard
     Listen(Box<Listen>),
+    /// Measure throughput as iperf3 does, with a column per subflow
+    Perf(Box<crate::perf::args::Perf>),
     /// Namespace labs: two routers' worth of paths and a kernel peer on one machine
     #[command(subcommand)]
     Lab(Lab),

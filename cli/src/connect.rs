@@ -8,7 +8,8 @@ use crate::error::{Code, Failure};
 use crate::output::{ConnectionReport, Printer, connected_line, summary};
 use crate::relay::{End, Ends, Wishes, relay};
 use crate::session::{Session, connect_failure, settle};
-use crate::{runtime, signals, streams, via};
+use crate::via::{self, Hop};
+use crate::{runtime, signals, streams};
 use mpuser_engine::time::Instant as EngineInstant;
 use mpuser_engine::{ConnectionInfo, Event};
 use mpuser_tun::{ConnectOptions, Events, HostPort, MptcpStream, clock};
@@ -29,7 +30,9 @@ pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure>
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let title = format!("connect {}", args.target.join(" "));
-        let (session, firsts) = Session::open(&args.transport, &server, vias, title, &printer)?;
+        let (session, remote) = Session::open(&args.transport, &server, &vias, title, &printer)?;
+        let mut firsts = vec![remote];
+        firsts.extend(vias.iter().map(Hop::remote).filter(|hop| *hop != remote));
         session.stack.set_server(HostPort { host: target.host, port: target.port });
         let outcome = talk(&session, args, &firsts, &printer, &mut stop).await;
         // a signal while things are taken down aborts what is still closing

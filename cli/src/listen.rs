@@ -38,14 +38,22 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
             setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
         }
         let mut session = Session::over(&ways, setup, None, &printer)?;
-        let bind = bind_address(&session, address, port, args.stream.is_some())?;
+        let bind = match &args.stream {
+            None => bind_address(&session, address, port)?,
+            Some(_) => everywhere(address, port)?,
+        };
         let args = Arc::new(args);
         let listener = listener(&session, &args, bind).await?;
         let streams = match &args.stream {
             Some(word) => Some(session.listen_streams(word, &printer).await?),
             None => None,
         };
-        announce(&session, bind, streams, &printer)?;
+        if !session.plans().is_empty() {
+            announce(&session, bind, &printer)?;
+        }
+        if let Some(at) = streams {
+            announce_streams(at, port, &printer);
+        }
         let outcome = serve(listener, &args, bind, printer, &mut stop).await;
         let closed = tokio::select! {
             closed = session.close() => closed,
@@ -57,33 +65,36 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
 }
 
 /// Says where clients can reach the listener, and lets them in where addresses are translated.
-fn announce(
+pub(crate) fn announce(
     session: &Session,
     bind: SocketAddr,
-    streams: Option<SocketAddr>,
     printer: &Printer,
 ) -> Result<(), Failure> {
     let port = bind.port();
     session.let_in(port)?;
     let wanted = |plan: &&PathPlan| bind.ip().is_unspecified() || bind.ip() == plan.engine;
     let plans: Vec<_> = session.plans().iter().filter(wanted).collect();
-    let mut shown: Vec<String> = plans
+    let shown: Vec<String> = plans
         .iter()
         .map(|plan| format!("{} ({})", SocketAddr::new(reachable(plan), port), plan.egress.name))
         .collect();
-    shown.extend(streams.map(|at| format!("{at} (streams for port {port})")));
     printer.line(&format!("listening on {}", shown.join(", ")));
-    let streams = streams.map(|at| json!({ "address": at.to_string(), "path": "streams" }));
     let list: Vec<_> = plans
         .iter()
         .map(|plan| {
             let address = SocketAddr::new(reachable(plan), port).to_string();
             json!({ "address": address, "path": plan.egress.name })
         })
-        .chain(streams)
         .collect();
     printer.object(&json!({ "schema": "mpuser.event/1", "event": "listening", "addresses": list }));
     Ok(())
+}
+
+/// Says where streams are taken.
+fn announce_streams(at: SocketAddr, port: u16, printer: &Printer) {
+    printer.line(&format!("listening on {at} (streams for port {port})"));
+    let list = [json!({ "address": at.to_string(), "path": "streams" })];
+    printer.object(&json!({ "schema": "mpuser.event/1", "event": "listening", "addresses": list }));
 }
 
 /// What clients use: behind a translation the interface's own address.
@@ -94,23 +105,26 @@ const fn reachable(plan: &PathPlan) -> IpAddr {
     }
 }
 
-/// The engine's address for what the user wrote: an engine's, or that of the interface in front of it.
-fn bind_address(
-    session: &Session,
-    address: Option<IpAddr>,
-    port: u16,
-    streams: bool,
-) -> Result<SocketAddr, Failure> {
-    let plans = session.plans();
-    if let Some(address) = address.filter(|_| streams) {
-        return Err(Failure::usage(
+/// Streams come to addresses of their own, of both families.
+fn everywhere(address: Option<IpAddr>, port: u16) -> Result<SocketAddr, Failure> {
+    address.map_or(Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)), |address| {
+        Err(Failure::usage(
             format!("cannot listen on {address} alone and take streams"),
             "streams have no address of this machine",
             "leave the address out; --path limits the interfaces",
-        ));
-    }
+        ))
+    })
+}
+
+/// The engine's address for what the user wrote: an engine's, or that of the interface in front of it.
+pub(crate) fn bind_address(
+    session: &Session,
+    address: Option<IpAddr>,
+    port: u16,
+) -> Result<SocketAddr, Failure> {
+    let plans = session.plans();
     let Some(wanted) = address else {
-        let v6 = streams || plans.iter().all(|plan| plan.engine.is_ipv6());
+        let v6 = plans.iter().all(|plan| plan.engine.is_ipv6());
         let any = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         return Ok(SocketAddr::new(any, port));
     };
@@ -238,7 +252,7 @@ fn complain(outcome: Result<ExitCode, Failure>, peer: SocketAddr, printer: Print
 }
 
 /// Why there is no listener.
-fn listen_failure(bind: SocketAddr, error: &std::io::Error) -> Failure {
+pub(crate) fn listen_failure(bind: SocketAddr, error: &std::io::Error) -> Failure {
     let what = format!("cannot listen on {bind}");
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::Listen(error @ ListenError::AddressInUse)) => {

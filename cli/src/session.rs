@@ -121,21 +121,22 @@ pub(crate) fn connection_config(transport: &Transport) -> ConnectionConfig {
 
 impl Session {
     /// Sets up paths towards the first of `remotes` that can be reached, and a stack over them; with `vias`, their ways
-    /// are the paths. Also says where the first subflow may go, the best first. Call it inside the runtime.
+    /// are the paths, and the first of them is where the first subflow goes. Call it inside the runtime.
     pub(crate) fn open(
         transport: &Transport,
         remotes: &[SocketAddr],
-        vias: Vec<Hop>,
+        vias: &[Hop],
         title: String,
         printer: &Printer,
-    ) -> Result<(Self, Vec<SocketAddr>), Failure> {
-        let packets = streams::packets(&vias);
+    ) -> Result<(Self, SocketAddr), Failure> {
+        let packets = streams::packets(vias);
         let (ways, vias) = spread(transport, vias)?;
-        let (peer, firsts, ways) = if vias.is_empty() {
-            let (remote, ways) = reachable(&transport.path, &transport.gateway, remotes)?;
-            (Some(remote), vec![remote], ways)
-        } else {
-            (packets.first().copied(), vias.iter().map(Lead::remote).collect(), ways)
+        let (peer, remote, ways) = match vias.first() {
+            Some(first) => (packets.first().copied(), first.remote(), ways),
+            None => {
+                let (remote, ways) = reachable(&transport.path, &transport.gateway, remotes)?;
+                (Some(remote), remote, ways)
+            }
         };
         let peer = peer.map(|peer| peer.ip());
         if let Some(peer) = peer {
@@ -153,7 +154,7 @@ impl Session {
         if let Some(peer) = peer.filter(|_| setup.vias.is_empty() && !local) {
             setup.follow = Some(setup.wishes(Search::To(peer), transport));
         }
-        Ok((Self::over(&ways, setup, peer, printer)?, firsts))
+        Ok((Self::over(&ways, setup, peer, printer)?, remote))
     }
 
     /// Sets up paths by `ways` and a stack over them.
@@ -304,13 +305,13 @@ fn lay(
 
 /// A way to each of `vias` that takes packets, and which one it is: the n-th goes by the n-th of its ways, round about, so
 /// that a machine with several interfaces uses them. A way that several share is there once.
-fn spread(transport: &Transport, vias: Vec<Hop>) -> Result<(Vec<Egress>, Vec<Lead>), Failure> {
+fn spread(transport: &Transport, vias: &[Hop]) -> Result<(Vec<Egress>, Vec<Lead>), Failure> {
     let (mut all, mut spread): (Vec<Egress>, _) = (Vec::new(), Vec::new());
-    for (number, via) in vias.into_iter().enumerate() {
+    for (number, via) in vias.iter().enumerate() {
         let via = match via {
-            Hop::Packets(remote) => remote,
+            Hop::Packets(remote) => *remote,
             Hop::Stream(via) => {
-                spread.push(Lead::Stream(via));
+                spread.push(Lead::Stream(via.clone()));
                 continue;
             }
         };
