@@ -50,13 +50,11 @@ pub(crate) fn free_port() -> u16 {
 }
 
 fn until_it_listens(port: u16) {
-    for _ in 0..500 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return;
-        }
+    let listens = |_| {
         thread::sleep(Duration::from_millis(10));
-    }
-    panic!("nobody listens on port {port}");
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    };
+    assert!((0..500).any(listens), "nobody listens on port {port}");
 }
 
 /// False, after saying so, when one of these is not installed; a panic when that must not happen.

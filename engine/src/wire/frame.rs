@@ -198,7 +198,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Where the stream's next octets go. With [`Self::next`] called until it gives nothing, no more than one frame
+    /// Where the stream's next octets go. With [`Self::frame`] called until it gives nothing, no more than one frame
     /// stays in it.
     pub const fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
@@ -222,7 +222,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The stream is broken, and stays so.
-    pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+    pub fn frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some((header, option_len, payload_len)) = self.head()? else { return Ok(None) };
         let body = HEAD_LEN + option_len;
         if self.buffer.len() < body + payload_len {

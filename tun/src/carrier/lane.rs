@@ -177,7 +177,7 @@ impl Run {
                 greeted = welcome(&mut decoder)?;
             }
             if greeted {
-                while let Some(frame) = decoder.next().map_err(|error| lied(&error))? {
+                while let Some(frame) = decoder.frame().map_err(|error| lied(&error))? {
                     over |= frame.header.flags.rst;
                     unproved = unproved.saturating_sub(1);
                     packets.extend(frame.packet(&self.tuple));

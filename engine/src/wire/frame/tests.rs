@@ -39,7 +39,7 @@ fn the_layout_is_that_of_the_document() {
     let preface = Preface { answer: Answer::Welcome, port: 7000 };
     assert_eq!(preface.emit(), PREFACE);
     assert_eq!(decoder(PREFACE).preface(), Ok(Some(preface)));
-    assert_eq!(decoder(FRAME).next(), Ok(Some(frame())));
+    assert_eq!(decoder(FRAME).frame(), Ok(Some(frame())));
     let packet = frame().packet(&tuple()).expect("one family");
     let (headers, payload) = packet.split_at(packet.len() - 2);
     let (from, mut head) = Frame::head_of(headers, payload.len()).expect("a packet");
@@ -69,7 +69,7 @@ fn lies_about_lengths_end_the_stream_before_anything_is_waited_for() {
     let with = |at: usize, value: u8| {
         let mut bytes = FRAME[..HEAD_LEN].to_vec();
         bytes[at] = value;
-        decoder(&bytes).next()
+        decoder(&bytes).frame()
     };
     assert_eq!(with(0, 0x40), Err(FrameError::PayloadLength(0x4002)));
     assert_eq!(with(2, 11), Err(FrameError::OptionsLength(11)));
@@ -77,9 +77,9 @@ fn lies_about_lengths_end_the_stream_before_anything_is_waited_for() {
     assert_eq!(with(15, 1), Err(FrameError::Reserved(1)));
     let mut longest = FRAME[..HEAD_LEN].to_vec();
     longest[..3].copy_from_slice(&[0x40, 0, 10]);
-    assert_eq!(decoder(&longest).next(), Ok(None));
+    assert_eq!(decoder(&longest).frame(), Ok(None));
     longest.resize(HEAD_LEN + MAX_OPTIONS + MAX_PAYLOAD, 1);
-    let whole = decoder(&longest).next().unwrap().expect("whole");
+    let whole = decoder(&longest).frame().unwrap().expect("whole");
     assert_eq!(whole.payload.len(), MAX_PAYLOAD);
 }
 
@@ -120,7 +120,7 @@ proptest! {
             let (piece, after) = rest.split_at((*cut).min(rest.len()));
             decoder.buffer().extend_from_slice(piece);
             rest = after;
-            while let Some(frame) = decoder.next().unwrap() {
+            while let Some(frame) = decoder.frame().unwrap() {
                 found.push(frame);
             }
             prop_assert!(decoder.buffer().len() < HEAD_LEN + MAX_OPTIONS + MAX_PAYLOAD);
@@ -140,7 +140,7 @@ proptest! {
     fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), len in 0_usize..100_000) {
         let _ = decoder(&bytes).preface();
         let mut decoder = decoder(&bytes);
-        while let Ok(Some(frame)) = decoder.next() {
+        while let Ok(Some(frame)) = decoder.frame() {
             let _ = frame.packet(&tuple());
         }
         let _ = Frame::head_of(&bytes, len);
