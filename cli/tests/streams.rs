@@ -1,6 +1,6 @@
 //! One connection through proxies that end TCP: `connect --via socks5://...` to `listen --stream`. Real proxies on the
 //! loopback interface, without privileges; packets and streams mixed need a lab.
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is the verdict")]
+#![expect(clippy::expect_used, reason = "helpers of tests: a panic is the verdict")]
 
 mod common;
 
