@@ -21,12 +21,12 @@ $b mount -t devtmpfs dev /dev
 for module in $($b cat /modules/order); do $b insmod /modules/$module; done
 $b mount -t virtiofs -o ro host /lower && $b mount -t tmpfs -o size=75% upper /upper || exec $b poweroff -f
 $b mkdir /upper/new /upper/work
-$b mount -t overlay -o lowerdir=/lower,upperdir=/upper/new,workdir=/upper/work all /root || exec $b poweroff -f
-for dir in proc sys dev; do $b mkdir -p /root/$dir; $b mount --move /$dir /root/$dir; done
-$b mkdir -p /root/run && $b mount -t tmpfs run /root/run
-$b mkdir -p /root/usr/lib/modules && $b ln -sfn '{modules}' '/root/usr/lib/modules/{release}'
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
-exec $b switch_root /root {command}
+$b mount -t overlay -o lowerdir=/lower,upperdir=/upper/new,workdir=/upper/work all /all || exec $b poweroff -f
+for dir in proc sys dev; do $b mkdir -p /all/$dir; $b mount --move /$dir /all/$dir; done
+$b mkdir -p /all/run && $b mount -t tmpfs run /all/run
+$b mkdir -p /all/usr/lib/modules && $b ln -sfn '{modules}' '/all/usr/lib/modules/{release}'
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/
+exec $b switch_root /all {command}
 "#,
         modules = modules.display(),
     )
@@ -36,7 +36,7 @@ exec $b switch_root /root {command}
 pub(super) fn build(kernel: &Kernel, command: &str) -> Result<Vec<u8>> {
     let cannot = |e: io::Error| NetError::io("cannot put the guest's first root together", &e);
     let mut archive = Archive::default();
-    for dir in ["proc", "sys", "dev", "modules", "lower", "upper", "root"] {
+    for dir in ["proc", "sys", "dev", "modules", "lower", "upper", "all"] {
         archive.add(dir, 0o040_755, b"").map_err(cannot)?;
     }
     archive
@@ -175,9 +175,9 @@ mod tests {
         };
         let script = script(&kernel, "/usr/bin/mpuser lab guest");
         assert!(
-            script.contains("'/cache/6.1/lib/modules/6.1.0-1' '/root/usr/lib/modules/6.1.0-1'")
+            script.contains("'/cache/6.1/lib/modules/6.1.0-1' '/all/usr/lib/modules/6.1.0-1'")
         );
-        assert!(script.ends_with("exec $b switch_root /root /usr/bin/mpuser lab guest\n"));
+        assert!(script.ends_with("exec $b switch_root /all /usr/bin/mpuser lab guest\n"));
         assert!(plain(Path::new("/a b")).is_err() && plain(Path::new("/a'b")).is_err());
     }
 }
