@@ -23,6 +23,7 @@ mod link;
 mod listen;
 mod operator;
 mod output;
+mod perf;
 mod relay;
 mod replay;
 mod runtime;
@@ -31,6 +32,7 @@ mod session;
 mod settings;
 mod signals;
 mod simulate;
+mod streams;
 mod table;
 mod units;
 mod via;
@@ -63,6 +65,8 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| connect::run(&args, printer)),
         Command::Listen(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| listen::run(*args, printer)),
+        Command::Perf(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| perf::run(&args, printer)),
         Command::Settings(args) => operator::settings(&args, printer),
         Command::Set(args) => operator::set(&args, printer),
         Command::Config(command) => operator::config(&command, &cli.global, printer),
