@@ -74,7 +74,13 @@ impl<'a> Watch<'a> {
         counter_delta(&self.before, &read(self.fixture, self.node))
     }
 
-    /// One MPTCP counter.
+    /// Whether this kernel has an MPTCP counter of that name.
+    #[must_use]
+    pub fn counts(&self, name: &str) -> bool {
+        self.before.contains_key(&format!("MPTcpExt{name}"))
+    }
+
+    /// One MPTCP counter; 0 where the kernel is older than the counter.
     ///
     /// # Panics
     /// When the kernel has no counter of this name.

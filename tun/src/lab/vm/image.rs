@@ -174,9 +174,7 @@ mod tests {
             busybox: "/cache/busybox".into(),
         };
         let script = script(&kernel, "/usr/bin/mpuser lab guest");
-        assert!(
-            script.contains("'/cache/6.1/lib/modules/6.1.0-1' '/all/usr/lib/modules/6.1.0-1'")
-        );
+        assert!(script.contains("'/cache/6.1/lib/modules/6.1.0-1' '/all/usr/lib/modules/6.1.0-1'"));
         assert!(script.ends_with("exec $b switch_root /all /usr/bin/mpuser lab guest\n"));
         assert!(plain(Path::new("/a b")).is_err() && plain(Path::new("/a'b")).is_err());
     }
