@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerSpec};
 use mpuser_engine::settings::Settings;
+use mpuser_tun::lab;
 use mpuser_tun::net::{NetError, PathSpec};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -304,6 +305,7 @@ pub(crate) enum Lab {
 Examples:
   mpuser lab up seed                   client and server over three networks
   mpuser lab up seed --rate 100mbit    each path limited
+  mpuser lab up proxies                one network card, two forwarding proxies, one server
   mpuser lab exec server -- mpuser listen -k --echo 7000
   mpuser lab exec client -- mpuser connect 192.168.56.101:7000")]
     Up(LabUp),
@@ -326,7 +328,7 @@ Examples:
 
 #[derive(Args, Debug)]
 pub(crate) struct LabUp {
-    /// Which lab
+    /// Which lab: `seed` or `proxies`
     #[arg(value_name = "NAME", default_value = "seed")]
     pub(crate) name: String,
     /// Limit each path, each way
@@ -338,11 +340,15 @@ pub(crate) struct LabUp {
     /// IPv6 addresses on the paths as well
     #[arg(long)]
     pub(crate) ipv6: bool,
+    /// How many proxies (lab `proxies`)
+    #[arg(long, value_name = "N", conflicts_with_all = ["no_signal", "ipv6"],
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(lab::proxies::MAX_PROXIES)))]
+    pub(crate) proxies: Option<u8>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct LabExec {
-    /// Which node: `client` or `server`
+    /// Which node: `client` or `server`, in the lab `proxies` also `p1`, `p2` ...
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
     /// Which lab
@@ -368,6 +374,7 @@ pub(crate) struct LabDown {
 Examples:
   mpuser demo                          64 MiB to a kernel and back, one path cut
   mpuser demo --compare                the same with the kernel's own client beside it
+  mpuser demo --net proxies            one network card, two proxies, one of them dies
   mpuser demo --net memory             no privileges: two engines, no device
   mpuser demo --json | jq .stall_ms")]
 pub(crate) struct Demo {
@@ -389,7 +396,7 @@ pub(crate) struct Demo {
     /// Congestion control of each subflow
     #[arg(long, value_name = "NAME", value_parser = congestion())]
     pub(crate) cc: Option<CongestionAlgorithm>,
-    /// Run the kernel's client through the same lab and cut, too
+    /// Run the kernel's client through the same lab and cut, too (not with `--net proxies`: it has no way to)
     #[arg(long)]
     pub(crate) compare: bool,
     /// What the data and the engine's keys are drawn from
@@ -404,6 +411,8 @@ pub(crate) enum DemoNet {
     Auto,
     /// A namespace lab with the kernel as peer
     Kernel,
+    /// The same behind two forwarding proxies
+    Proxies,
     /// Two engines in this process
     Memory,
 }

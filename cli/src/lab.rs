@@ -4,6 +4,7 @@ use crate::args::{Lab, LabDown, LabExec, LabUp};
 use crate::error::Failure;
 use crate::output::{self, Printer};
 use crate::units;
+use mpuser_tun::lab::proxies::{self, ProxyLab, ProxyLabOptions};
 use mpuser_tun::lab::{self, LabInfo, LabOptions, LabState};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -19,33 +20,87 @@ pub(crate) fn run(command: &Lab, printer: Printer) -> Result<ExitCode, Failure> 
     }
 }
 
+/// What the user asks to be built.
+#[derive(Debug)]
+enum Wanted {
+    Seed(LabOptions),
+    Proxies(ProxyLabOptions),
+}
+
 /// The lab's topology by the name the user gave.
-fn options(args: &LabUp) -> Result<LabOptions, Failure> {
-    if args.name != lab::SEED {
+fn wanted(args: &LabUp) -> Result<Wanted, Failure> {
+    let rate = args.rate.map(|bits| format!("{bits}bit"));
+    if args.name == proxies::NAME {
+        let options = ProxyLabOptions { rate, ..ProxyLabOptions::default() };
+        let proxies = args.proxies.unwrap_or(options.proxies);
+        return Ok(Wanted::Proxies(ProxyLabOptions { proxies, ..options }));
+    }
+    if args.name != lab::SEED || args.proxies.is_some() {
         return Err(Failure::usage(
-            format!("there is no lab called `{}`", args.name),
-            format!("the labs are: {} (client and server over three networks)", lab::SEED),
-            "run `mpuser lab up seed`",
+            format!("there is no such lab as `{}`", args.name),
+            format!(
+                "the labs are: {} (client and server over three networks), {} (one network, --proxies N)",
+                lab::SEED,
+                proxies::NAME
+            ),
+            "run `mpuser lab up seed` or `mpuser lab up proxies`",
         ));
     }
-    let rate = args.rate.map(|bits| format!("{bits}bit"));
-    Ok(LabOptions {
+    Ok(Wanted::Seed(LabOptions {
         rate,
         server_signal: !args.no_signal,
         ipv6: args.ipv6,
         ..LabOptions::default()
-    })
+    }))
 }
 
 fn up(args: &LabUp, printer: Printer) -> Result<ExitCode, Failure> {
-    let lab = lab::up(&options(args)?)?;
-    let state = lab.state();
+    let (object, text) = match wanted(args)? {
+        Wanted::Seed(options) => {
+            let lab = lab::up(&options)?;
+            (lab_object(lab.state()), topology(lab.state()))
+        }
+        Wanted::Proxies(options) => {
+            let lab = proxies::up(&options)?;
+            (proxies_object(&lab), proxies_topology(&lab))
+        }
+    };
     if printer.json {
-        output::stdout(&format!("{}\n", lab_object(state)));
+        output::stdout(&format!("{object}\n"));
     } else {
-        printer.line(&topology(state));
+        printer.line(&text);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn proxies_object(lab: &ProxyLab) -> Value {
+    let mut object = serde_json::to_value(lab).unwrap_or_default();
+    object["name"] = json!(lab.options.name);
+    object["client"] = json!(proxies::CLIENT);
+    object["server"] = json!(proxies::SERVER);
+    object
+}
+
+fn proxies_topology(lab: &ProxyLab) -> String {
+    let ProxyLabOptions { name, rate, .. } = &lab.options;
+    let rate = rate.as_deref().map(shown_rate).unwrap_or_default();
+    let mut text = format!(
+        "lab {name} is up: client {} with one network card, server {} behind proxies that forward packets",
+        proxies::CLIENT,
+        proxies::SERVER
+    );
+    for proxy in &lab.proxies {
+        // writing to a String cannot fail
+        let _ = write!(text, "\n  {}  {} --- {}{rate}", proxy.role, proxy.front, proxy.back);
+    }
+    let vias: String = lab.proxies.iter().map(|proxy| format!(" --via {}", proxy.front)).collect();
+    let _ = write!(
+        text,
+        "\nnext: mpuser lab exec --lab {name} server -- mptcpize run SERVER ...\n      \
+         mpuser lab exec --lab {name} client -- mpuser connect {}:PORT{vias}",
+        proxies::SERVER
+    );
+    text
 }
 
 fn lab_object(state: &LabState) -> Value {
@@ -82,17 +137,22 @@ fn topology(state: &LabState) -> String {
             let _ = write!(text, ", {} --- {}", six.client, six.server);
         }
         if let Some(rate) = &state.options.rate {
-            let bits = units::parse_rate(rate).map(units::float);
-            let _ = write!(text, "  {}", bits.map_or_else(|_| rate.clone(), units::bit_rate));
+            text += &shown_rate(rate);
         }
     }
     text + "\nnext: mpuser lab exec client -- COMMAND; mpuser lab down"
 }
 
+fn shown_rate(rate: &str) -> String {
+    let bits = units::parse_rate(rate).map(units::float);
+    format!("  {}", bits.map_or_else(|_| rate.to_owned(), units::bit_rate))
+}
+
 /// Becomes the command: signals, terminal and exit code are its own.
 fn exec(args: &LabExec) -> Result<ExitCode, Failure> {
     // the seed lab's nodes have no prefix; a full namespace name or LAB/NODE stays as it is
-    let plain = matches!(args.node.as_str(), "client" | "server") && args.lab != lab::SEED;
+    let full = args.node.contains('/') || args.node.starts_with("mpu-");
+    let plain = !full && args.lab != lab::SEED;
     let node = if plain { format!("{}/{}", args.lab, args.node) } else { args.node.clone() };
     let namespace = lab::namespace_of(&node)?;
     Err(lab::become_in(&namespace, &args.command).into())
@@ -144,12 +204,20 @@ mod tests {
 
     #[test]
     fn flags_become_options() {
-        let args =
-            LabUp { name: "seed".into(), rate: Some(20_000_000), no_signal: true, ipv6: true };
-        let options = options(&args).unwrap();
+        let args = |name: &str, proxies| LabUp {
+            name: name.into(),
+            rate: Some(20_000_000),
+            no_signal: true,
+            ipv6: true,
+            proxies,
+        };
+        let Wanted::Seed(options) = wanted(&args("seed", None)).unwrap() else { panic!() };
         assert_eq!(options.rate.as_deref(), Some("20000000bit"));
         assert!(!options.server_signal);
-        let unknown = LabUp { name: "moon".into(), rate: None, no_signal: false, ipv6: false };
-        assert_eq!(super::options(&unknown).unwrap_err().code.exit(), 2);
+        let Wanted::Proxies(options) = wanted(&args("proxies", Some(3))).unwrap() else { panic!() };
+        assert_eq!((options.rate.as_deref(), options.proxies), (Some("20000000bit"), 3));
+        for (name, proxies) in [("moon", None), ("seed", Some(2))] {
+            assert_eq!(wanted(&args(name, proxies)).unwrap_err().code.exit(), 2);
+        }
     }
 }

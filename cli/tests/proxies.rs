@@ -5,16 +5,56 @@
 mod common;
 
 use common::proxies::{Proxies, SERVER, proxy};
-use common::{Run, finish};
+use common::{Run, finish, lab_allowed, mpuser};
 use mpuser_tun::lab::peer::Mode;
 use serde_json::Value;
-use std::io::Write as _;
-use std::process::Child;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 const SIZE: usize = 48 << 20;
+
+/// What tcpdump sees at a node.
+struct Capture {
+    tcpdump: Child,
+    file: PathBuf,
+}
+
+impl Capture {
+    fn start(lab: &Proxies, node: &str) -> Self {
+        let name = format!("mpuser-{}-{node}.pcap", lab.0.options.name);
+        let file = std::env::temp_dir().join(name);
+        let to = file.to_str().expect("text");
+        let mut tcpdump =
+            lab.spawn(node, &["tcpdump", "-U", "-s", "128", "-i", "eth0", "-w", to, "tcp"]);
+        let mut said = String::new();
+        let mut stderr = BufReader::new(tcpdump.stderr.take().expect("a pipe"));
+        while !said.contains("listening on") {
+            assert_ne!(stderr.read_line(&mut said).expect("text"), 0, "{said}");
+        }
+        Self { tcpdump, file }
+    }
+
+    /// Fields of the packets that match, a line each.
+    fn fields(mut self, filter: &str, fields: &[&str]) -> Vec<String> {
+        // it writes what it has when it is asked to end
+        let id = self.tcpdump.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+        self.tcpdump.wait().expect("it ends");
+        let mut tshark = Command::new("tshark");
+        tshark.arg("-r").arg(&self.file).args(["-Y", filter, "-T", "fields"]);
+        for field in fields {
+            tshark.args(["-e", field]);
+        }
+        let output = tshark.output().expect("tshark runs");
+        let _ = std::fs::remove_file(&self.file);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+}
 
 /// Octets that differ from place to place.
 fn data() -> Vec<u8> {
@@ -28,17 +68,18 @@ fn data() -> Vec<u8> {
     (0..SIZE / 8).flat_map(|_| next()).collect()
 }
 
-/// The connection of the only process, as `mpuser ss` shows it.
-fn connection(lab: &Proxies) -> Option<Value> {
+/// The connection of this process, as `mpuser ss` shows it.
+fn connection(lab: &Proxies, process: u32) -> Option<Value> {
     let run = finish(lab.start(&["ss", "--json"]), b"");
     let all: Value = serde_json::from_str(&run.stdout).ok()?;
-    all["sockets"].as_array()?.iter().find(|s| s["token"].is_string()).cloned()
+    let ours = |s: &&Value| s["token"].is_string() && s["pid"] == process;
+    all["sockets"].as_array()?.iter().find(ours).cloned()
 }
 
 /// Waits until the connection has so many subflows, those in TIME-WAIT left out; its token.
-fn until(lab: &Proxies, subflows: usize) -> String {
+fn until(lab: &Proxies, process: u32, subflows: usize) -> String {
     for _ in 0..400 {
-        if let Some(socket) = connection(lab) {
+        if let Some(socket) = connection(lab, process) {
             let all = socket["subflow"].as_array().expect("an array");
             if all.iter().filter(|s| s["state"] == "ESTAB").count() == subflows {
                 return socket["token"].as_str().expect("just seen").to_owned();
@@ -46,7 +87,7 @@ fn until(lab: &Proxies, subflows: usize) -> String {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("never {subflows} subflows: {:?}", connection(lab));
+    panic!("never {subflows} subflows: {:?}", connection(lab, process));
 }
 
 /// The first word: a kernel server shows that it speaks MPTCP when it has something to say (K11).
@@ -64,17 +105,18 @@ fn intact(run: &Run, sent: &[u8]) {
 fn a_proxy_that_dies_loses_nothing() {
     let Some(lab) = Proxies::up("via", 2) else { return };
     let _echo = lab.serve(Mode::Echo);
+    let capture = Capture::start(&lab, "server");
     let sent = data();
     let (one, two) = (proxy(1), proxy(2));
     let mut child =
         lab.start(&["connect", "--via", &one, "--via", &two, SERVER, "--require-mptcp"]);
     begin(&mut child, &sent[..1_000]);
-    until(&lab, 2);
+    until(&lab, child.id(), 2);
     let dying = thread::scope(|scope| {
         let lab = &lab;
         scope.spawn(move || {
             thread::sleep(Duration::from_millis(300));
-            lab.ip("p1", "link set eth1 down\n");
+            lab.0.cut("p1", true).expect("tc runs");
         });
         finish(child, &sent[1_000..])
     });
@@ -82,6 +124,36 @@ fn a_proxy_that_dies_loses_nothing() {
     let counters = lab.counters();
     assert_eq!(counters.get("MPTcpExtMPJoinAckRx"), Some(&1), "{counters:#?}");
     assert_eq!(counters.get("MPTcpExtMPCapableFallbackACK"), Some(&0), "{counters:#?}");
+    // a second opinion of what the server saw
+    let filter = "tcp.dstport == 7000 && tcp.len > 0";
+    let mut data = capture.fields(filter, &["mptcp.stream", "ip.src", "tcp.stream"]);
+    data.sort();
+    data.dedup();
+    assert_eq!(data, ["0\t10.91.0.11\t0", "0\t10.91.0.12\t1"], "one connection, two subflows");
+}
+
+/// `mpuser demo --net proxies`: what a user would see first.
+#[test]
+fn the_demo_behind_proxies() {
+    if !lab_allowed("the_demo_behind_proxies") {
+        return;
+    }
+    let file = std::env::temp_dir().join(format!("mpuser-proxies-{}.pcapng", std::process::id()));
+    let file = file.to_str().expect("text");
+    let words = ["demo", "--net", "proxies", "--size", "6M", "--rate", "20mbit", "--json"];
+    let run = mpuser(&[&words[..], &["--pcap", file]].concat());
+    let _ = std::fs::remove_file(file);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let report: Value = serde_json::from_str(&run.stdout).expect("one object");
+    assert_eq!(report["sha256_ok"], true);
+    assert!(["p1", "p2"].contains(&report["cut"]["path"].as_str().expect("it was cut")));
+    let subflows = report["subflows"].as_array().expect("a list");
+    assert_eq!(subflows.len(), 2, "{report:#}");
+    for subflow in subflows {
+        let share = subflow["share_before_cut"].as_f64().expect("a number");
+        assert!(share > 0.3, "{report:#}");
+    }
+    assert_eq!(report["kernel_counters"]["MPTcpExtMPJoinAckRx"], 1);
 }
 
 /// Another proxy is added while data flows, the first one taken away, and back.
@@ -93,13 +165,14 @@ fn proxies_come_and_go_while_data_flows() {
     let (one, two) = (format!("{}:7000", proxy(1)), format!("{}:7000", proxy(2)));
     let mut child = lab.start(&["connect", "--via", &one, SERVER]);
     begin(&mut child, &sent[..1_000]);
-    let token = until(&lab, 1);
+    let process = child.id();
+    let token = until(&lab, process, 1);
     let order = |words: &[&str]| {
         let run = finish(lab.start(&[&["via", token.as_str()], words].concat()), b"");
         (run.code, run.stderr)
     };
     assert_eq!(order(&["add", &two]), (Some(0), String::new()));
-    until(&lab, 2);
+    until(&lab, process, 2);
     let mut stdin = child.stdin.take().expect("a pipe");
     let changed = AtomicBool::new(false);
     let output = thread::scope(|scope| {
@@ -114,11 +187,11 @@ fn proxies_come_and_go_while_data_flows() {
         });
         let output = scope.spawn(|| child.wait_with_output().expect("it ends"));
         assert_eq!(order(&["del", &one]), (Some(0), String::new()));
-        until(&lab, 1);
+        until(&lab, process, 1);
         assert_ne!(order(&["del", &one]).0, Some(0), "it is gone already");
         assert_ne!(order(&["add", &two]).0, Some(0), "it is there already");
         assert_eq!(order(&["add", &one]), (Some(0), String::new()));
-        until(&lab, 2);
+        until(&lab, process, 2);
         changed.store(true, Relaxed);
         output.join().expect("no panic")
     });

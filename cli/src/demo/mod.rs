@@ -1,8 +1,10 @@
-//! `mpuser demo`: everything out and everything back over three paths, one of them cut in the middle.
+//! `mpuser demo`: everything out and everything back over several paths, one of them cut in the middle.
 
 mod kernel;
+mod live;
 mod memory;
 mod payload;
+mod proxies;
 mod report;
 pub(crate) mod transfer;
 mod view;
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &Demo, printer: Printer) -> Result<ExitCode, Failure> {
     }
 }
 
-/// What both demos ask of a connection.
+/// What all demos ask of a connection.
 fn connection_config(args: &Demo) -> ConnectionConfig {
     let mut config = ConnectionConfig::default();
     config.tcp.congestion = args.cc.unwrap_or(config.tcp.congestion);
@@ -60,6 +62,7 @@ async fn choose(
     let why = match args.net {
         DemoNet::Memory => None,
         DemoNet::Kernel => return kernel::run(args, printer, stop),
+        DemoNet::Proxies => return proxies::run(args, printer, stop),
         DemoNet::Auto => match lacking() {
             Some(finding) => Some(finding.detail),
             None => match kernel::run(args, printer, stop) {

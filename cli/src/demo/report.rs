@@ -154,11 +154,15 @@ impl DemoReport {
         let each = |f: &dyn Fn(&DemoSubflow) -> String| {
             self.subflows.iter().map(f).collect::<Vec<_>>().join(", ")
         };
+        let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        let first = self.subflows.first().map(|subflow| host(&subflow.local));
+        // behind proxies all come from one address
+        let by_remote = self.subflows.iter().all(|s| Some(host(&s.local)) == first);
         let mut lines = vec![
             format!(
                 "{} subflows joined one connection to {peer}: {}",
                 self.subflows.len(),
-                each(&|subflow| subflow.local.clone()),
+                each(&|s| if by_remote { format!("via {}", s.remote) } else { s.local.clone() }),
             ),
             format!(
                 "before the cut they carried {} of the bytes",

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::LabOptions;
-use super::state::{LabPath, LabPath6, LabState, Node, namespace};
+use super::state::{LabPath, LabPath6, LabState, Node, lab_of};
+use super::{LabOptions, devices_in};
 use crate::net::{
     ErrorKind, NetError, Netns, Prefix, Result, ip, ip_batch, named_namespaces, read_sysctl, run,
     tc_batch, write_sysctl, write_sysctl_if_there,
@@ -48,14 +48,8 @@ fn alike(v4: [u8; 4]) -> Ipv6Addr {
 /// Builds everything. On an error the caller removes what was made.
 pub(super) fn build(options: &LabOptions) -> Result<LabState> {
     let paths = paths(options);
-    let mut nodes = Vec::new();
-    for role in [CLIENT, SERVER] {
-        let ns = namespace(&options.name, role);
-        ip(&["netns", "add", &ns])?;
-        let id = Netns::named(&ns)?.id()?;
-        nodes.push(Node { role: role.to_owned(), namespace: ns, id });
-    }
-    let state = LabState::new(options, nodes, paths);
+    let nodes = [CLIENT, SERVER].into_iter().map(|role| Node::make(&options.name, role));
+    let state = LabState::new(options, nodes.collect::<Result<_>>()?, paths);
     let (client, server) = (&state.node(CLIENT)?.namespace, &state.node(SERVER)?.namespace);
     let veth = |p: &LabPath| {
         let dev = &p.dev;
@@ -198,47 +192,48 @@ pub(super) fn set_link(state: &LabState, path: &LabPath, up: bool) -> Result<()>
 }
 
 pub(super) fn set_rate(state: &LabState, path: &LabPath, rate: Option<&str>) -> Result<()> {
-    let (dev, options) = (&path.dev, &state.options);
-    for node in &state.nodes {
-        let ns = &node.namespace;
-        match rate {
-            Some(rate) => {
-                let (burst, latency) = (&options.burst, &options.latency);
-                let line = format!(
-                    "qdisc replace dev {dev} root tbf rate {rate} burst {burst} latency {latency}"
-                );
-                tc_batch(&["-n", ns], &[line])?;
-            }
-            None => {
-                absent_is_fine(run("tc", &["-n", ns, "qdisc", "del", "dev", dev, "root"], None))?
-            }
-        }
-    }
-    Ok(())
+    let bucket = (state.options.burst.as_str(), state.options.latency.as_str());
+    let mut ends = state.nodes.iter();
+    ends.try_for_each(|node| limit(&node.namespace, &path.dev, rate, bucket))
+}
+
+/// Limits what leaves by a device to `rate`, with a bucket of so many bytes and so much time in the queue, as `tc`
+/// writes them; or takes the limit away.
+pub(super) fn limit(
+    namespace: &str,
+    dev: &str,
+    rate: Option<&str>,
+    (burst, latency): (&str, &str),
+) -> Result<()> {
+    let Some(rate) = rate else {
+        let delete = ["-n", namespace, "qdisc", "del", "dev", dev, "root"];
+        return absent_is_fine(run("tc", &delete, None));
+    };
+    let line =
+        format!("qdisc replace dev {dev} root tbf rate {rate} burst {burst} latency {latency}");
+    tc_batch(&["-n", namespace], &[line])
 }
 
 /// A one-instruction classic BPF program: return 2, TC_ACT_SHOT.
 const DROP_ALL: &str = "1,6 0 0 2,";
 
 pub(super) fn cut(state: &LabState, path: &LabPath, cut: bool) -> Result<()> {
-    let dev = &path.dev;
-    for node in &state.nodes {
-        let ns = &node.namespace;
-        if !cut {
-            absent_is_fine(run("tc", &["-n", ns, "qdisc", "del", "dev", dev, "clsact"], None))?;
-            continue;
-        }
-        // On arrival, so that no sender gets a local error. The verdict is the program's own
-        // ("da"), so no action module is needed.
-        let lines = [
-            format!("qdisc replace dev {dev} clsact"),
-            format!(
-                "filter replace dev {dev} ingress pref 1 handle 1 bpf da bytecode \"{DROP_ALL}\""
-            ),
-        ];
-        tc_batch(&["-n", ns], &lines)?;
+    state.nodes.iter().try_for_each(|node| cut_device(&node.namespace, &path.dev, cut))
+}
+
+/// Drops what arrives at a device, or stops doing so.
+pub(super) fn cut_device(namespace: &str, dev: &str, cut: bool) -> Result<()> {
+    if !cut {
+        let delete = ["-n", namespace, "qdisc", "del", "dev", dev, "clsact"];
+        return absent_is_fine(run("tc", &delete, None));
     }
-    Ok(())
+    // On arrival, so that no sender gets a local error. The verdict is the program's own
+    // ("da"), so no action module is needed.
+    let lines = [
+        format!("qdisc replace dev {dev} clsact"),
+        format!("filter replace dev {dev} ingress pref 1 handle 1 bpf da bytecode \"{DROP_ALL}\""),
+    ];
+    tc_batch(&["-n", namespace], &lines)
 }
 
 fn absent_is_fine(result: Result<String>) -> Result<()> {
@@ -261,12 +256,12 @@ fn absent_is_fine(result: Result<String>) -> Result<()> {
 /// Removes the namespaces of a lab; whether any was there.
 pub(super) fn remove(name: &str) -> Result<bool> {
     let there = named_namespaces();
-    let ours: Vec<String> = [CLIENT, SERVER].iter().map(|r| namespace(name, r)).collect();
-    let ours: Vec<&String> = ours.iter().filter(|ns| there.contains(ns)).collect();
+    let of_lab = |ns: &&String| lab_of(ns).is_some_and(|lab| lab == name);
+    let ours: Vec<&String> = there.iter().filter(of_lab).collect();
     for ns in &ours {
         // A program inside keeps a namespace alive after its name is gone, so the links go first.
         // One may go by itself at any moment, when its other end went with a namespace before.
-        for (dev, _) in LINKS {
+        for dev in devices_in(ns)?.iter().filter(|dev| dev.contains("eth")) {
             absent_is_fine(ip(&["-n", ns, "link", "delete", dev]))?;
         }
     }

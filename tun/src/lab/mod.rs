@@ -16,13 +16,18 @@
 //!
 //! With [`LabOptions::ipv6`] every address has a counterpart that reads alike: fd00:192:168:56::100,
 //! fd00:192:168:56::101 and fd00:10:83:56::/112 on the first link.
+//!
+//! The lab of [`proxies`] is another one: one network card, and several proxies.
 
 mod build;
 mod exec;
 pub mod peer;
+pub mod proxies;
 mod state;
 
 pub use exec::{become_in, exec, exec_in, namespace_of};
+use proxies::ProxyLab;
+use state::Saved as _;
 pub use state::{LabPath, LabPath6, LabState, Node, current};
 
 use std::process::{Child, Command, ExitStatus};
@@ -116,7 +121,7 @@ pub fn up(options: &LabOptions) -> Result<Lab> {
     privileged("make the lab's namespaces")?;
     let lock = StateLock::take()?;
     forget_vanished(&lock)?;
-    if let Some(state) = state::load(&lock.dir, &options.name)
+    if let Some(state) = state::load::<LabState>(&lock.dir, &options.name)
         && state.options == *options
         && state.is_whole()
     {
@@ -126,7 +131,7 @@ pub fn up(options: &LabOptions) -> Result<Lab> {
     }
     remove(&lock, &options.name)?;
     let built = build::build(options).and_then(|state| {
-        state::save(&lock.dir, &state)?;
+        state::save(&lock.dir, &state.name, &state)?;
         Ok(Lab { state })
     });
     if built.is_err() {
@@ -154,8 +159,7 @@ pub fn down_all() -> Result<Vec<String>> {
 fn forget_vanished(lock: &StateLock) -> Result<()> {
     let there = named_namespaces();
     for name in state::saved_names(&lock.dir) {
-        let is_there = |role: &str| there.contains(&state::namespace(&name, role));
-        if !is_there("client") && !is_there("server") {
+        if !there.iter().any(|ns| state::lab_of(ns) == Some(&name)) {
             state::delete(&lock.dir, &name)?;
         }
     }
@@ -172,19 +176,21 @@ fn remove(lock: &StateLock, name: &str) -> Result<bool> {
 pub fn list() -> Result<Vec<LabInfo>> {
     let dir = crate::net::state_dir()?;
     let there = named_namespaces();
-    let of = |ns: &String| {
-        let rest = ns.strip_prefix(PREFIX)?;
-        rest.strip_suffix("-client").or_else(|| rest.strip_suffix("-server")).map(str::to_owned)
-    };
-    let mut names: Vec<String> = there.iter().filter_map(of).collect();
+    let mut names: Vec<String> =
+        there.iter().filter_map(|ns| state::lab_of(ns)).map(str::to_owned).collect();
     names.extend(state::saved_names(&dir));
     names.sort();
     names.dedup();
     Ok(names
         .into_iter()
         .map(|name| LabInfo {
-            namespaces: there.iter().filter(|ns| of(ns).as_ref() == Some(&name)).cloned().collect(),
-            whole: state::load(&dir, &name).is_some_and(|s| s.is_whole()),
+            namespaces: there
+                .iter()
+                .filter(|ns| state::lab_of(ns) == Some(&name))
+                .cloned()
+                .collect(),
+            whole: state::load::<LabState>(&dir, &name).is_some_and(|s| s.is_whole())
+                || state::load::<ProxyLab>(&dir, &name).is_some_and(|s| s.stands()),
             name,
         })
         .collect())

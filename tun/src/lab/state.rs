@@ -4,17 +4,18 @@ use std::io::ErrorKind as IoKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{LabOptions, PREFIX, devices_in};
-use crate::net::{ErrorKind, NetError, Netns, NetnsId, Prefix, Result, state_dir};
+use crate::net::{ErrorKind, NetError, Netns, NetnsId, Prefix, Result, ip, state_dir};
 
 const SCHEMA: &str = "mpuser.lab/1";
 
 /// A namespace of a lab.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// `client` or `server`.
+    /// `client`, `server`, and in the lab of proxies `p1` and so on.
     pub role: String,
     /// The name `ip netns` knows it by.
     pub namespace: String,
@@ -47,6 +48,34 @@ pub struct LabPath6 {
     pub server: Ipv6Addr,
     /// The addresses for engines in the client that the server routes by this link.
     pub engine_prefix: Option<Prefix>,
+}
+
+impl Node {
+    /// Makes the namespace.
+    pub(super) fn make(lab: &str, role: &str) -> Result<Self> {
+        let namespace = namespace(lab, role);
+        ip(&["netns", "add", &namespace])?;
+        let id = Netns::named(&namespace)?.id()?;
+        Ok(Self { role: role.to_owned(), namespace, id })
+    }
+
+    /// The namespace of its name is still the one that was made.
+    pub(super) fn is_there(&self) -> bool {
+        Netns::named(&self.namespace).and_then(|ns| ns.id()).is_ok_and(|id| id == self.id)
+    }
+
+    /// The node with this role, or of this namespace.
+    pub(super) fn of_role<'a>(lab: &str, nodes: &'a [Self], role: &str) -> Result<&'a Self> {
+        nodes.iter().find(|node| node.role == role || node.namespace == role).ok_or_else(|| {
+            let there: Vec<&str> = nodes.iter().map(|node| node.role.as_str()).collect();
+            NetError::new(
+                ErrorKind::NotFound,
+                format!("the lab {lab} has no node {role}"),
+                format!("its nodes are {}", there.join(", ")),
+                "name one of them",
+            )
+        })
+    }
 }
 
 impl LabPath {
@@ -86,15 +115,7 @@ impl LabState {
 
     /// The node `client` or `server`.
     pub fn node(&self, role: &str) -> Result<&Node> {
-        self.nodes.iter().find(|n| n.role == role || n.namespace == role).ok_or_else(|| {
-            let there: Vec<&str> = self.nodes.iter().map(|n| n.role.as_str()).collect();
-            NetError::new(
-                ErrorKind::NotFound,
-                format!("the lab {} has no node {role}", self.name),
-                format!("its nodes are {}", there.join(", ")),
-                "name one of them",
-            )
-        })
+        Node::of_role(&self.name, &self.nodes, role)
     }
 
     /// The engine addresses that the server routes to the client by `dev`, when `local` is the
@@ -111,10 +132,28 @@ impl LabState {
     /// Whether its namespaces are the ones it was built with, with all their interfaces.
     pub fn is_whole(&self) -> bool {
         self.nodes.iter().all(|node| {
-            let id = Netns::named(&node.namespace).and_then(|ns| ns.id());
             let devs = devices_in(&node.namespace).unwrap_or_default();
-            id.is_ok_and(|id| id == node.id) && self.paths.iter().all(|p| devs.contains(&p.dev))
+            node.is_there() && self.paths.iter().all(|p| devs.contains(&p.dev))
         })
+    }
+}
+
+/// What a state file can hold.
+pub(super) trait Saved: DeserializeOwned {
+    /// It is of this version of the format, and of the lab of this name.
+    fn is_of(&self, name: &str) -> bool;
+
+    /// Its namespaces are the ones it was built with, with all their interfaces.
+    fn stands(&self) -> bool;
+}
+
+impl Saved for LabState {
+    fn is_of(&self, name: &str) -> bool {
+        self.schema == SCHEMA && self.name == name
+    }
+
+    fn stands(&self) -> bool {
+        self.is_whole()
     }
 }
 
@@ -135,18 +174,25 @@ pub(super) fn namespace(lab: &str, role: &str) -> String {
     format!("{PREFIX}{lab}-{role}")
 }
 
+/// The lab that a namespace of this name belongs to.
+pub(super) fn lab_of(namespace: &str) -> Option<&str> {
+    let (lab, role) = namespace.strip_prefix(PREFIX)?.rsplit_once('-')?;
+    let number = role.strip_prefix('p').map(str::parse::<u8>);
+    (matches!(role, "client" | "server" | "switch") || matches!(number, Some(Ok(_)))).then_some(lab)
+}
+
 fn file(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("lab-{name}.json"))
 }
 
 /// The saved state; `None` if there is none or it cannot be understood.
-pub(super) fn load(dir: &Path, name: &str) -> Option<LabState> {
+pub(super) fn load<S: Saved>(dir: &Path, name: &str) -> Option<S> {
     let text = std::fs::read_to_string(file(dir, name)).ok()?;
-    serde_json::from_str(&text).ok().filter(|s: &LabState| s.schema == SCHEMA && s.name == name)
+    serde_json::from_str(&text).ok().filter(|state: &S| state.is_of(name))
 }
 
-pub(super) fn save(dir: &Path, state: &LabState) -> Result<()> {
-    let path = file(dir, &state.name);
+pub(super) fn save(dir: &Path, name: &str, state: &impl Serialize) -> Result<()> {
+    let path = file(dir, name);
     let cannot = |e: std::io::Error| NetError::io(format!("cannot write {}", path.display()), &e);
     let text = serde_json::to_string_pretty(state).map_err(|e| cannot(std::io::Error::other(e)))?;
     // Readers take no lock, so they see the old file or the new one, never half of one.
@@ -179,7 +225,7 @@ pub fn current() -> Result<Option<LabState>> {
     let dir = state_dir()?;
     let here = NetnsId::current()?;
     let is_here = |s: &LabState| s.nodes.iter().any(|n| n.role == "client" && n.id == here);
-    Ok(saved_names(&dir).iter().filter_map(|n| load(&dir, n)).find(is_here))
+    Ok(saved_names(&dir).iter().filter_map(|n| load::<LabState>(&dir, n)).find(is_here))
 }
 
 #[cfg(test)]
