@@ -20,6 +20,8 @@ pub(crate) enum Search {
     To(IpAddr),
     /// For clients that come in, to this address if to one only.
     In(Option<IpAddr>),
+    /// To destinations nobody knows yet.
+    Out,
 }
 
 /// What paths are made of.
@@ -41,6 +43,7 @@ impl Wishes {
         let resolve = |specs: &[PathSpec]| match self.search {
             Search::To(peer) => net::resolve(peer, specs),
             Search::In(address) => net::ways_in(address, specs),
+            Search::Out => net::ways_out(specs),
         };
         let mut ways = if self.specs.is_empty() {
             resolve(&[]).unwrap_or_default()
@@ -59,7 +62,7 @@ impl Wishes {
     const fn peer(&self) -> Option<IpAddr> {
         match self.search {
             Search::To(peer) => Some(peer),
-            Search::In(_) => None,
+            Search::In(_) | Search::Out => None,
         }
     }
 }

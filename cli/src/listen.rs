@@ -1,7 +1,7 @@
 //! `mpuser listen`: netcat's listen, echo and discard.
 
 use crate::address;
-use crate::args::Listen;
+use crate::args::{Listen, Transport};
 use crate::connect::{converse, finish, interrupted, narrate, part, refuse_plain, wishes};
 use crate::error::{Code, Failure, plain_words};
 use crate::follow::Search;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
         let session = Session::over(&ways, setup, None, &printer)?;
         let bind = bind_address(&session, address, port)?;
         let args = Arc::new(args);
-        let listener = listener(&session, &args, bind).await?;
+        let listener = listener(&session, &args.transport, bind, most_clients(&args)).await?;
         announce(&session, bind, &printer)?;
         let outcome = serve(listener, &args, bind, printer, &mut stop).await;
         let closed = tokio::select! {
@@ -47,7 +47,11 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
 }
 
 /// Says where clients can reach the listener, and lets them in where addresses are translated.
-fn announce(session: &Session, bind: SocketAddr, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn announce(
+    session: &Session,
+    bind: SocketAddr,
+    printer: &Printer,
+) -> Result<(), Failure> {
     let port = bind.port();
     session.let_in(port)?;
     let wanted = |plan: &&PathPlan| bind.ip().is_unspecified() || bind.ip() == plan.engine;
@@ -77,7 +81,7 @@ const fn reachable(plan: &PathPlan) -> IpAddr {
 }
 
 /// The engine's address for what the user wrote: an engine's, or that of the interface in front of it.
-fn bind_address(
+pub(crate) fn bind_address(
     session: &Session,
     address: Option<IpAddr>,
     port: u16,
@@ -104,12 +108,14 @@ fn most_clients(args: &Listen) -> usize {
     usize::try_from(args.max_conns).unwrap_or(usize::MAX)
 }
 
-async fn listener(
+/// A listener of the stack's, with at most so many connections that wait.
+pub(crate) async fn listener(
     session: &Session,
-    args: &Listen,
+    transport: &Transport,
     bind: SocketAddr,
+    most: usize,
 ) -> Result<MptcpListener, Failure> {
-    let (config, most) = (connection_config(&args.transport), most_clients(args));
+    let config = connection_config(transport);
     let listener = MptcpListener::bind_with(&session.stack, bind, config, most).await;
     listener.map_err(|error| listen_failure(bind, &error))
 }
@@ -174,7 +180,8 @@ async fn client(
         mirror(stream, args, since, &printer, stop).await
     } else {
         let (input, transport) = (tokio::io::stdin(), &args.transport);
-        converse(stream, input, wishes(transport), transport, since, &printer, stop).await?
+        let wishes = wishes(args.stdio, transport);
+        converse(stream, input, wishes, transport, since, &printer, stop).await?
     };
     let time = start.elapsed();
     let (end, info) = part(stream, end, stop).await;

@@ -23,6 +23,7 @@ mod link;
 mod listen;
 mod operator;
 mod output;
+mod proxy;
 mod relay;
 mod replay;
 mod runtime;
@@ -63,6 +64,10 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| connect::run(&args, printer)),
         Command::Listen(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| listen::run(*args, printer)),
+        Command::Forward(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| proxy::forward(&args, printer)),
+        Command::Proxy(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| proxy::run(&args, printer)),
         Command::Settings(args) => operator::settings(&args, printer),
         Command::Set(args) => operator::set(&args, printer),
         Command::Config(command) => operator::config(&command, &cli.global, printer),

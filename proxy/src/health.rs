@@ -54,8 +54,16 @@ pub(crate) async fn dial(address: SocketAddr, patience: Duration) -> io::Result<
     Ok(stream)
 }
 
-/// An error without the number of the operating system.
+/// An error as the end of a sentence: without the number of the operating system, and without a capital.
 pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error ").next().unwrap_or_default().to_lowercase()
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        // "MPTCP ..." stays
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
 }

@@ -9,7 +9,13 @@ pub mod balanced;
 pub mod dial;
 pub mod door;
 pub mod forward;
+pub mod greeting;
 pub mod health;
+pub mod itself;
 pub mod pool;
 pub mod relay;
 pub mod report;
+pub mod socks5;
+pub mod strict;
+#[cfg(test)]
+mod testing;
