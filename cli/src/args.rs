@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Forward(Box<crate::proxy::args::Forward>),
     /// A front door: MPTCP clients to plain servers, or programs that speak SOCKS5 to MPTCP
     Proxy(Box<crate::proxy::args::Proxy>),
+    /// Measure throughput as iperf3 does, with a column per subflow
+    Perf(Box<crate::perf::args::Perf>),
     /// Namespace labs: two routers' worth of paths and a kernel peer on one machine
     #[command(subcommand)]
     Lab(Lab),

@@ -219,7 +219,7 @@ fn complain(outcome: Result<ExitCode, Failure>, peer: SocketAddr, printer: Print
 }
 
 /// Why there is no listener.
-fn listen_failure(bind: SocketAddr, error: &std::io::Error) -> Failure {
+pub(crate) fn listen_failure(bind: SocketAddr, error: &std::io::Error) -> Failure {
     let what = format!("cannot listen on {bind}");
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::Listen(error @ ListenError::AddressInUse)) => {

@@ -23,6 +23,7 @@ mod link;
 mod listen;
 mod operator;
 mod output;
+mod perf;
 mod proxy;
 mod relay;
 mod replay;
@@ -68,6 +69,8 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| proxy::forward(&args, printer)),
         Command::Proxy(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| proxy::run(&args, printer)),
+        Command::Perf(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| perf::run(&args, printer)),
         Command::Settings(args) => operator::settings(&args, printer),
         Command::Set(args) => operator::set(&args, printer),
         Command::Config(command) => operator::config(&command, &cli.global, printer),

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::net::{ErrorKind, NetError};
 
@@ -63,6 +64,41 @@ fn socket(protocol: Protocol, addr: SocketAddr) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(number.into()))?;
     let _ = socket.set_tcp_congestion(b"cubic");
     Ok(socket)
+}
+
+/// A listener of the kernel's in the namespace of this thread, for tokio; `[::]` takes both families.
+///
+/// # Errors
+/// As the system calls say. It has to be called inside the runtime.
+pub fn kernel_listener(bind: SocketAddr, protocol: Protocol) -> std::io::Result<TcpListener> {
+    let listener = socket(protocol, bind)?;
+    if bind.is_ipv6() {
+        listener.set_only_v6(false)?;
+    }
+    listener.set_reuse_address(true)?;
+    listener.bind(&bind.into())?;
+    listener.listen(128)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener.into())
+}
+
+/// A connection of the kernel's from the namespace of this thread, for tokio.
+///
+/// # Errors
+/// As the system calls say. It has to be called inside the runtime.
+pub async fn kernel_connection(
+    remote: SocketAddr,
+    protocol: Protocol,
+) -> std::io::Result<TcpStream> {
+    let socket = socket(protocol, remote)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&remote.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    stream.take_error()?.map_or(Ok(stream), Err)
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures the kernel, not the engine")]

@@ -157,13 +157,11 @@ impl PathSet {
 
     /// Puts back routes that the kernel removed when an interface went down, now that it is up.
     pub fn refresh(&self) -> Result<()> {
-        let up = self.netns.run(interfaces)??;
-        for plan in &self.plans {
-            if up.iter().any(|i| i.name == plan.egress.dev && i.up) {
-                self.netns.run(|| ip_batch(&[family(plan)], &route_lines(plan)))??;
-            }
-        }
-        Ok(())
+        self.netns.run(|| {
+            let up = interfaces()?;
+            let is_up = |plan: &&PathPlan| up.iter().any(|i| i.name == plan.egress.dev && i.up);
+            self.plans.iter().filter(is_up).try_for_each(set_routes)
+        })?
     }
 
     /// Asks the kernel whether segments to `dest` would leave as planned and answers come back.
@@ -343,9 +341,8 @@ fn apply_all(plans: &[PathPlan], journal: &mut Journal, lock: &StateLock) -> Res
             continue;
         }
         forwarding(plan, journal, lock)?;
-        let mut lines = route_lines(plan);
-        lines.push(rule_line(plan));
-        ip_batch(&[family(plan)], &lines)?;
+        set_routes(plan)?;
+        ip_batch(&[family(plan)], &[rule_line(plan)])?;
     }
     translate(plans, journal, lock)
 }
@@ -391,6 +388,32 @@ fn route_lines(plan: &PathPlan) -> Vec<String> {
     lines
         .extend(plan.near.iter().map(|net| format!("route replace {net} dev {dev} table {table}")));
     lines
+}
+
+/// Fills the path's table.
+fn set_routes(plan: &PathPlan) -> Result<()> {
+    let mut lines = route_lines(plan);
+    if !lines.is_empty() {
+        lines.extend(router_lines(plan, &routes(is_v6(plan))?));
+    }
+    ip_batch(&[family(plan)], &lines)
+}
+
+/// What the main table says of networks behind routers on the path's link, for a path whose default is the link itself:
+/// a listener's clients may be there.
+fn router_lines(plan: &PathPlan, routes: &[Route]) -> Vec<String> {
+    let PathPlan { egress, table, .. } = plan;
+    let ours = |route: &&Route| {
+        route.dev == egress.dev && route.table == "main" && route.dst.prefix_len() > 0
+    };
+    let line = |route: &Route| {
+        let (dst, gateway) = (route.dst, route.gateway?);
+        Some(format!("route replace {dst} via {gateway} dev {} onlink table {table}", egress.dev))
+    };
+    if egress.gateway.is_some() {
+        return Vec::new();
+    }
+    routes.iter().filter(ours).filter_map(line).collect()
 }
 
 fn rule_line(plan: &PathPlan) -> String {

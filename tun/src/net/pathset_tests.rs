@@ -54,6 +54,31 @@ fn lines_for_ip() {
     );
 }
 
+/// A listener's answers to clients behind a router on the link go to that router.
+#[test]
+fn networks_behind_routers_on_the_link() {
+    let route = |dst: &str, dev: &str, gateway: Option<&str>, table: &str| Route {
+        dst: dst.parse().unwrap(),
+        dev: dev.to_owned(),
+        gateway: gateway.map(|g| g.parse().unwrap()),
+        metric: 0,
+        table: table.to_owned(),
+    };
+    let all = [
+        route("10.83.56.0/24", "wlan0", Some("192.0.2.100"), "main"),
+        route("192.0.2.0/24", "wlan0", None, "main"),
+        route("0.0.0.0/0", "wlan0", Some("192.0.2.1"), "main"),
+        route("10.84.0.0/16", "eth0", Some("198.51.100.1"), "main"),
+        route("10.85.0.0/16", "wlan0", Some("192.0.2.2"), "8300"),
+    ];
+    assert_eq!(
+        router_lines(&plan(false, None, true), &all),
+        ["route replace 10.83.56.0/24 via 192.0.2.100 dev wlan0 onlink table 8301"]
+    );
+    // who named a gateway means it
+    assert!(router_lines(&plan(false, Some("192.0.2.1"), true), &all).is_empty());
+}
+
 /// Where there are many destinations, those next door are not sent through the gateway.
 #[test]
 fn neighbours_are_reached_without_the_gateway() {
