@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod signals;
 mod simulate;
+mod streams;
 mod table;
 mod units;
 mod via;

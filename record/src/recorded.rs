@@ -3,7 +3,7 @@
 use crate::entry::{Connection, Entry, Octets};
 use crate::recorder::Recorder;
 use bytes::Bytes;
-use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, ListenerId, SubflowId};
+use mpuser_engine::addr::{AddressId, ConnectionId, FourTuple, InterfaceId, ListenerId, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags, Limits, Via};
 use mpuser_engine::error::{
     ConnectError, ListenError, PmError, ReadError, SubflowError, WriteError,
@@ -224,6 +224,26 @@ impl Recorded {
     pub fn remove_address(&mut self, now: Instant, address: IpAddr) {
         self.note(now, || Entry::RemoveAddress { address });
         self.endpoint.remove_address(now, address);
+    }
+
+    /// As [`Endpoint::set_carrier`].
+    pub fn set_carrier(&mut self, interface: InterfaceId) {
+        self.note_again(|| Entry::SetCarrier { interface: interface.0 });
+        self.endpoint.set_carrier(interface);
+    }
+
+    /// As [`Endpoint::grant`].
+    pub fn grant(&mut self, now: Instant, tuple: &FourTuple, octets: u32) {
+        let FourTuple { local, remote } = *tuple;
+        self.note(now, || Entry::Grant { local, remote, octets });
+        self.endpoint.grant(now, tuple, octets);
+    }
+
+    /// As [`Endpoint::carrier_ended`].
+    pub fn carrier_ended(&mut self, now: Instant, tuple: &FourTuple) {
+        let FourTuple { local, remote } = *tuple;
+        self.note(now, || Entry::CarrierEnded { local, remote });
+        self.endpoint.carrier_ended(now, tuple);
     }
 
     /// As [`Endpoint::add_endpoint`].

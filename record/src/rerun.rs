@@ -3,7 +3,7 @@
 use crate::digest::{Digest, hex, payload};
 use crate::entry::{Entry, FORMAT, Header, Line};
 use bytes::Bytes;
-use mpuser_engine::addr::{AddressId, ConnectionId, InterfaceId, ListenerId, SubflowId};
+use mpuser_engine::addr::{AddressId, ConnectionId, FourTuple, InterfaceId, ListenerId, SubflowId};
 use mpuser_engine::config::{Limits, Via};
 use mpuser_engine::settings;
 use mpuser_engine::time::Instant;
@@ -300,6 +300,13 @@ impl Again {
                 let interface = InterfaceId(interface);
                 let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
                 endpoint.add_address(now, local);
+            }
+            Entry::SetCarrier { interface } => endpoint.set_carrier(InterfaceId(interface)),
+            Entry::Grant { local, remote, octets } => {
+                endpoint.grant(now, &FourTuple { local, remote }, octets);
+            }
+            Entry::CarrierEnded { local, remote } => {
+                endpoint.carrier_ended(now, &FourTuple { local, remote });
             }
             Entry::RemoveAddress { address } => endpoint.remove_address(now, address),
             Entry::Connect { config, local, remote, data } => {

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod carrier;
 pub mod clock;
 pub mod control;
 pub mod device;
@@ -33,6 +34,7 @@ pub mod net;
 mod stack;
 mod stream;
 
+pub use carrier::{HostPort, PathNote, ProxyUrl, Scheme, StreamVia};
 pub use error::Error;
 pub use listener::MptcpListener;
 pub use mpuser_capture::{self as capture, CaptureWriter};
