@@ -75,6 +75,10 @@ pub(crate) enum Command {
     Connect(Box<Connect>),
     /// Listen like netcat, echo or discard
     Listen(Box<Listen>),
+    /// A local port that leads to a server over all paths: for programs that know nothing of MPTCP
+    Forward(Box<crate::proxy::args::Forward>),
+    /// A front door: MPTCP clients to plain servers, or programs that speak SOCKS5 to MPTCP
+    Proxy(Box<crate::proxy::args::Proxy>),
     /// Measure throughput as iperf3 does, with a column per subflow
     Perf(Box<crate::perf::args::Perf>),
     /// Namespace labs: two routers' worth of paths and a kernel peer on one machine
@@ -140,7 +144,7 @@ Examples:
   mpuser doctor           one line per check: ok, warn or fail, and the repair
   mpuser doctor --json    the same for scripts; exit code 6 if anything failed";
 
-/// What a connection can be asked for; shared by `connect` and `listen`.
+/// What a connection can be asked for; shared by every command that makes or takes some.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Transport {
     /// A path to use (repeatable); without it every usable interface is one
@@ -187,12 +191,6 @@ pub(crate) struct Transport {
     /// Give up after this long without a byte either way
     #[arg(short = 'i', long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) idle_timeout: Option<Duration>,
-    /// Ignore what the peer sends
-    #[arg(long, conflicts_with = "recv_only")]
-    pub(crate) send_only: bool,
-    /// Send nothing; stdin is not read
-    #[arg(long)]
-    pub(crate) recv_only: bool,
     /// Write a capture (pcapng) of the engine's packets; `-` is stdout
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
@@ -207,6 +205,17 @@ pub(crate) struct Transport {
     /// Most that --record writes
     #[arg(long, value_name = "SIZE", default_value = "256M", requires = "record", value_parser = parse_size)]
     pub(crate) record_limit: u64,
+}
+
+/// Which of stdin and stdout a connection uses.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Stdio {
+    /// Ignore what the peer sends
+    #[arg(long, conflicts_with = "recv_only")]
+    pub(crate) send_only: bool,
+    /// Send nothing; stdin is not read
+    #[arg(long)]
+    pub(crate) recv_only: bool,
 }
 
 /// How the engine's addresses reach the network.
@@ -269,6 +278,8 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "HOST[:PORT]|URL|direct", value_parser = crate::via::parse)]
     pub(crate) via: Vec<crate::via::Via>,
     #[command(flatten)]
+    pub(crate) stdio: Stdio,
+    #[command(flatten)]
     pub(crate) transport: Transport,
     /// Only shake hands, then close
     #[arg(short = 'z', long = "zero")]
@@ -312,6 +323,8 @@ pub(crate) struct Listen {
     /// Most clients at once with -k
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_conns: u32,
+    #[command(flatten)]
+    pub(crate) stdio: Stdio,
     #[command(flatten)]
     pub(crate) transport: Transport,
 }

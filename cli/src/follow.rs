@@ -22,6 +22,8 @@ pub(crate) enum Search {
     Through(Vec<IpAddr>),
     /// For clients that come in, to this address if to one only.
     In(Option<IpAddr>),
+    /// To destinations nobody knows yet.
+    Out,
 }
 
 /// What paths are made of.
@@ -47,6 +49,7 @@ impl Wishes {
                 Ok(each.flatten().collect())
             }
             Search::In(address) => net::ways_in(*address, specs),
+            Search::Out => net::ways_out(specs),
         };
         let mut ways = if self.specs.is_empty() {
             resolve(&[]).unwrap_or_default()
@@ -65,7 +68,7 @@ impl Wishes {
     const fn peer(&self) -> Option<IpAddr> {
         match self.search {
             Search::To(peer) => Some(peer),
-            Search::Through(_) | Search::In(_) => None,
+            Search::Through(_) | Search::In(_) | Search::Out => None,
         }
     }
 }
