@@ -136,6 +136,7 @@ fn packages(listed: &str) -> Vec<String> {
 
 /// The numbers in a name, which are what makes a version newer.
 fn numbers(name: &str) -> Vec<u64> {
+    let name = name.split("-cloud").next().unwrap_or(name);
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
