@@ -1,13 +1,13 @@
 //! The command line. Every command has examples; every value is checked while it is parsed.
 
-mod lab;
+pub(crate) mod lab;
 
 use crate::operator::args as operator;
 use crate::settings::Order;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-pub(crate) use lab::{Guest, Lab, LabDown, LabExec, LabGuest, LabUp};
+pub(crate) use lab::{Lab, LabDown, LabExec, LabUp};
 use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerSpec};
 use mpuser_engine::settings::Settings;
 use mpuser_tun::net::{NetError, PathSpec};

@@ -263,7 +263,7 @@ fn list_line(lab: &LabInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Guest;
+    use crate::args::lab::Guest;
 
     #[test]
     fn flags_become_options() {
