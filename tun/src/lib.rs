@@ -27,6 +27,7 @@ pub mod control;
 pub mod device;
 mod driver;
 mod error;
+mod intercept;
 pub mod lab;
 mod listener;
 pub mod net;
@@ -34,6 +35,7 @@ mod stack;
 mod stream;
 
 pub use error::Error;
+pub use intercept::{Incoming, Interceptor};
 pub use listener::MptcpListener;
 pub use mpuser_capture::{self as capture, CaptureWriter};
 pub use mpuser_record::{self as record, Recorder};

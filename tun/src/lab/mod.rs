@@ -25,6 +25,7 @@ pub mod peer;
 pub mod proxies;
 mod state;
 
+pub(crate) use exec::show_sys;
 pub use exec::{become_in, exec, exec_in, namespace_of};
 use proxies::ProxyLab;
 use state::Saved as _;
