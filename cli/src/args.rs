@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Connect(Box<Connect>),
     /// Listen like netcat, echo or discard
     Listen(Box<Listen>),
+    /// Run a program as it is: its TCP connections become MPTCP connections over all paths
+    Run(Box<crate::run::args::Run>),
     /// Measure throughput as iperf3 does, with a column per subflow
     Perf(Box<crate::perf::args::Perf>),
     /// Namespace labs: two routers' worth of paths and a kernel peer on one machine
@@ -245,6 +247,7 @@ Examples:
   mpuser connect -z --require-mptcp HOST 443     does this server speak MPTCP?
   mpuser connect --path eth0 --path wlan0,backup HOST:7000 < file
   mpuser connect --via 10.0.1.2 --via 10.0.2.2:8000 HOST:7000   two proxies, one connection
+  mpuser connect --via socks5://10.0.1.2:1080 --via http://10.0.2.2:3128 HOST:7000
   mpuser connect --pcap - HOST:7000 < file | wireshark -k -i -
   mpuser connect --fast-open HOST:7000 < query   with a cookie from the last time: data on the SYN
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | mpuser connect --json HOST 80 > page
@@ -255,11 +258,17 @@ pub(crate) struct Connect {
     /// HOST:PORT, [IPV6]:PORT or HOST PORT
     #[arg(value_name = "HOST:PORT", required = true, num_args = 1..=2)]
     pub(crate) target: Vec<String>,
-    /// Through this forwarder (repeatable): a proxy that passes TCP options on; `direct` is none
+    /// Through this forwarder (repeatable): HOST[:PORT], a proxy's URL, or `direct` for none
     ///
-    /// HOST[:PORT]; the port is the server's without. The first subflow goes through the first one, the others join
-    /// through the others, and what breaks is tried again. It has to be set up to lead to the server.
-    #[arg(long, value_name = "HOST[:PORT]|direct", value_parser = crate::via::parse)]
+    /// HOST[:PORT] passes TCP options on and is set up to lead to the server; the port is the server's without.
+    /// socks5://[USER:PASSWORD@]HOST:PORT, http://[USER:PASSWORD@]HOST:PORT (CONNECT) and tcp://HOST:PORT (a port
+    /// forward, haproxy, nginx) may end TCP: the subflow is a stream, for which the server does `mpuser listen
+    /// --stream PORT`. A proxy is asked for the server's address and port, or for what is behind a slash:
+    /// socks5://HOST:PORT/SERVER:PORT. With such URLs alone no privileges are needed.
+    ///
+    /// The first subflow goes through the first one, the others join through the others, and what breaks is tried
+    /// again.
+    #[arg(long, value_name = "HOST[:PORT]|URL|direct", value_parser = crate::via::parse)]
     pub(crate) via: Vec<crate::via::Via>,
     #[command(flatten)]
     pub(crate) transport: Transport,
@@ -278,12 +287,21 @@ Examples:
   mpuser listen -k --echo 7000        give every client its bytes back
   mpuser listen -k --discard 10.83.56.2:7000 --json
   mpuser listen --recv-only 7000 > file
+  mpuser listen --stream 9000 7000    behind proxies that end TCP, too
 
 Plain TCP clients are served too, unless --require-mptcp is given.")]
 pub(crate) struct Listen {
     /// [ADDR:]PORT; without an address every address of the engine
     #[arg(value_name = "[ADDR:]PORT")]
     pub(crate) address: String,
+    /// Also take streams here, for subflows through proxies that end TCP (`connect --via URL`)
+    ///
+    /// It has to be another port than the one above where that is translated.
+    #[arg(long, value_name = "[ADDR:]PORT")]
+    pub(crate) stream: Option<String>,
+    /// Take nothing but streams: no TUN device, no privileges
+    #[arg(long, requires = "stream")]
+    pub(crate) streams_only: bool,
     /// Send every byte back
     #[arg(long, conflicts_with_all = ["discard", "send_only", "recv_only"])]
     pub(crate) echo: bool,

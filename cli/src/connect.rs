@@ -8,10 +8,11 @@ use crate::error::{Code, Failure};
 use crate::output::{ConnectionReport, Printer, connected_line, summary};
 use crate::relay::{End, Ends, Wishes, relay};
 use crate::session::{Session, connect_failure, settle};
-use crate::{runtime, signals, via};
+use crate::via::{self, Hop};
+use crate::{runtime, signals, streams};
 use mpuser_engine::time::Instant as EngineInstant;
 use mpuser_engine::{ConnectionInfo, Event};
-use mpuser_tun::{ConnectOptions, Events, MptcpStream, clock};
+use mpuser_tun::{ConnectOptions, Events, HostPort, MptcpStream, clock};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -23,13 +24,17 @@ use tokio::time::Instant;
 /// Connects, relays, reports.
 pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure> {
     let target = address::parse_target(&args.target)?;
-    let server = address::resolve(&target)?;
-    let vias = via::resolve(&args.via, &server)?;
+    // a proxy that ends TCP looks names up itself
+    let server = if via::need_paths(&args.via) { address::resolve(&target)? } else { Vec::new() };
+    let vias = via::resolve(&args.via, &target, server.first().copied())?;
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let title = format!("connect {}", args.target.join(" "));
         let (session, remote) = Session::open(&args.transport, &server, &vias, title, &printer)?;
-        let outcome = talk(&session, args, remote, &printer, &mut stop).await;
+        let mut firsts = vec![remote];
+        firsts.extend(vias.iter().map(Hop::remote).filter(|hop| *hop != remote));
+        session.stack.set_server(HostPort { host: target.host, port: target.port });
+        let outcome = talk(&session, args, &firsts, &printer, &mut stop).await;
         // a signal while things are taken down aborts what is still closing
         let closed = tokio::select! {
             closed = session.close() => closed,
@@ -49,19 +54,20 @@ pub(crate) fn interrupted(code: Code) -> Failure {
 async fn talk(
     session: &Session,
     args: &Connect,
-    remote: SocketAddr,
+    firsts: &[SocketAddr],
     printer: &Printer,
     stop: &mut mpsc::Receiver<Code>,
 ) -> Result<ExitCode, Failure> {
     let syn = clock::now();
     let mut input = tokio::io::stdin();
+    let Some(remote) = firsts.first().copied() else {
+        return Err(Failure::internal("there is nowhere to go", "no address was found"));
+    };
     let early_data = early::data(session, args, remote.ip(), &mut input, printer).await?;
     let timeout = args.connect_timeout;
     let options = ConnectOptions { timeout, early_data, ..ConnectOptions::default() };
-    let stream = tokio::select! {
-        outcome = session.stack.connect_with(remote, options) => {
-            outcome.map_err(|error| connect_failure(remote, &error))?
-        }
+    let (stream, remote) = tokio::select! {
+        outcome = first_of(session, firsts, &options) => outcome?,
         Some(code) = stop.recv() => return Err(interrupted(code)),
     };
     let start = Instant::now();
@@ -82,6 +88,26 @@ async fn talk(
     let time = start.elapsed();
     let (end, info) = part(stream, end, stop).await;
     finish("mpuser.connect/1", remote, time, info.as_ref(), &end, printer)
+}
+
+/// The first subflow through the first of the forwarders that leads anywhere; the others are joined. What was the matter
+/// with the first of them is the reason when none does.
+async fn first_of(
+    session: &Session,
+    firsts: &[SocketAddr],
+    options: &ConnectOptions,
+) -> Result<(MptcpStream, SocketAddr), Failure> {
+    let mut why = None;
+    for remote in firsts {
+        match session.stack.connect_with(*remote, options.clone()).await {
+            Ok(stream) => return Ok((stream, *remote)),
+            Err(error) => {
+                let failure = streams::failure(&session.stack, *remote);
+                why = why.or_else(|| failure.or_else(|| Some(connect_failure(*remote, &error))));
+            }
+        }
+    }
+    Err(why.unwrap_or_else(|| Failure::internal("there is nowhere to go", "no address was found")))
 }
 
 /// Closes or aborts, as the end of the talk demands; a signal meanwhile aborts.

@@ -28,14 +28,32 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
     let (address, port) = address::parse_listen(&args.address)?;
     runtime::block_on(async {
         let mut stop = signals::listen()?;
-        let ways = net::ways_in(address, &args.transport.path)?;
+        let ways = if args.streams_only {
+            Vec::new()
+        } else {
+            net::ways_in(address, &args.transport.path)?
+        };
         let mut setup = Setup::from_flags(&args.transport, format!("listen {}", args.address))?;
-        setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
-        let session = Session::over(&ways, setup, None, &printer)?;
-        let bind = bind_address(&session, address, port)?;
+        if !args.streams_only {
+            setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
+        }
+        let mut session = Session::over(&ways, setup, None, &printer)?;
+        let bind = match &args.stream {
+            None => bind_address(&session, address, port)?,
+            Some(_) => everywhere(address, port)?,
+        };
         let args = Arc::new(args);
         let listener = listener(&session, &args, bind).await?;
-        announce(&session, bind, &printer)?;
+        let streams = match &args.stream {
+            Some(word) => Some(session.listen_streams(word, &printer).await?),
+            None => None,
+        };
+        if !session.plans().is_empty() {
+            announce(&session, bind, &printer)?;
+        }
+        if let Some(at) = streams {
+            announce_streams(at, port, &printer);
+        }
         let outcome = serve(listener, &args, bind, printer, &mut stop).await;
         let closed = tokio::select! {
             closed = session.close() => closed,
@@ -72,12 +90,30 @@ pub(crate) fn announce(
     Ok(())
 }
 
+/// Says where streams are taken.
+fn announce_streams(at: SocketAddr, port: u16, printer: &Printer) {
+    printer.line(&format!("listening on {at} (streams for port {port})"));
+    let list = [json!({ "address": at.to_string(), "path": "streams" })];
+    printer.object(&json!({ "schema": "mpuser.event/1", "event": "listening", "addresses": list }));
+}
+
 /// What clients use: behind a translation the interface's own address.
 const fn reachable(plan: &PathPlan) -> IpAddr {
     match plan.return_path {
         ReturnPath::Masquerade => plan.egress.local,
         ReturnPath::Routed | ReturnPath::Local => plan.engine,
     }
+}
+
+/// Streams come to addresses of their own, of both families.
+fn everywhere(address: Option<IpAddr>, port: u16) -> Result<SocketAddr, Failure> {
+    address.map_or(Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)), |address| {
+        Err(Failure::usage(
+            format!("cannot listen on {address} alone and take streams"),
+            "streams have no address of this machine",
+            "leave the address out; --path limits the interfaces",
+        ))
+    })
 }
 
 /// The engine's address for what the user wrote: an engine's, or that of the interface in front of it.

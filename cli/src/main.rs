@@ -26,12 +26,14 @@ mod output;
 mod perf;
 mod relay;
 mod replay;
+mod run;
 mod runtime;
 mod scheduler;
 mod session;
 mod settings;
 mod signals;
 mod simulate;
+mod streams;
 mod table;
 mod units;
 mod via;
@@ -64,6 +66,8 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| connect::run(&args, printer)),
         Command::Listen(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| listen::run(*args, printer)),
+        Command::Run(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| run::run(&args, printer)),
         Command::Perf(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| perf::run(&args, printer)),
         Command::Settings(args) => operator::settings(&args, printer),

@@ -232,6 +232,7 @@ pub(crate) fn end_words(end: SubflowEnd) -> String {
         SubflowEnd::ResetHere(why) => format!("reset here: {}", reason(why.code())),
         SubflowEnd::Timeout => "nobody answers".to_owned(),
         SubflowEnd::AddressRemoved => "its address was removed".to_owned(),
+        SubflowEnd::CarrierLost => "its stream ended".to_owned(),
     }
 }
 

@@ -5,7 +5,9 @@ use crate::error::{Code, Failure, plain_words};
 use crate::follow::{self, Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
 use crate::settings::Order;
-use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind, Via};
+use crate::streams::{self, Lead, Notes};
+use crate::via::Hop;
+use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind};
 use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
 use mpuser_tun::device::PlainTun;
@@ -33,6 +35,7 @@ pub(crate) struct Session {
     // first of all: who asks while things are taken down would get half an answer
     control: Option<ControlServer>,
     follower: Option<Follower>,
+    notes: Option<Notes>,
     // declared after the stack: devices close first, then routes and addresses go
     paths: PathSets,
     plans: Vec<PathPlan>,
@@ -47,8 +50,8 @@ pub(crate) struct Setup {
     pub(crate) endpoint: EndpointConfig,
     /// Where its packets are written.
     pub(crate) capture: Option<CaptureWriter>,
-    /// Forwarders that lead to the peer, each with the number of the way it is reached by.
-    pub(crate) vias: Spread,
+    /// Forwarders that lead to the peer.
+    pub(crate) vias: Vec<Lead>,
     /// Where what the engine is given and sends is written down.
     pub(crate) recorder: Option<Recorder>,
     /// Whether its addresses are translated.
@@ -122,16 +125,23 @@ impl Session {
     pub(crate) fn open(
         transport: &Transport,
         remotes: &[SocketAddr],
-        vias: &[SocketAddr],
+        vias: &[Hop],
         title: String,
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
+        let packets = streams::packets(vias);
         let (ways, vias) = spread(transport, vias)?;
-        let (remote, ways) = match vias.first() {
-            Some((first, _)) => (*first, ways),
-            None => reachable(&transport.path, &transport.gateway, remotes)?,
+        let (peer, remote, ways) = match vias.first() {
+            Some(first) => (packets.first().copied(), first.remote(), ways),
+            None => {
+                let (remote, ways) = reachable(&transport.path, &transport.gateway, remotes)?;
+                (Some(remote), remote, ways)
+            }
         };
-        check(remote.ip(), &ways, printer)?;
+        let peer = peer.map(|peer| peer.ip());
+        if let Some(peer) = peer {
+            check(peer, &ways, printer)?;
+        }
         // before anything is changed: a file that cannot be written is the cheaper mistake
         let mut setup = Setup::from_flags(transport, title)?;
         if !vias.is_empty() {
@@ -140,10 +150,11 @@ impl Session {
             setup.vias = vias;
         }
         // a peer on this machine is reached by no interface
-        if setup.vias.is_empty() && !ways.iter().any(|way| way.reach == Reach::Local) {
-            setup.follow = Some(setup.wishes(Search::To(remote.ip()), transport));
+        let local = ways.iter().any(|way| way.reach == Reach::Local);
+        if let Some(peer) = peer.filter(|_| setup.vias.is_empty() && !local) {
+            setup.follow = Some(setup.wishes(Search::To(peer), transport));
         }
-        Ok((Self::over(&ways, setup, Some(remote.ip()), printer)?, remote))
+        Ok((Self::over(&ways, setup, peer, printer)?, remote))
     }
 
     /// Sets up paths by `ways` and a stack over them.
@@ -156,21 +167,13 @@ impl Session {
         if let Some(note) = shared_interfaces(ways.len(), net::physical_paths(ways)) {
             printer.line(&note);
         }
-        let options = PathOptions { dest: peer, nat: setup.nat, ..PathOptions::default() };
-        let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
-        for line in paths.recovered() {
-            printer.detail(&format!("cleaned up after a process that died: {line}"));
+        let peer = peer.filter(|_| setup.vias.is_empty());
+        let (paths, plans, devices) = lay(ways, peer, setup.nat, printer)?;
+        let mut builder = Stack::builder().endpoint(setup.endpoint).connection(setup.config);
+        if plans.is_empty() {
+            builder = builder.streams_only();
         }
-        if let Some(peer) = peer.filter(|_| setup.vias.is_empty()) {
-            paths.verify(peer)?;
-        }
-        let mut config = setup.config;
-        let local = |way: usize| paths.paths().get(way).map(|plan| plan.engine);
-        let vias =
-            setup.vias.iter().map(|(remote, way)| Via { remote: *remote, local: local(*way) });
-        config.vias = vias.collect();
-        let mut builder = Stack::builder().endpoint(setup.endpoint).connection(config);
-        for (plan, device) in paths.paths().iter().zip(devices) {
+        for (plan, device) in plans.iter().zip(devices) {
             printer.detail(&describe(plan));
             let path = PathConfig::new(device, plan.engine).name(plan.egress.name.clone());
             let path = path.outlet(plan.egress.dev.clone());
@@ -186,13 +189,14 @@ impl Session {
             builder = builder.seed(seed);
         }
         let stack = builder.build().map_err(|error| stack_failure(&error))?;
+        let streams = setup.vias.iter().any(|lead| matches!(lead, Lead::Stream(_)));
+        streams::lead(&stack, setup.vias, |way| plans.get(way).map(|plan| plan.engine))?;
+        let notes = streams.then(|| Notes::start(&stack, true, *printer));
         multipath(&stack, ways, printer)?;
         for order in &setup.orders {
             let done = stack.ip_mptcp(&order.line);
             done.map_err(|refusal| order.refused(&refusal.because))?;
         }
-        let plans = paths.paths().to_vec();
-        let paths = PathSets::new(paths);
         let follow = |wishes| Follower::start(&stack, &paths, ways, wishes, *printer);
         let follower = setup.follow.map(follow).transpose()?;
         let control = setup.title.map(|title| ControlServer::start(&stack, title)).transpose();
@@ -201,7 +205,17 @@ impl Session {
             printer.line(&format!("note: {}: {}", error.message, error.because));
             None
         });
-        Ok(Self { stack, control, follower, paths, plans })
+        Ok(Self { stack, control, follower, notes, paths, plans })
+    }
+
+    /// Takes in streams, and tells of those that were turned away.
+    pub(crate) async fn listen_streams(
+        &mut self,
+        word: &str,
+        printer: &Printer,
+    ) -> Result<SocketAddr, Failure> {
+        self.notes = Some(Notes::start(&self.stack, false, *printer));
+        streams::listen(&self.stack, word).await
     }
 
     /// The paths, in order.
@@ -216,8 +230,8 @@ impl Session {
 
     /// Lets connections close, completes the capture, and takes paths back.
     pub(crate) async fn close(self) -> Result<(), Failure> {
-        let Self { stack, control, follower, paths, .. } = self;
-        drop((control, follower));
+        let Self { stack, control, follower, notes, paths, .. } = self;
+        drop((control, follower, notes));
         let (capture_error, record_error) = (stack.capture_error(), stack.record_error());
         // connections that would not close were aborted: the user has his data or his error already
         let _ = stack.shutdown(CLOSE_LIMIT).await;
@@ -267,15 +281,41 @@ fn ways(peer: IpAddr, specs: &[PathSpec], gateways: &[IpAddr]) -> Result<Vec<Egr
     Ok(ways)
 }
 
-/// Forwarders, each with the number of the way it is reached by.
-type Spread = Vec<(SocketAddr, usize)>;
+/// Paths by `ways`, their plans and devices; without ways there is nothing to be set up.
+fn lay(
+    ways: &[Egress],
+    peer: Option<IpAddr>,
+    nat: NatMode,
+    printer: &Printer,
+) -> Result<(PathSets, Vec<PathPlan>, Vec<PlainTun>), Failure> {
+    if ways.is_empty() {
+        return Ok((PathSets::default(), Vec::new(), Vec::new()));
+    }
+    let options = PathOptions { dest: peer, nat, ..PathOptions::default() };
+    let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
+    for line in paths.recovered() {
+        printer.detail(&format!("cleaned up after a process that died: {line}"));
+    }
+    if let Some(peer) = peer {
+        paths.verify(peer)?;
+    }
+    let plans = paths.paths().to_vec();
+    Ok((PathSets::new(paths), plans, devices))
+}
 
-/// A way to each of `vias`, and which one it is: the n-th goes by the n-th of its ways, round about, so that a machine
-/// with several interfaces uses them. A way that several share is there once.
-fn spread(transport: &Transport, vias: &[SocketAddr]) -> Result<(Vec<Egress>, Spread), Failure> {
+/// A way to each of `vias` that takes packets, and which one it is: the n-th goes by the n-th of its ways, round about, so
+/// that a machine with several interfaces uses them. A way that several share is there once.
+fn spread(transport: &Transport, vias: &[Hop]) -> Result<(Vec<Egress>, Vec<Lead>), Failure> {
     let (mut all, mut spread): (Vec<Egress>, _) = (Vec::new(), Vec::new());
     for (number, via) in vias.iter().enumerate() {
-        let (remote, ways) = reachable(&transport.path, &transport.gateway, &[*via])?;
+        let via = match via {
+            Hop::Packets(remote) => *remote,
+            Hop::Stream(via) => {
+                spread.push(Lead::Stream(via.clone()));
+                continue;
+            }
+        };
+        let (remote, ways) = reachable(&transport.path, &transport.gateway, &[via])?;
         let way = ways.into_iter().cycle().nth(number);
         let way = way.ok_or_else(|| Failure::internal("there is no way", "a path had none"))?;
         let known = all.iter().position(|known| follow::same(known, &way));
@@ -283,7 +323,7 @@ fn spread(transport: &Transport, vias: &[SocketAddr]) -> Result<(Vec<Egress>, Sp
         if index == all.len() {
             all.push(way);
         }
-        spread.push((remote, index));
+        spread.push(Lead::Way(remote, index));
     }
     Ok((all, spread))
 }

@@ -89,4 +89,6 @@ pub enum SubflowEnd {
     Timeout,
     /// Its address was removed.
     AddressRemoved,
+    /// The stream that carried it ended.
+    CarrierLost,
 }

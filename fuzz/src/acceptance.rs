@@ -107,6 +107,7 @@ impl Run {
             receive_window: WINDOW,
             window_scale,
             timestamp_offset: 0,
+            carried: false,
         };
         let now = Instant::from_millis(1);
         let model =

@@ -109,6 +109,18 @@ pub(crate) enum Entry {
     RemoveAddress {
         address: IpAddr,
     },
+    SetCarrier {
+        interface: u16,
+    },
+    Grant {
+        local: SocketAddr,
+        remote: SocketAddr,
+        octets: u32,
+    },
+    CarrierEnded {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
     Connect {
         config: Box<Connection>,
         local: Option<IpAddr>,

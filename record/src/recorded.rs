@@ -280,6 +280,26 @@ impl Recorded {
         self.endpoint.remove_address(now, address);
     }
 
+    /// As [`Endpoint::set_carrier`].
+    pub fn set_carrier(&mut self, interface: InterfaceId) {
+        self.note_again(|| Entry::SetCarrier { interface: interface.0 });
+        self.endpoint.set_carrier(interface);
+    }
+
+    /// As [`Endpoint::grant`].
+    pub fn grant(&mut self, now: Instant, tuple: &FourTuple, octets: u32) {
+        let FourTuple { local, remote } = *tuple;
+        self.note(now, || Entry::Grant { local, remote, octets });
+        self.endpoint.grant(now, tuple, octets);
+    }
+
+    /// As [`Endpoint::carrier_ended`].
+    pub fn carrier_ended(&mut self, now: Instant, tuple: &FourTuple) {
+        let FourTuple { local, remote } = *tuple;
+        self.note(now, || Entry::CarrierEnded { local, remote });
+        self.endpoint.carrier_ended(now, tuple);
+    }
+
     /// As [`Endpoint::add_endpoint`].
     ///
     /// # Errors

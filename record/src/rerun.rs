@@ -323,6 +323,13 @@ impl Again {
                 let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
                 endpoint.add_address(now, local);
             }
+            Entry::SetCarrier { interface } => endpoint.set_carrier(InterfaceId(interface)),
+            Entry::Grant { local, remote, octets } => {
+                endpoint.grant(now, &FourTuple { local, remote }, octets);
+            }
+            Entry::CarrierEnded { local, remote } => {
+                endpoint.carrier_ended(now, &FourTuple { local, remote });
+            }
             Entry::RemoveAddress { address } => endpoint.remove_address(now, address),
             Entry::Connect { config, local, remote, data } => {
                 let _ = endpoint.connect_with_data(now, config.0, local, remote, &data.0);

@@ -3,7 +3,7 @@
 //! Sending needs no task: whoever makes the engine want to send, sends.
 
 use crate::clock;
-use crate::device::Received;
+use crate::device::{Device, Received};
 use crate::stack::{Path, Shared};
 use bytes::BytesMut;
 use mpuser_engine::addr::InterfaceId;
@@ -83,13 +83,14 @@ enum Round {
 pub(crate) async fn receive(
     shared: Arc<Shared>,
     path: Arc<Path>,
+    device: Arc<dyn Device>,
     interface: InterfaceId,
     descriptor: AsyncFd<OwnedFd>,
 ) {
     let mut arena = BytesMut::new();
     let mut batch = Vec::with_capacity(RECEIVE_BATCH);
     loop {
-        let deadline = path.arm();
+        let deadline = path.arm(&*device);
         let mut ready = None;
         tokio::select! {
             outcome = descriptor.ready(READABLE) => match outcome {
@@ -102,9 +103,9 @@ pub(crate) async fn receive(
         }
         let now = clock::now();
         if deadline.is_some_and(|deadline| deadline <= now) {
-            path.device.handle_timeout(now);
+            device.handle_timeout(now);
         }
-        let round = read_batch(&path, now, &mut arena, &mut batch);
+        let round = read_batch(&path, &*device, now, &mut arena, &mut batch);
         if let (Some(mut guard), Round::Empty | Round::Failed(_)) = (ready, &round) {
             guard.clear_ready();
         }
@@ -131,9 +132,15 @@ pub(crate) async fn receive(
     }
 }
 
-fn read_batch(path: &Path, now: Instant, arena: &mut BytesMut, batch: &mut Vec<Received>) -> Round {
+fn read_batch(
+    path: &Path,
+    device: &dyn Device,
+    now: Instant,
+    arena: &mut BytesMut,
+    batch: &mut Vec<Received>,
+) -> Round {
     while batch.len() < RECEIVE_BATCH {
-        match path.device.recv(now, arena) {
+        match device.recv(now, arena) {
             Ok(received) => {
                 path.count_received(received.packet.len());
                 batch.push(received);

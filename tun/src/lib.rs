@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod carrier;
 pub mod clock;
 pub mod control;
 pub mod device;
@@ -34,6 +35,7 @@ pub mod net;
 mod stack;
 mod stream;
 
+pub use carrier::{HostPort, PathNote, ProxyUrl, Scheme, StreamVia};
 pub use error::Error;
 pub use intercept::{Incoming, Interceptor};
 pub use listener::MptcpListener;

@@ -7,6 +7,7 @@ use crate::args::Demo;
 use crate::error::Failure;
 use crate::output::Printer;
 use crate::session::{Session, Setup, connect_failure, settle};
+use crate::streams::Lead;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use mpuser_tun::MptcpStream;
@@ -94,7 +95,7 @@ pub(super) async fn engine(
         capture: Some(crate::session::capture(&args.pcap, super::SNAPLEN)?),
         recorder: None,
         nat: NatMode::Auto,
-        vias,
+        vias: vias.into_iter().map(|(remote, way)| Lead::Way(remote, way)).collect(),
         seed: Some(engine_seed(args.seed, 1)),
     };
     let session = Session::over(&ways, setup, Some(remote.ip()), &printer)?;

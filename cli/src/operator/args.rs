@@ -211,13 +211,14 @@ Examples:
   mpuser via e4f8bc6a add 10.0.3.2:7000
   mpuser via e4f8bc6a add 10.0.3.2:7000 from 10.83.1.2
   mpuser via e4f8bc6a del 10.0.1.2:7000
+  mpuser via e4f8bc6a add socks5://10.0.4.2:1080
 
 `mpuser ss` shows the tokens. See `mpuser connect --help` for what a forwarder is.")]
 pub(crate) struct Via {
     /// The connection: this end's token
     #[arg(value_name = "TOKEN")]
     pub(crate) token: String,
-    /// `add HOST:PORT [from LOCAL]` or `del HOST:PORT`
+    /// `add HOST:PORT [from LOCAL]`, `add URL`, `del HOST:PORT` or `del URL`
     #[arg(value_name = "COMMAND", required = true, num_args = 2..=4)]
     pub(crate) words: Vec<String>,
     #[command(flatten)]

@@ -5,8 +5,10 @@ use super::{ask, describe, processes, targets};
 use crate::address;
 use crate::error::{Code, Failure};
 use crate::output::{Printer, stdout};
+use crate::via::proxy_address;
 use mpuser_engine::addr::AddressId;
 use mpuser_engine::grammar::{self, ShownEndpoint};
+use mpuser_tun::ProxyUrl;
 use mpuser_tun::control::{EndpointReport, Reply, Request, SubflowOrder};
 use mpuser_tun::net::{NetnsId, multipath as memory};
 use serde_json::{Value, json};
@@ -135,10 +137,18 @@ fn remote(word: &str) -> Result<SocketAddr, Failure> {
 
 fn via_order(words: &[String]) -> Result<SubflowOrder, Failure> {
     let bad = |because: String| {
-        let help = "write `add HOST:PORT`, `add HOST:PORT from LOCAL` or `del HOST:PORT`";
+        let help = "write `add HOST:PORT`, `add HOST:PORT from LOCAL`, `add URL`, `del HOST:PORT` or `del URL`";
         Failure::usage("`via` is not understood", because, help)
     };
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["add", url] if url.contains("://") => {
+            let proxy = proxy_address(&url.parse::<ProxyUrl>().map_err(bad)?)?;
+            Ok(SubflowOrder::AddStream { url: url.to_owned(), proxy })
+        }
+        ["del", url] if url.contains("://") => {
+            let proxy = proxy_address(&url.parse::<ProxyUrl>().map_err(bad)?)?;
+            Ok(SubflowOrder::RemoveVia(proxy))
+        }
         ["add", host] => Ok(SubflowOrder::AddVia { remote: remote(host)?, local: None }),
         ["add", host, "from", local] => {
             let local =

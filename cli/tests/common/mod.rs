@@ -4,6 +4,7 @@
 
 pub(crate) mod lab;
 pub(crate) mod proxies;
+pub(crate) mod real_proxies;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};

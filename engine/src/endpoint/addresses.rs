@@ -31,9 +31,14 @@ impl Addresses {
         self.list.iter().find(|a| a.address == address).copied()
     }
 
-    /// The first address of the same family as `remote`.
-    pub(super) fn first_for(&self, remote: IpAddr) -> Option<LocalAddress> {
-        self.list.iter().find(|a| a.address.is_ipv4() == remote.is_ipv4()).copied()
+    /// The first address of the same family as `remote` that `suits`.
+    pub(super) fn first_for(
+        &self,
+        remote: IpAddr,
+        suits: impl Fn(&LocalAddress) -> bool,
+    ) -> Option<LocalAddress> {
+        let family = |a: &&LocalAddress| a.address.is_ipv4() == remote.is_ipv4();
+        self.list.iter().filter(family).find(|a| suits(a)).copied()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod api;
+mod carriers;
 mod destinations;
 mod fast_open;
 mod flood;
@@ -37,6 +38,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use carriers::Carriers;
 use destinations::Destinations;
 use fast_open::FastOpenCookies;
 pub use info::{ConnectionInfo, FastOpenUse, ReceiveStats, SubflowInfo};
@@ -104,6 +106,7 @@ pub struct Endpoint {
     rng: Rng,
     secrets: Secrets,
     addresses: Addresses,
+    carriers: Carriers,
     pm_endpoints: PmEndpoints,
     limits: Limits,
     connections: BTreeMap<ConnectionId, Entry>,
@@ -145,6 +148,7 @@ impl Endpoint {
             fast_open,
             joins: Joins::default(),
             addresses: Addresses::default(),
+            carriers: Carriers::default(),
             pm_endpoints: PmEndpoints::default(),
             limits: Limits::default(),
             connections: BTreeMap::new(),

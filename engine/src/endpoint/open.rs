@@ -61,9 +61,10 @@ impl Endpoint {
         if self.connections.len() >= self.config.max_connections {
             return Err(ConnectError::TooManyConnections);
         }
-        let local = match local {
+        let by_via = || config.vias.iter().find(|via| via.remote == remote).and_then(|v| v.local);
+        let local = match local.or_else(by_via) {
             Some(address) => self.addresses.get(address),
-            None => self.addresses.first_for(remote.ip()),
+            None => self.addresses.first_for(remote.ip(), |l| !self.carriers.has(l.interface)),
         };
         let local = local
             .filter(|l| l.address.is_ipv4() == remote.is_ipv4())
@@ -318,6 +319,7 @@ impl Endpoint {
             receive_window: u32::try_from(config.receive_buffer).unwrap_or(u32::MAX),
             window_scale: WindowScale::for_buffer(config.receive_buffer),
             timestamp_offset: self.secrets.timestamp_offset(tuple),
+            carried: self.carriers.has(local.interface),
         }
     }
 }

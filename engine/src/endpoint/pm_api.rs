@@ -20,7 +20,8 @@ impl Endpoint {
         if !known && !self.config.implicit_endpoints {
             return AddressId(0);
         }
-        let appeared = self.pm_endpoints.on_address(address.address, address.backup, true);
+        let active = !self.carriers.has(address.interface);
+        let appeared = self.pm_endpoints.on_address(address.address, address.backup, active);
         self.each_connection(now, |connection, _| {
             if appeared {
                 connection.paths.on_local_added(address.address);

@@ -504,6 +504,7 @@ impl Subflow {
         match self.tcp.end() {
             Some(SocketEnd::Reset | SocketEnd::Refused) => SubflowEnd::ResetByPeer(self.peer_reset),
             Some(SocketEnd::Timeout) => SubflowEnd::Timeout,
+            Some(SocketEnd::CarrierLost) => SubflowEnd::CarrierLost,
             Some(SocketEnd::Aborted) => SubflowEnd::ResetHere(self.reset_reason),
             Some(SocketEnd::Finished) | None => SubflowEnd::Finished,
         }

@@ -194,6 +194,9 @@ impl Send {
         most: u32,
         coupled: &CoupledView<'_>,
     ) -> bool {
+        if self.carrier.is_some() {
+            return self.on_silence(now, most);
+        }
         let Some((_, timer)) = self.loss.poll_timeout().filter(|(at, _)| *at <= now) else {
             return true;
         };

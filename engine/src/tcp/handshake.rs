@@ -20,6 +20,8 @@ const INITIAL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Handshake {
     /// This end opened.
     pub(super) active: bool,
+    /// It goes out once: what is slow is the making of its path, and that has a limit of its own.
+    carried: bool,
     /// A SYN or SYN/ACK is to be sent.
     pub(super) pending: bool,
     /// How often one went out.
@@ -36,8 +38,8 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    pub(super) fn new(active: bool) -> Self {
-        Self { active, pending: true, ..Self::default() }
+    pub(super) fn new(active: bool, carried: bool) -> Self {
+        Self { active, carried, pending: true, ..Self::default() }
     }
 
     pub(super) fn on_sent(&mut self, now: Instant, config: &TcpConfig) {
@@ -49,7 +51,7 @@ impl Handshake {
         let linear = if self.active { config.syn_linear_timeouts } else { 0 };
         let doublings = self.timeouts.saturating_sub(linear).min(16);
         let timeout = INITIAL_TIMEOUT.saturating_mul(1 << doublings).min(config.max_rto);
-        self.deadline = Some(now + timeout);
+        self.deadline = Some(now + timeout).filter(|_| !self.carried);
     }
 
     /// Round-trip time, when it is clear which transmission was answered (Karn).

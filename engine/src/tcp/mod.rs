@@ -9,6 +9,7 @@ mod acceptance;
 mod ack;
 mod ack_policy;
 mod arrival;
+mod carrier;
 mod chunks;
 mod close;
 pub mod congestion;
@@ -35,6 +36,7 @@ mod timestamps;
 pub(crate) mod tlp;
 pub(crate) mod undo;
 
+pub use carrier::{CARRIER_CREDIT, CARRIER_SEGMENT};
 pub use fast_open::FastOpenCookie;
 pub use plan::{Disposition, PlanKind, SegmentPlan, SendLimits};
 pub use segment::{Flags, SackBlocks, Segment, SegmentOptions, Timestamps};

@@ -18,6 +18,9 @@ impl Socket {
     ///
     /// Call it, and [`Self::commit`] what went out, until it gives nothing.
     pub fn plan(&mut self, now: Instant, limits: &SendLimits) -> Option<SegmentPlan> {
+        if self.send.is_held() {
+            return None;
+        }
         if self.state == State::Closed {
             return self.plan_reset_reply();
         }
@@ -186,6 +189,9 @@ impl Socket {
     /// The planned segment went out. The plan must be the last one [`Self::plan`] gave.
     pub fn commit(&mut self, now: Instant, plan: &SegmentPlan) {
         let max_rto = self.params.config.max_rto;
+        if let Some(carrier) = &mut self.send.carrier {
+            carrier.on_sent(plan.payload.len());
+        }
         match plan.kind {
             PlanKind::Syn | PlanKind::SynAck => {
                 self.handshake.on_sent(now, &self.params.config);

@@ -112,6 +112,8 @@ struct Timers {
 pub(crate) struct LossRecovery {
     board: Scoreboard,
     sack: bool,
+    /// Nothing gets lost on the path: nothing that looks like it is believed.
+    reliable: bool,
     rack: Rack,
     tlp: TailLossProbing,
     rate: RateEstimator,
@@ -160,8 +162,9 @@ impl Delivery {
 
 impl LossRecovery {
     /// Nothing sent. `mss` in octets.
-    pub(crate) fn new(mss: u32, sack_enabled: bool) -> Self {
+    pub(crate) fn new(mss: u32, sack_enabled: bool, reliable: bool) -> Self {
         Self {
+            reliable,
             board: Scoreboard::new(mss),
             sack: sack_enabled,
             rack: Rack::default(),
@@ -259,7 +262,9 @@ impl LossRecovery {
             outcome.exit_recovery = true;
         }
 
-        if self.sack {
+        if self.reliable {
+            // what is not acknowledged is under way
+        } else if self.sack {
             outcome.newly_lost = self.run_rack(now, rtt);
         } else {
             let (lost, counted) = self.run_new_reno(newly_acked, is_dup_ack_candidate);
@@ -495,6 +500,12 @@ impl LossRecovery {
         outcome
     }
 
+    /// On a reliable path: nothing was acknowledged for an RTO.
+    pub(crate) fn on_silence(&mut self, now: Instant, rtt: &mut RttEstimator) {
+        rtt.back_off();
+        self.timers.rto_since = now;
+    }
+
     /// Everything outstanding is to be sent again, for a reason that is not congestion: it was too big for the path.
     pub(crate) fn mark_all_lost(&mut self) {
         self.board.mark_lost(|_| super::scoreboard::Verdict::Lost);
@@ -518,7 +529,11 @@ impl LossRecovery {
         self.timers.retransmission = Some(rto);
         // RFC 8985 7.2
         let quiet = self.phase == Phase::Open && self.board.sacked() == 0 && self.board.lost() == 0;
-        let probing = self.sack && quiet && self.tlp.is_idle() && self.timers.reordering.is_none();
+        let probing = self.sack
+            && !self.reliable
+            && quiet
+            && self.tlp.is_idle()
+            && self.timers.reordering.is_none();
         let one_segment = self.board.outstanding() <= self.board.mss();
         let probe = self.timers.probe_since + TailLossProbing::timeout(rtt.srtt(), one_segment);
         self.timers.probe = probing.then(|| probe.clamp(now, rto));

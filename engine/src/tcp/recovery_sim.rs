@@ -84,7 +84,7 @@ impl Sim {
     fn new(plan: Plan) -> Self {
         Self {
             now: Instant::from_millis(1),
-            loss: LossRecovery::new(MSS as u32, plan.sack),
+            loss: LossRecovery::new(MSS as u32, plan.sack, false),
             rtt: RttEstimator::new(Duration::from_millis(200), Duration::from_secs(120)),
             cc: congestion::new(plan.algorithm, MSS as u32),
             prr: None,

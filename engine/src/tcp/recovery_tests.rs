@@ -27,7 +27,7 @@ impl Sender {
     fn new(sack: bool) -> Self {
         let mut rtt = RttEstimator::new(Duration::from_millis(200), Duration::from_secs(120));
         (0..20).for_each(|_| rtt.on_sample(Duration::from_millis(100)));
-        Self { loss: LossRecovery::new(MSS as u32, sack), rtt }
+        Self { loss: LossRecovery::new(MSS as u32, sack, false), rtt }
     }
 
     /// Sends `count` new segments, one per millisecond.

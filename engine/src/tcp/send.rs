@@ -1,5 +1,6 @@
 //! The sending half: what is written, sent and acknowledged, and what may go next.
 
+use super::carrier::Carrier;
 use super::chunks::Chunks;
 use super::congestion::{self, CongestionControl};
 use super::pacing::{Pacer, linux_rate, quantum};
@@ -58,6 +59,8 @@ pub(super) struct Send {
     pub(super) reserved: u8,
     pub(super) rtt: RttEstimator,
     pub(super) loss: LossRecovery,
+    /// The stream its segments travel in, if they do.
+    pub(super) carrier: Option<Carrier>,
     pub(super) congestion: Box<dyn CongestionControl>,
     pub(super) prr: Option<Prr>,
     /// Pacing is asked for, whatever congestion control says.
@@ -82,7 +85,13 @@ pub(super) struct Send {
 }
 
 impl Send {
-    pub(super) fn new(now: Instant, iss: SeqNum, mss: u16, config: &TcpConfig) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        iss: SeqNum,
+        mss: u16,
+        config: &TcpConfig,
+        carried: bool,
+    ) -> Self {
         let segment = u32::from(mss.max(MIN_MSS));
         Self {
             iss,
@@ -100,7 +109,8 @@ impl Send {
             option_len: 0,
             reserved: 0,
             rtt: RttEstimator::new(config.min_rto, config.max_rto),
-            loss: LossRecovery::new(segment, config.sack),
+            loss: LossRecovery::new(segment, config.sack, carried),
+            carrier: carried.then(Carrier::new),
             congestion: congestion::new(config.congestion, segment),
             prr: None,
             pacing: config.pacing,
@@ -248,12 +258,18 @@ impl Send {
         }
     }
 
-    /// Octets the congestion window allows now.
+    /// Octets the congestion window and the carrier allow now.
     fn budget(&self) -> u64 {
-        match &self.prr {
+        let window = match &self.prr {
             Some(prr) => prr.budget(),
             None => self.congestion.window().saturating_sub(self.loss.pipe()),
-        }
+        };
+        self.carrier.map_or(window, |carrier| window.min(carrier.left()))
+    }
+
+    /// The carrier takes no segment now, whatever it is.
+    pub(super) fn is_held(&self) -> bool {
+        self.carrier.is_some_and(|carrier| carrier.is_full())
     }
 
     /// Octets the peer's window allows now.
@@ -293,7 +309,7 @@ impl Send {
         let unsent = self.unsent();
         let room = self.budget().saturating_sub(lost).saturating_sub(unsent);
         // Part of a segment waits until there is room for a whole one, unless nothing would bring that about.
-        let idle = self.loss.pipe() == 0 && lost == 0 && unsent == 0;
+        let idle = self.loss.pipe() == 0 && lost == 0 && unsent == 0 && !self.is_held();
         let room = if idle { room.max(mss) } else { room - room % mss };
         let room = room.min(self.burst_left(unsent, mss));
         let window = self.window_takes(unsent.saturating_add(room), mss, false);
@@ -511,7 +527,7 @@ mod tests {
 
     #[test]
     fn mss_leaves_room_for_options() {
-        let mut send = Send::new(Instant::ZERO, SeqNum(0), 1460, &TcpConfig::default());
+        let mut send = Send::new(Instant::ZERO, SeqNum(0), 1460, &TcpConfig::default(), false);
         let mut syn = Segment::default();
         syn.options.mss = Some(1400);
         send.on_peer_syn(&syn, true, true);

@@ -2,6 +2,7 @@
 
 use super::acceptance::RateLimit;
 use super::ack_policy::{AckPolicy, Urgency};
+use super::carrier;
 use super::congestion::CoupledView;
 use super::handshake::Handshake;
 use super::plan::Disposition;
@@ -32,6 +33,8 @@ pub struct OpenParams {
     pub window_scale: WindowScale,
     /// Added to the clock of the timestamps option (RFC 7323 5.4).
     pub timestamp_offset: u32,
+    /// Its segments travel in a stream of their own: reliable, in order, and bounded by credit ([`Socket::grant`]).
+    pub carried: bool,
 }
 
 /// One TCP connection: the parts, and the calls that go through them.
@@ -69,14 +72,17 @@ pub struct Socket {
 }
 
 impl Socket {
-    fn new(now: Instant, params: OpenParams, state: State) -> Self {
+    fn new(now: Instant, mut params: OpenParams, state: State) -> Self {
+        if params.carried {
+            params.config = carrier::config(params.config);
+        }
         Self {
             state,
             end: None,
-            send: Send::new(now, params.iss, params.mss, &params.config),
+            send: Send::new(now, params.iss, params.mss, &params.config, params.carried),
             recv: Recv::new(params.receive_window),
             ack: AckPolicy::new(params.config.delayed_ack, params.config.quick_acks, params.mss),
-            handshake: Handshake::new(state == State::SynSent),
+            handshake: Handshake::new(state == State::SynSent, params.carried),
             timestamps: TimestampClock::new(params.timestamp_offset),
             probe: Probe::default(),
             sack: false,

@@ -73,6 +73,8 @@ pub enum SocketEnd {
     Refused,
     /// The peer stopped answering.
     Timeout,
+    /// The stream that carried its segments ended.
+    CarrierLost,
     /// This end gave up: [`Socket::abort`](super::Socket::abort), or `close` before there was a connection.
     Aborted,
 }

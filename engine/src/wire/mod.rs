@@ -5,6 +5,7 @@
 mod bytes;
 pub mod checksum;
 pub mod error;
+pub mod frame;
 pub mod icmp;
 pub mod ip;
 mod ipv4;

@@ -29,6 +29,15 @@ impl OptionBuffer {
         Self { bytes: [NOP; CAPACITY], len: 0, lone_sack_permitted: false }
     }
 
+    /// Options as they came, whole words; `None` if there are too many.
+    #[must_use]
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let mut buffer = Self::new();
+        buffer.bytes.get_mut(..octets.len())?.copy_from_slice(octets);
+        buffer.len = octets.len() as u8;
+        Some(buffer)
+    }
+
     /// Octets left, what padding needs already taken off: a multiple of 4.
     #[must_use]
     pub const fn remaining(&self) -> usize {

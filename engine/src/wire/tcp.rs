@@ -99,6 +99,13 @@ impl TcpHeader {
         Ok((header, len))
     }
 
+    /// A header without ports, from its control bits and numbers.
+    pub(super) const fn of_bits(bits: u8, seq: SeqNum, ack: SeqNum, window: u16) -> Self {
+        let ack = if bits & ACK != 0 { Some(ack) } else { None };
+        let flags = flags_from_bits(bits);
+        Self { src_port: 0, dst_port: 0, seq, ack, flags, window, urgent: 0 }
+    }
+
     /// The byte with the eight control bits.
     #[must_use]
     #[inline(always)]

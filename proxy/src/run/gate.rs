@@ -14,11 +14,11 @@ const WAITING: usize = 256;
 const TCP: u8 = 6;
 
 /// Packets other than TCP.
-pub type Others = mpsc::Receiver<Bytes>;
+pub(super) type Others = mpsc::Receiver<Bytes>;
 
 /// A device that lets TCP through to the stack and puts the rest aside.
 #[derive(Debug)]
-pub struct Gate {
+pub(super) struct Gate {
     device: Arc<PlainTun>,
     others: mpsc::Sender<Bytes>,
 }
@@ -26,7 +26,7 @@ pub struct Gate {
 impl Gate {
     /// A gate in front of `device`, and what it puts aside.
     #[must_use]
-    pub fn new(device: Arc<PlainTun>) -> (Self, Others) {
+    pub(super) fn new(device: Arc<PlainTun>) -> (Self, Others) {
         let (others, aside) = mpsc::channel(WAITING);
         (Self { device, others }, aside)
     }

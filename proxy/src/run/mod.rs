@@ -10,20 +10,22 @@ mod packet;
 pub mod resolver;
 mod streams;
 
-pub use gate::{Gate, Others};
-pub use streams::{Report, Streams};
+use gate::Gate;
+pub use streams::Report;
+use streams::Streams;
 
 use crate::dial::Dialler;
+use crate::relay::Limits;
 use datagrams::Datagrams;
 use mpuser_engine::addr::InterfaceId;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_tun::device::PlainTun;
 use mpuser_tun::net::CellAddress;
-use mpuser_tun::{CaptureWriter, Interceptor, PathConfig, Stack};
+use mpuser_tun::{Interceptor, PathConfig, Stack};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// The largest packet between program and stack, bytes: it never leaves the machine, and the fewer the better.
 pub const MTU: u16 = 65_535;
@@ -56,20 +58,31 @@ pub const NAME_SERVER: IpAddr = IpAddr::V4(NEAR_V4);
 pub struct Outlet {
     streams: Streams,
     datagrams: Datagrams,
-    stack: Stack,
+    /// Ends with it.
+    _stack: Stack,
+}
+
+/// What is wanted of a program's connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// The name server behind [`NAME_SERVER`].
+    pub name_server: Option<SocketAddr>,
+    /// Refuse what would be plain TCP.
+    pub require_mptcp: bool,
+    /// When to end a connection.
+    pub limits: Limits,
 }
 
 impl Outlet {
-    /// Serves the device of a program: TCP goes on by `dialler`, what is for [`NAME_SERVER`] to `name_server`. What
-    /// becomes of connections is told to `reports`.
+    /// Serves the device of a program: TCP goes on by `dialler`. What becomes of connections is told to
+    /// `reports`.
     ///
     /// # Errors
     /// As [`mpuser_tun::StackBuilder::build`].
     pub fn start(
         device: PlainTun,
         dialler: Dialler,
-        name_server: Option<SocketAddr>,
-        capture: Option<CaptureWriter>,
+        wishes: Wishes,
         reports: mpsc::UnboundedSender<Report>,
     ) -> io::Result<Self> {
         let device = Arc::new(device);
@@ -79,11 +92,7 @@ impl Outlet {
         // the program's own kernel is at the other end, not the network
         let config = ConnectionConfig { mptcp: false, nagle: false, ..ConnectionConfig::default() };
         let path = PathConfig::new(gate, NEAR_V4.into()).address(NEAR_V6.into()).name("program");
-        let mut builder = Stack::builder().endpoint(endpoint).connection(config.clone()).path(path);
-        if let Some(capture) = capture {
-            builder = builder.capture(capture);
-        }
-        let stack = builder.build()?;
+        let stack = Stack::builder().endpoint(endpoint).path(path).build()?;
         let interceptor = Interceptor::start(&stack, InterfaceId(0), config, WAITING)?;
         let near = [IpAddr::V4(NEAR_V4), IpAddr::V6(NEAR_V6)];
         let streams = Streams {
@@ -91,22 +100,31 @@ impl Outlet {
             dialler,
             device: Arc::clone(&device),
             near,
-            name_server,
+            wishes,
+            active: watch::Sender::new(0),
             reports,
         };
-        Ok(Self { streams, datagrams: Datagrams::new(device, others, near, name_server), stack })
+        let datagrams = Datagrams::new(device, others, near, wishes.name_server);
+        Ok(Self { streams, datagrams, _stack: stack })
     }
 
-    /// Serves until it is dropped. Ends only with an error.
+    /// Serves for as long as it is polled. Ends only with an error. Cancel safe: connections go on.
     ///
     /// # Errors
     /// The stack was shut down.
-    pub async fn serve(mut self) -> io::Result<()> {
-        let served = tokio::select! {
+    pub async fn serve(&mut self) -> io::Result<()> {
+        tokio::select! {
             served = self.streams.serve() => served,
-            () = self.datagrams.serve() => Ok(()),
-        };
-        drop(self.stack);
-        served
+            () = self.datagrams.serve() => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Waits until no connection of the program is left, and what it wrote has arrived.
+    pub fn idle(&self) -> impl Future<Output = ()> + use<> {
+        let mut active = self.streams.active.subscribe();
+        async move {
+            // an error means that nothing is left to count
+            let _ = active.wait_for(|count| *count == 0).await;
+        }
     }
 }

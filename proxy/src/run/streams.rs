@@ -1,5 +1,6 @@
 //! A program's TCP connections, each passed on as one of our stack's.
 
+use super::Wishes;
 use super::packet::{self, Why};
 use crate::dial::Dialler;
 use crate::relay::{self, End, Limits, Moved};
@@ -9,9 +10,14 @@ use smoltcp::wire::IpProtocol;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+/// How long the far end may take to acknowledge the last bytes, and how often to look.
+const SETTLE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What became of a connection.
 #[derive(Debug)]
@@ -47,75 +53,136 @@ pub enum Report {
 
 /// Takes a program's connections and passes them on.
 #[derive(Debug)]
-pub struct Streams {
+pub(super) struct Streams {
     pub(super) interceptor: Interceptor,
     pub(super) dialler: Dialler,
     /// To tell the program what cannot be reached.
     pub(super) device: Arc<PlainTun>,
     pub(super) near: [IpAddr; 2],
-    pub(super) name_server: Option<SocketAddr>,
+    pub(super) wishes: Wishes,
+    /// How many connections are under way.
+    pub(super) active: watch::Sender<usize>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
 }
 
+/// One of the connections under way.
+#[derive(Debug)]
+struct Active(watch::Sender<usize>);
+
+impl Active {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
 impl Streams {
+    /// Takes connections for as long as it is polled; those that were taken go on without it.
     pub(super) async fn serve(&self) -> io::Result<()> {
-        let mut connections = JoinSet::new();
         loop {
             let incoming = self.interceptor.next().await?;
-            while connections.try_join_next().is_some() {}
-            let reports = self.reports.clone();
             if self.near.contains(&incoming.to().ip()) {
-                match self.name_server.filter(|_| incoming.to().port() == 53) {
-                    Some(server) => drop(connections.spawn(ask(incoming, server))),
+                match self.wishes.name_server.filter(|_| incoming.to().port() == 53) {
+                    Some(server) => drop(tokio::spawn(ask(incoming, server))),
                     None => incoming.refuse(),
                 }
                 continue;
             }
-            let (dialler, device, near) =
-                (self.dialler.clone(), Arc::clone(&self.device), self.near);
-            connections.spawn(async move {
-                let to = incoming.to();
-                let far = match dialler.dial(to).await {
-                    Ok(far) => far,
-                    Err(error) => {
-                        turn_away(incoming, &device, near, &error);
-                        let _ = reports.send(Report::Failed { to, error });
-                        return;
-                    }
-                };
-                pass_on(incoming, far, &reports).await;
-            });
+            let one = One {
+                dialler: self.dialler.clone(),
+                device: Arc::clone(&self.device),
+                near: self.near,
+                wishes: self.wishes,
+                active: self.active.clone(),
+                reports: self.reports.clone(),
+            };
+            tokio::spawn(one.serve(incoming));
         }
     }
 }
 
-/// A connection that is there at the far end.
-async fn pass_on(incoming: Incoming, far: MptcpStream, reports: &mpsc::UnboundedSender<Report>) {
-    let to = incoming.to();
-    let mut far = far;
-    let near = match incoming.accept().await {
-        Ok(near) => near,
-        // the program has given up meanwhile
-        Err(_) => return far.abort(),
-    };
-    // nobody may listen to reports
-    let _ = reports.send(Report::Opened { to, mptcp: far.is_mptcp() });
-    let mut near = near;
-    let moved = Moved::default();
-    let end = relay::relay(&mut near, &mut far, Limits::default(), &moved).await;
-    let info = far.info();
-    let subflows = info.filter(|info| info.mptcp).map_or(0, |info| info.subflows.len());
-    let lost = match end {
-        End::Finished => None,
-        End::Idle => Some("idle for too long".to_owned()),
-        End::Lost(side, error) => Some(format!("the {} failed: {error}", side.as_str())),
-    };
-    if lost.is_some() {
-        near.abort();
-        far.abort();
+/// What one connection needs.
+struct One {
+    dialler: Dialler,
+    device: Arc<PlainTun>,
+    near: [IpAddr; 2],
+    wishes: Wishes,
+    active: watch::Sender<usize>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl One {
+    async fn serve(self, incoming: Incoming) {
+        let to = incoming.to();
+        match self.dial(to).await {
+            Ok(far) => self.pass_on(incoming, far).await,
+            Err(error) => {
+                turn_away(incoming, &self.device, self.near, &error);
+                self.report(Report::Failed { to, error });
+            }
+        }
     }
-    let (up, down) = (moved.up(), moved.down());
-    let _ = reports.send(Report::Closed { to, up, down, subflows, lost });
+
+    async fn dial(&self, to: SocketAddr) -> io::Result<MptcpStream> {
+        let far = self.dialler.dial(to).await?;
+        if self.wishes.require_mptcp && !far.is_mptcp() {
+            far.abort();
+            let why = "it would be plain TCP";
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, why));
+        }
+        Ok(far)
+    }
+
+    /// A connection that is there at the far end.
+    async fn pass_on(&self, incoming: Incoming, mut far: MptcpStream) {
+        let to = incoming.to();
+        let _active = Active::new(&self.active);
+        let mut near = match incoming.accept().await {
+            Ok(near) => near,
+            // the program has given up meanwhile
+            Err(_) => return far.abort(),
+        };
+        self.report(Report::Opened { to, mptcp: far.is_mptcp() });
+        let moved = Moved::default();
+        let end = relay::relay(&mut near, &mut far, self.wishes.limits, &moved).await;
+        let lost = match end {
+            End::Finished => None,
+            End::Idle => Some("idle for too long".to_owned()),
+            End::Lost(side, error) => Some(format!("the {} failed: {error}", side.as_str())),
+        };
+        if lost.is_some() {
+            near.abort();
+            far.abort();
+        } else {
+            settle(&far).await;
+        }
+        let info = far.info().filter(|info| info.mptcp);
+        let subflows = info.map_or(0, |info| info.subflows.len());
+        let (up, down) = (moved.up(), moved.down());
+        self.report(Report::Closed { to, up, down, subflows, lost });
+    }
+
+    /// Nobody may listen.
+    fn report(&self, report: Report) {
+        let _ = self.reports.send(report);
+    }
+}
+
+/// Waits until the far end has everything: the program may have ended, and with it what keeps us going.
+async fn settle(far: &MptcpStream) {
+    let over = |state| matches!(state, "TIME-WAIT" | "CLOSED");
+    let done = async {
+        while far.info().is_some_and(|info| info.error.is_none() && !over(info.state)) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(SETTLE, done).await;
 }
 
 /// A question to the machine's own name server, which is on the loopback device and nowhere else.

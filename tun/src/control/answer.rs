@@ -3,8 +3,9 @@
 use super::protocol::{Refusal, Reply, Request, SubflowOrder};
 use super::report::{CounterReport, EventReport, SocketReport};
 use super::server::Context;
+use crate::carrier::ProxyUrl;
 use crate::stack::{Multipath, Stack};
-use mpuser_engine::addr::ConnectionId;
+use mpuser_engine::addr::{ConnectionId, SocketAddr};
 use tokio::sync::broadcast;
 
 /// What a request leads to.
@@ -93,12 +94,40 @@ fn subflow(stack: &Stack, token: &str, order: SubflowOrder) -> Result<Vec<Reply>
         Refusal::new(what(), because, "`mpuser ss` lists connections with their tokens")
     };
     let number = u32::from_str_radix(token.trim_start_matches("0x"), 16).map_err(|_| unknown())?;
+    let order = match order {
+        SubflowOrder::AddStream { url, proxy } => stream_via(stack, &url, proxy, what())?,
+        order => order,
+    };
     let outcome = stack.order_subflow(number, order).ok_or_else(unknown)?;
     let opened = outcome.map_err(|error| {
         let help = "`mpuser ss -i` shows its subflows, `mpuser endpoint show` this end's addresses";
         Refusal::new(what(), error.to_string(), help)
     })?;
     Ok(opened.map(|id| Reply::Subflow { id: id.0 }).into_iter().collect())
+}
+
+/// A path through a proxy that ends TCP, and the order to use it.
+fn stream_via(
+    stack: &Stack,
+    url: &str,
+    proxy: SocketAddr,
+    what: String,
+) -> Result<SubflowOrder, Refusal> {
+    let help = "write `add socks5://HOST:PORT`, `add http://HOST:PORT` or `add tcp://HOST:PORT`";
+    let url = url.parse::<ProxyUrl>();
+    let url = url.map_err(|because| Refusal::new(what.clone(), because, help))?;
+    let via = stack.add_stream_via_of(url, proxy).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let because = "it did not connect, so it does not know where a proxy is to lead";
+            Refusal::new(what.clone(), because, "give the order to the end that connected")
+        }
+        std::io::ErrorKind::AlreadyExists => {
+            let because = "there is a path through that proxy that leads elsewhere";
+            Refusal::new(what.clone(), because, "give it as it was given before")
+        }
+        _ => Refusal::new(what.clone(), error.to_string(), help),
+    })?;
+    Ok(SubflowOrder::AddVia { remote: via.remote, local: via.local })
 }
 
 fn multipath(stack: &Stack, dev: &str, state: Multipath) -> Result<Vec<Reply>, Refusal> {

@@ -55,7 +55,7 @@ pub enum Request {
 }
 
 /// What is to be done with a subflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubflowOrder {
     /// Opens one between these addresses.
@@ -73,6 +73,13 @@ pub enum SubflowOrder {
         remote: SocketAddr,
         /// One of this end's addresses, where not every one leads there.
         local: Option<IpAddr>,
+    },
+    /// Leads it through a proxy that ends TCP, too.
+    AddStream {
+        /// How the proxy is spoken to, as a person writes it.
+        url: String,
+        /// Its address.
+        proxy: SocketAddr,
     },
     /// Leads it through this one no longer.
     RemoveVia(SocketAddr),

@@ -120,6 +120,17 @@ fn lines(addresses: &[CellAddress], mtu: u16) -> Vec<String> {
     lines
 }
 
+/// Sends a signal to a process.
+///
+/// # Errors
+/// There is no such process any more.
+pub fn send_signal(pid: u32, number: i32) -> io::Result<()> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let pid = libc::pid_t::try_from(pid).map_err(|_| gone())?;
+    // SAFETY: kill takes two integers; a positive number means one process.
+    if pid > 0 && unsafe { libc::kill(pid, number) } == 0 { Ok(()) } else { Err(gone()) }
+}
+
 /// The kernel kills this process when the thread that made it ends.
 fn die_with(parent: u32) -> io::Result<()> {
     // SAFETY: prctl and getppid take and give integers.

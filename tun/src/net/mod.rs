@@ -24,7 +24,7 @@ mod sysctl;
 mod tun_end;
 mod watch;
 
-pub use cell::{Cell, CellAddress};
+pub use cell::{Cell, CellAddress, send_signal};
 pub use egress::{
     Egress, Reach, discover, physical_paths, resolve, through_gateways, ways_in, ways_out,
 };

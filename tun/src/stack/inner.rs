@@ -4,6 +4,7 @@ use super::capture::Capture;
 use super::conn::{Conn, Deferred, Holder, Phase, Waiters};
 use super::path::Path;
 use super::view::Multipath;
+use crate::carrier::{HostPort, PathNote};
 use crate::control::Feed;
 use crate::device::Received;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
@@ -12,10 +13,13 @@ use mpuser_engine::{ConnectionInfo, Event, Transmit};
 use mpuser_record::Recorded;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
 
 /// Packets sent per hold of the lock; the rest follows from the driver task.
 pub(crate) const SEND_BATCH: usize = 64;
+/// Notes kept for readers that are behind.
+const MAX_NOTES: usize = 64;
 /// Connections with events that nobody has accepted; the log of the oldest is forgotten beyond.
 const MAX_UNACCEPTED: usize = 4096;
 
@@ -47,6 +51,10 @@ pub(crate) struct Inner {
     pub(crate) multipath: BTreeMap<String, Multipath>,
     /// What happens, for whoever watches the stack as a whole.
     pub(crate) feed: Feed,
+    /// The server streams are to lead to, where nobody says another.
+    pub(crate) server: Option<HostPort>,
+    /// What is the matter with paths.
+    pub(crate) notes: broadcast::Sender<PathNote>,
     unaccepted: usize,
     headers: Vec<u8>,
 }
@@ -70,6 +78,8 @@ impl Inner {
             tasks: Vec::new(),
             multipath: BTreeMap::new(),
             feed: Feed::default(),
+            server: None,
+            notes: broadcast::Sender::new(MAX_NOTES),
             unaccepted: 0,
             headers: Vec::with_capacity(256),
         }
@@ -128,6 +138,9 @@ impl Inner {
     }
 
     fn dispatch(&mut self, now: Instant, id: ConnectionId, event: Event) {
+        if let Event::SubflowClosed { tuple, .. } = &event {
+            self.close_stream(tuple);
+        }
         if !self.conns.contains_key(&id) {
             // The last words of a connection that was forgotten already, or it would come back as a new one.
             if !matches!(event, Event::Established { .. }) {
@@ -244,6 +257,7 @@ impl Inner {
     /// The end: no task serves the stack any more.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
+        self.close_streams();
         self.deferred.abort.append(&mut self.tasks);
         self.conns.values_mut().for_each(|conn| conn.wake_all(&mut self.deferred));
         self.acceptors.values_mut().for_each(|waiters| waiters.wake(&mut self.deferred));

@@ -5,12 +5,13 @@ mod conn;
 mod inner;
 mod path;
 mod pm;
+mod streams;
 mod view;
 
 pub(crate) use conn::{Conn, Holder, Phase, SharedLog, Waiters};
 pub(crate) use inner::Inner;
-pub(crate) use path::Path;
 pub use path::PathStats;
+pub(crate) use path::{Carriage, Path};
 pub use view::Multipath;
 pub(crate) use view::WeakStack;
 
@@ -113,6 +114,7 @@ pub struct StackBuilder {
     capture: Option<CaptureWriter>,
     recorder: Option<Recorder>,
     seed: Option<[u8; 32]>,
+    streams_only: bool,
 }
 
 impl StackBuilder {
@@ -120,6 +122,14 @@ impl StackBuilder {
     #[must_use]
     pub fn path(mut self, path: PathConfig) -> Self {
         self.paths.push(path);
+        self
+    }
+
+    /// Makes a stack although it has no path: it gets streams ([`Stack::add_stream_via`], [`Stack::listen_streams`]),
+    /// which need no device and no privileges.
+    #[must_use]
+    pub fn streams_only(mut self) -> Self {
+        self.streams_only = true;
         self
     }
 
@@ -164,7 +174,7 @@ impl StackBuilder {
     /// # Errors
     /// [`Error::NoPath`], [`Error::NoRuntime`], or what the operating system says about a descriptor.
     pub fn build(self) -> io::Result<Stack> {
-        if self.paths.is_empty() {
+        if self.paths.is_empty() && !self.streams_only {
             return Err(Error::NoPath.into());
         }
         if tokio::runtime::Handle::try_current().is_err() {
@@ -308,27 +318,18 @@ impl Stack {
     pub fn add_path(&self, config: PathConfig) -> io::Result<InterfaceId> {
         let runtime =
             tokio::runtime::Handle::try_current().map_err(|_| io::Error::from(Error::NoRuntime))?;
-        let mtu = config.mtu.unwrap_or_else(|| config.device.mtu());
-        let name = config.name.unwrap_or_else(|| config.device.name().to_owned());
-        let outlet = config.outlet.unwrap_or_else(|| config.device.name().to_owned());
+        let device: Arc<dyn Device> = Arc::from(config.device);
+        let mtu = config.mtu.unwrap_or_else(|| device.mtu());
+        let name = config.name.unwrap_or_else(|| device.name().to_owned());
+        let outlet = config.outlet.unwrap_or_else(|| device.name().to_owned());
         let addresses = config.addresses.iter().map(|address| (*address, config.backup)).collect();
-        let path = Arc::new(Path::new((name, outlet), config.device, mtu, addresses));
-        let descriptor = driver::register(path.device.fd())?;
+        let descriptor = driver::register(device.fd())?;
+        let carriage = Carriage::Device(Arc::clone(&device));
+        let path = Arc::new(Path::new((name, outlet), carriage, mtu, addresses));
         self.handle.with(|inner, now| {
-            if inner.stopped {
-                return Err(Error::StackDown.into());
-            }
-            let Ok(number) = u16::try_from(inner.paths.len()) else {
-                return Err(io::ErrorKind::QuotaExceeded.into());
-            };
-            let interface = InterfaceId(number);
-            if let Some(capture) = &mut inner.capture {
-                capture.interfaces.push(capture.writer.add_interface(&path.name));
-            }
-            inner.paths.push(Arc::clone(&path));
-            inner.settle_path(now, interface);
+            let interface = inner.add_path(now, Arc::clone(&path))?;
             let shared = Arc::clone(&self.handle.0);
-            let task = runtime.spawn(driver::receive(shared, path, interface, descriptor));
+            let task = runtime.spawn(driver::receive(shared, path, device, interface, descriptor));
             inner.tasks.push(task.abort_handle());
             Ok(interface)
         })
@@ -353,7 +354,7 @@ impl Stack {
             let Some(path) = inner.paths.get(usize::from(interface.0)) else {
                 return Err(io::ErrorKind::NotFound.into());
             };
-            let (mtu, checksum_offload) = (path.mtu, path.device.offload());
+            let (mtu, checksum_offload) = (path.mtu, path.carriage.offload());
             let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
             inner.endpoint.add_address(now, local);
             Ok(())
@@ -467,8 +468,12 @@ impl Stack {
         let aborted = self.handle.with(|inner, now| {
             let left: Vec<_> = inner.conns.keys().copied().collect();
             left.iter().for_each(|id| inner.abort(now, *id));
+            inner.close_streams();
             left.len()
         });
+        // the last frames: what comes after them is the end of the stream
+        let written = self.wait_until(Inner::streams_are_silent);
+        let _ = tokio::time::timeout(LAST_FINS, written).await;
         self.handle.with(|inner, _| inner.stop());
         if in_time { Ok(()) } else { Err(Error::ShutdownTimeout(aborted).into()) }
     }

@@ -1,10 +1,12 @@
 //! One device of a stack, with its statistics.
 
+use crate::carrier::{PathNote, Streams};
 use crate::device::Device;
 use mpuser_engine::Transmit;
 use mpuser_engine::addr::IpAddr;
 use mpuser_engine::time::Instant;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// What went over one path.
@@ -26,6 +28,43 @@ pub struct PathStats {
     pub send_drops: u64,
     /// Failed reads, other than "nothing there".
     pub receive_errors: u64,
+    /// Streams that came in and were turned away.
+    pub streams_refused: u64,
+    /// What was last the matter with a stream.
+    pub trouble: Option<PathNote>,
+}
+
+/// What carries the packets of a path.
+#[derive(Clone, Debug)]
+pub(crate) enum Carriage {
+    /// A device that takes packets.
+    Device(Arc<dyn Device>),
+    /// Byte streams, one for each four-tuple.
+    Streams(Arc<Streams>),
+}
+
+impl Carriage {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Device(device) => device.name(),
+            Self::Streams(streams) => streams.name(),
+        }
+    }
+
+    pub(crate) fn offload(&self) -> bool {
+        match self {
+            Self::Device(device) => device.offload(),
+            // the stream has a checksum of its own, and the packet at the other end gets one
+            Self::Streams(_) => true,
+        }
+    }
+
+    pub(crate) const fn streams(&self) -> Option<&Arc<Streams>> {
+        match self {
+            Self::Device(_) => None,
+            Self::Streams(streams) => Some(streams),
+        }
+    }
 }
 
 /// One device of a stack.
@@ -38,7 +77,7 @@ pub(crate) struct Path {
     pub(crate) addresses: Vec<(IpAddr, bool)>,
     /// Whether the interface can be used now.
     pub(crate) present: AtomicBool,
-    pub(crate) device: Box<dyn Device>,
+    pub(crate) carriage: Carriage,
     /// Largest IP packet, bytes.
     pub(crate) mtu: u16,
     /// Wakes the reading task: the device's own timer moved ahead.
@@ -51,6 +90,8 @@ pub(crate) struct Path {
     bytes_received: AtomicU64,
     send_drops: AtomicU64,
     receive_errors: AtomicU64,
+    streams_refused: AtomicU64,
+    trouble: Mutex<Option<PathNote>>,
 }
 
 fn add(counter: &AtomicU64, value: u64) {
@@ -60,7 +101,7 @@ fn add(counter: &AtomicU64, value: u64) {
 impl Path {
     pub(crate) fn new(
         (name, outlet): (String, String),
-        device: Box<dyn Device>,
+        carriage: Carriage,
         mtu: u16,
         addresses: Vec<(IpAddr, bool)>,
     ) -> Self {
@@ -69,7 +110,7 @@ impl Path {
             outlet,
             addresses,
             present: AtomicBool::new(true),
-            device,
+            carriage,
             mtu,
             rearm: Notify::new(),
             armed: AtomicU64::new(u64::MAX),
@@ -79,19 +120,28 @@ impl Path {
             bytes_received: AtomicU64::new(0),
             send_drops: AtomicU64::new(0),
             receive_errors: AtomicU64::new(0),
+            streams_refused: AtomicU64::new(0),
+            trouble: Mutex::default(),
         }
     }
 
     /// Sends one packet; true if the device refused it.
     pub(crate) fn send(&self, now: Instant, headers: &[u8], transmit: &Transmit) -> bool {
-        let outcome = self.device.send(now, headers, &transmit.payload, transmit.segment_size);
-        if outcome.is_err() {
+        let taken = match &self.carriage {
+            Carriage::Streams(streams) => streams.send(headers, transmit),
+            Carriage::Device(device) => {
+                let (payload, size) = (&transmit.payload, transmit.segment_size);
+                device.send(now, headers, payload, size).is_ok()
+            }
+        };
+        if !taken {
             add(&self.send_drops, 1);
             return true;
         }
         add(&self.packets_sent, 1);
         add(&self.bytes_sent, (headers.len() + transmit.payload.len()) as u64);
-        if let Some(deadline) = self.device.poll_timeout()
+        if let Carriage::Device(device) = &self.carriage
+            && let Some(deadline) = device.poll_timeout()
             && deadline.as_nanos() < self.armed.load(Ordering::Relaxed)
         {
             self.rearm.notify_one();
@@ -100,10 +150,10 @@ impl Path {
     }
 
     /// The reading task is about to sleep until the deadline it gets.
-    pub(crate) fn arm(&self) -> Option<Instant> {
+    pub(crate) fn arm(&self, device: &dyn Device) -> Option<Instant> {
         // First "never": whatever is sent from here on notifies, and `Notify` keeps the permit until the task waits.
         self.armed.store(u64::MAX, Ordering::Relaxed);
-        let deadline = self.device.poll_timeout();
+        let deadline = device.poll_timeout();
         self.armed.store(deadline.map_or(u64::MAX, Instant::as_nanos), Ordering::Relaxed);
         deadline
     }
@@ -111,6 +161,22 @@ impl Path {
     pub(crate) fn count_received(&self, bytes: usize) {
         add(&self.packets_received, 1);
         add(&self.bytes_received, bytes as u64);
+    }
+
+    /// A stream was turned away.
+    pub(crate) fn count_refused(&self) {
+        add(&self.streams_refused, 1);
+    }
+
+    /// What was the matter with a stream. True when it is news.
+    pub(crate) fn set_trouble(&self, note: &PathNote) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.replace(note.clone()).as_ref() != Some(note)
+    }
+
+    /// What was last the matter with a stream.
+    pub(crate) fn trouble(&self) -> Option<PathNote> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn count_receive_error(&self) {
@@ -128,6 +194,8 @@ impl Path {
             bytes_received: get(&self.bytes_received),
             send_drops: get(&self.send_drops),
             receive_errors: get(&self.receive_errors),
+            streams_refused: get(&self.streams_refused),
+            trouble: self.trouble(),
         }
     }
 }

@@ -109,6 +109,8 @@ impl Stack {
                 SubflowOrder::AddVia { remote, local } => {
                     inner.endpoint.add_via(now, id, Via { remote, local }).map(|()| None)
                 }
+                // made into the one above by who asked
+                SubflowOrder::AddStream { .. } => Err(SubflowError::NotFound),
                 SubflowOrder::RemoveVia(remote) => {
                     inner.endpoint.remove_via(now, id, remote).map(|()| None)
                 }
@@ -194,7 +196,7 @@ impl Stack {
 impl Inner {
     fn paths_by(&self, interface: &str) -> Vec<InterfaceId> {
         let all = self.paths.iter().zip(0_u16..);
-        all.filter(|(path, _)| path.outlet == interface || path.device.name() == interface)
+        all.filter(|(path, _)| path.outlet == interface || path.carriage.name() == interface)
             .map(|(_, number)| InterfaceId(number))
             .collect()
     }
@@ -203,7 +205,7 @@ impl Inner {
     pub(crate) fn settle_path(&mut self, now: Instant, number: InterfaceId) {
         let Some(path) = self.paths.get(usize::from(number.0)).map(Arc::clone) else { return };
         let said =
-            self.multipath.get(&path.outlet).or_else(|| self.multipath.get(path.device.name()));
+            self.multipath.get(&path.outlet).or_else(|| self.multipath.get(path.carriage.name()));
         let state = said.copied().unwrap_or(Multipath::On);
         let usable = state != Multipath::Off && path.present.load(Ordering::Relaxed);
         for (address, backup) in path.addresses.iter().copied() {
@@ -216,7 +218,7 @@ impl Inner {
                 continue;
             }
             let backup = backup || state == Multipath::Backup;
-            let (mtu, checksum_offload) = (path.mtu, path.device.offload());
+            let (mtu, checksum_offload) = (path.mtu, path.carriage.offload());
             let interface = number;
             let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
             self.endpoint.add_address(now, local);

@@ -30,7 +30,7 @@ fn the_first_address_of_a_family_is_the_default() {
     addresses.add(LocalAddress { address: six, ..local(0) });
     addresses.add(local(1));
     addresses.add(local(2));
-    assert_eq!(addresses.first_for(IpAddr::from([1, 1, 1, 1])), Some(local(1)));
-    assert_eq!(addresses.first_for(six).map(|l| l.address), Some(six));
+    assert_eq!(addresses.first_for(IpAddr::from([1, 1, 1, 1]), |_| true), Some(local(1)));
+    assert_eq!(addresses.first_for(six, |_| true).map(|l| l.address), Some(six));
     assert_eq!(addresses.as_slice().len(), 3);
 }

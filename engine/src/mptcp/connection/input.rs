@@ -128,7 +128,9 @@ impl Connection {
         let [first] = self.subflows.as_mut_slice() else { return };
         let offered = self.mode == Mode::Offered
             && first.tcp.syn_transmissions() <= self.config.syn_retrans_before_tcp_fallback + 1;
-        if first.join.is_none() && offered && self.config.retry_refused_as_tcp {
+        // On a stream nobody looks at options.
+        let looked_at = !first.tcp.is_carried();
+        if first.join.is_none() && offered && looked_at && self.config.retry_refused_as_tcp {
             first.tcp.reconnect(now);
             self.set_plain(FallbackReason::SynRefused);
         }

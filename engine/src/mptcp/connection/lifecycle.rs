@@ -110,6 +110,8 @@ impl Connection {
             Some(SocketEnd::Reset) => Some(ConnectionError::Reset),
             Some(SocketEnd::Timeout) if !self.established => Some(ConnectionError::ConnectTimeout),
             Some(SocketEnd::Timeout) => Some(ConnectionError::Timeout),
+            Some(SocketEnd::CarrierLost) if !self.established => Some(ConnectionError::Unreachable),
+            Some(SocketEnd::CarrierLost) => Some(ConnectionError::Reset),
             Some(SocketEnd::Aborted) => Some(ConnectionError::Aborted),
             Some(SocketEnd::Finished) | None => None,
         };

@@ -141,6 +141,22 @@ impl Connection {
         ids.into_iter().try_for_each(|id| self.remove_subflow(id))
     }
 
+    /// The carrier of the subflow at `index` takes more.
+    pub(crate) fn grant(&mut self, index: usize, octets: u32) {
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.tcp.grant(octets);
+        }
+    }
+
+    /// The carrier of the subflow at `index` ended. What was on it goes another way; nothing more is heard of it.
+    pub(crate) fn on_carrier_end(&mut self, now: Instant, index: usize) {
+        let Some(subflow) = self.subflows.get_mut(index).filter(|s| s.tcp.is_carried()) else {
+            return;
+        };
+        subflow.tcp.on_carrier_end();
+        self.settle(now);
+    }
+
     /// A router says that segments of the subflow at `index` are too big.
     pub(crate) fn on_path_mtu(&mut self, now: Instant, index: usize, mss: u16, seq: SeqNum) {
         if let Some(subflow) = self.subflows.get_mut(index) {

@@ -49,6 +49,7 @@ fn subflow(join: bool) -> Subflow {
         receive_window: 65_535,
         window_scale: WindowScale::ZERO,
         timestamp_offset: 0,
+        carried: false,
     };
     let mut tcp = Socket::connect(Instant::ZERO, params);
     let syn = tcp.plan(Instant::ZERO, &SendLimits::default()).expect("a SYN");

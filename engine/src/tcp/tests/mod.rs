@@ -30,6 +30,7 @@ fn params() -> OpenParams {
         receive_window: WINDOW,
         window_scale: WindowScale::ZERO,
         timestamp_offset: 77,
+        carried: false,
     }
 }
 
