@@ -158,10 +158,7 @@ impl Datagrams {
         }
         tokio::spawn(async move {
             if let Ok(Ok(answer)) = timeout(ECHO, ping(to, &rest)).await {
-                // the kernel's socket has an identifier of its own
-                let ours = rest.get(..2).into_iter().chain(answer.get(2..)).flatten();
-                let rest: Vec<u8> = ours.copied().collect();
-                program.tell(packet::echo_reply(to, from, &rest));
+                program.tell(packet::echo_reply(to, from, &answer));
             }
         });
     }
@@ -189,22 +186,32 @@ async fn answer(program: Program, socket: Arc<UdpSocket>, (from, to): (SocketAdd
     }
 }
 
-/// Sends an echo request with this identifier, number and data by a socket of the kernel's for that, and waits for the
-/// answer: identifier, number, data.
+/// Sends an echo request with this `rest` (identifier, number, data), and waits for the answer's.
 async fn ping(to: IpAddr, rest: &[u8]) -> io::Result<Vec<u8>> {
-    let (domain, protocol, kind) = match to {
-        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8),
-        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128),
+    let (domain, protocol, kinds) = match to {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, (8, 0)),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, (128, 129)),
     };
-    let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
+    let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
     socket.set_nonblocking(true)?;
     socket.connect(&SocketAddr::new(to, 0).into())?;
     let socket = UdpSocket::from_std(socket.into())?;
-    // the kernel fills in checksum and identifier
-    let request = [&[kind, 0, 0, 0], rest].concat();
+    let mut request = [&[kinds.0, 0, 0, 0], rest].concat();
+    // with IPv6 the kernel fills it in
+    let sum = packet::checksum(&request).to_be_bytes();
+    request.get_mut(2..4).into_iter().for_each(|place| place.copy_from_slice(&sum));
     socket.send(&request).await?;
     let mut answer = vec![0; usize::from(super::MTU)];
-    let length = socket.recv(&mut answer).await?;
-    let answer = answer.get(4..length).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(answer.to_vec())
+    loop {
+        let length = socket.recv(&mut answer).await?;
+        let packet = answer.get(..length).unwrap_or_default();
+        // an IPv4 header comes along
+        let header =
+            if to.is_ipv4() { packet.first().map_or(0, |b| usize::from(b & 15) * 4) } else { 0 };
+        let message = packet.get(header..).unwrap_or_default();
+        let ours = message.first() == Some(&kinds.1) && message.get(4..8) == rest.get(..4);
+        if let Some(rest) = message.get(4..).filter(|_| ours) {
+            return Ok(rest.to_vec());
+        }
+    }
 }

@@ -70,6 +70,20 @@ pub(super) fn read(packet: &[u8]) -> Option<Sent<'_>> {
     }
 }
 
+/// The Internet checksum (RFC 1071) of octets whose own field for it is zero.
+pub(super) fn checksum(octets: &[u8]) -> u16 {
+    let word = |pair: &[u8]| match pair {
+        [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
+        [high] => u32::from(*high) << 8,
+        _ => 0,
+    };
+    let mut sum: u32 = octets.chunks(2).map(word).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    u16::try_from(sum).map_or(0, |sum| !sum)
+}
+
 /// An IP packet with room for `length` octets; `fill` writes them.
 fn packet(
     from: IpAddr,
@@ -214,6 +228,16 @@ mod tests {
             assert_eq!(reply[header + 4..], rest);
             assert_eq!(echo_reply(a, b, &rest[..3]), None);
         }
+    }
+
+    /// The example of RFC 1071 3, and an odd length.
+    #[test]
+    fn checksums() {
+        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
+        assert_eq!(checksum(&[0x12]), !0x1200);
+        let echo =
+            echo_reply([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), &[1, 2, 3, 4, 5]).unwrap();
+        assert_eq!(checksum(&echo[20..]), 0, "smoltcp's own checksum is right");
     }
 
     /// [`Why`] becomes the code a kernel makes an error of, and the quotation names the connection.
