@@ -87,8 +87,8 @@ impl Outlet {
     ) -> io::Result<Self> {
         let device = Arc::new(device);
         let (gate, others) = Gate::new(Arc::clone(&device));
-        let mut endpoint = EndpointConfig::default();
-        endpoint.max_connections = CONNECTIONS;
+        let max_connections = CONNECTIONS;
+        let endpoint = EndpointConfig { max_connections, ..EndpointConfig::default() };
         // the program's own kernel is at the other end, not the network
         let config = ConnectionConfig { mptcp: false, nagle: false, ..ConnectionConfig::default() };
         let path = PathConfig::new(gate, NEAR_V4.into()).address(NEAR_V6.into()).name("program");

@@ -11,12 +11,12 @@ use std::error::Error;
 use std::net::IpAddr;
 
 /// For a client of one server.
-pub fn towards(server: IpAddr) -> Result<(Stack, PathSet), Box<dyn Error>> {
+pub(crate) fn towards(server: IpAddr) -> Result<(Stack, PathSet), Box<dyn Error>> {
     build(&net::discover(server)?, Some(server))
 }
 
 /// For a server: every interface that is up.
-pub fn everywhere() -> Result<(Stack, PathSet), Box<dyn Error>> {
+pub(crate) fn everywhere() -> Result<(Stack, PathSet), Box<dyn Error>> {
     build(&net::ways_in(None, &[])?, None)
 }
 
