@@ -3,7 +3,7 @@
 mod early;
 
 use crate::address;
-use crate::args::{Connect, Transport};
+use crate::args::{Connect, Stdio, Transport};
 use crate::error::{Code, Failure};
 use crate::output::{ConnectionReport, Printer, connected_line, summary};
 use crate::relay::{End, Ends, Wishes, relay};
@@ -79,7 +79,7 @@ async fn talk(
     if args.transport.require_mptcp && !stream.is_mptcp() {
         return Err(refuse_plain(&stream, remote));
     }
-    let wishes = wishes(&args.transport);
+    let wishes = wishes(args.stdio, &args.transport);
     let (end, stream) = if args.zero {
         (End::Finished, stream)
     } else {
@@ -135,12 +135,12 @@ pub(crate) async fn part(
 }
 
 /// What `--send-only`, `--recv-only` and the rest mean for the relay.
-pub(crate) fn wishes(transport: &Transport) -> Wishes {
+pub(crate) fn wishes(stdio: Stdio, transport: &Transport) -> Wishes {
     let capture_on_stdout = transport.pcap.as_ref().is_some_and(|file| file.as_os_str() == "-");
     Wishes {
-        recv_only: transport.recv_only,
-        send_only: transport.send_only,
-        mute: transport.send_only || capture_on_stdout,
+        recv_only: stdio.recv_only,
+        send_only: stdio.send_only,
+        mute: stdio.send_only || capture_on_stdout,
         idle: transport.idle_timeout,
         interactive: std::io::stdin().is_terminal(),
     }

@@ -1,7 +1,7 @@
 //! `mpuser listen`: netcat's listen, echo and discard.
 
 use crate::address;
-use crate::args::Listen;
+use crate::args::{Listen, Transport};
 use crate::connect::{converse, finish, interrupted, narrate, part, refuse_plain, wishes};
 use crate::error::{Code, Failure, plain_words};
 use crate::follow::Search;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
             Some(_) => everywhere(address, port)?,
         };
         let args = Arc::new(args);
-        let listener = listener(&session, &args, bind).await?;
+        let listener = listener(&session, &args.transport, bind, most_clients(&args)).await?;
         let streams = match &args.stream {
             Some(word) => Some(session.listen_streams(word, &printer).await?),
             None => None,
@@ -144,12 +144,14 @@ fn most_clients(args: &Listen) -> usize {
     usize::try_from(args.max_conns).unwrap_or(usize::MAX)
 }
 
-async fn listener(
+/// A listener of the stack's, with at most so many connections that wait.
+pub(crate) async fn listener(
     session: &Session,
-    args: &Listen,
+    transport: &Transport,
     bind: SocketAddr,
+    most: usize,
 ) -> Result<MptcpListener, Failure> {
-    let (config, most) = (connection_config(&args.transport), most_clients(args));
+    let config = connection_config(transport);
     let listener = MptcpListener::bind_with(&session.stack, bind, config, most).await;
     listener.map_err(|error| listen_failure(bind, &error))
 }
@@ -214,7 +216,8 @@ async fn client(
         mirror(stream, args, since, &printer, stop).await
     } else {
         let (input, transport) = (tokio::io::stdin(), &args.transport);
-        converse(stream, input, wishes(transport), transport, since, &printer, stop).await?
+        let wishes = wishes(args.stdio, transport);
+        converse(stream, input, wishes, transport, since, &printer, stop).await?
     };
     let time = start.elapsed();
     let (end, info) = part(stream, end, stop).await;

@@ -24,6 +24,7 @@ mod listen;
 mod operator;
 mod output;
 mod perf;
+mod proxy;
 mod relay;
 mod replay;
 mod run;
@@ -68,6 +69,10 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| listen::run(*args, printer)),
         Command::Run(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| run::run(&args, printer)),
+        Command::Forward(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| proxy::forward(&args, printer)),
+        Command::Proxy(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| proxy::run(&args, printer)),
         Command::Perf(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| perf::run(&args, printer)),
         Command::Settings(args) => operator::settings(&args, printer),

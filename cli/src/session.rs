@@ -17,7 +17,7 @@ use mpuser_tun::net::{
 };
 use mpuser_tun::{CaptureWriter, Error, MptcpStream, Multipath, PathConfig, Recorder, Stack};
 use std::io::IsTerminal as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -151,10 +151,33 @@ impl Session {
         }
         // a peer on this machine is reached by no interface
         let local = ways.iter().any(|way| way.reach == Reach::Local);
-        if let Some(peer) = peer.filter(|_| setup.vias.is_empty() && !local) {
-            setup.follow = Some(setup.wishes(Search::To(peer), transport));
+        if let Some(peer) = peer.filter(|_| !local) {
+            let through = || packets.iter().map(|via| via.ip()).collect();
+            let direct = setup.vias.is_empty();
+            let search = if direct { Search::To(peer) } else { Search::Through(through()) };
+            setup.follow = Some(setup.wishes(search, transport));
         }
         Ok((Self::over(&ways, setup, peer, printer)?, remote))
+    }
+
+    /// Sets up paths to destinations nobody knows yet, of both families, and a stack over them. Call it inside the
+    /// runtime.
+    pub(crate) fn anywhere(
+        transport: &Transport,
+        title: String,
+        printer: &Printer,
+    ) -> Result<Self, Failure> {
+        let mut ways = net::ways_out(&transport.path)?;
+        for gateway in &transport.gateway {
+            let any: IpAddr = match gateway {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            ways.extend(net::through_gateways(any, &[*gateway])?);
+        }
+        let mut setup = Setup::from_flags(transport, title)?;
+        setup.follow = Some(setup.wishes(Search::Out, transport));
+        Self::over(&ways, setup, None, printer)
     }
 
     /// Sets up paths by `ways` and a stack over them.

@@ -18,6 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Dialler {
     stack: Stack,
     options: ConnectOptions,
+    require_mptcp: bool,
 }
 
 impl Dialler {
@@ -25,7 +26,7 @@ impl Dialler {
     #[must_use]
     pub fn new(stack: Stack) -> Self {
         let options = ConnectOptions { timeout: Some(PATIENCE), ..ConnectOptions::default() };
-        Self { stack, options }
+        Self { stack, options, require_mptcp: false }
     }
 
     /// Gives each address of a destination this long to answer.
@@ -35,13 +36,21 @@ impl Dialler {
         self
     }
 
+    /// Takes plain TCP for a failure.
+    #[must_use]
+    pub const fn require_mptcp(mut self, require: bool) -> Self {
+        self.require_mptcp = require;
+        self
+    }
+
     /// The stack, for its counters and its settings.
     #[must_use]
     pub const fn stack(&self) -> &Stack {
         &self.stack
     }
 
-    /// Connects to the first address of `remote` that answers. A destination without MPTCP gets plain TCP.
+    /// Connects to the first address of `remote` that answers. A destination without MPTCP gets plain TCP, unless that
+    /// is not wanted.
     ///
     /// # Errors
     /// That of the last address tried; [`io::ErrorKind::InvalidInput`] for one that cannot be reached through a TUN
@@ -63,7 +72,12 @@ impl Dialler {
         }
         let local = self.local(remote.ip()).await;
         let options = ConnectOptions { local, ..self.options.clone() };
-        self.stack.connect_with(remote, options).await
+        let stream = self.stack.connect_with(remote, options).await?;
+        if self.require_mptcp && !stream.is_mptcp() {
+            stream.abort();
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the server speaks no MPTCP"));
+        }
+        Ok(stream)
     }
 
     /// The address to begin from; the stack's first one where the routing table names none.

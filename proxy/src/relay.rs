@@ -3,13 +3,13 @@
 //! One task serves both directions with one bounded buffer each: a slow reader slows its writer down. The end of one
 //! direction is passed on as a half close and leaves the other one running.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -77,6 +77,8 @@ pub enum End {
     Idle,
     /// One of the streams failed. What it had said before was passed on.
     Lost(Side, io::Error),
+    /// Whoever runs the relay ended it.
+    Stopped,
 }
 
 /// A stream that can be ended at once, so that its peer knows that something is missing.
@@ -98,14 +100,25 @@ impl Abort for TcpStream {
     }
 }
 
-/// Moves bytes both ways until both directions are done, one stream fails, or nothing moves for too long. The streams
-/// are closed in order, or aborted if it did not end well.
-pub async fn join<N, F>(mut near: N, mut far: F, limits: Limits, moved: &Moved) -> End
+/// Moves bytes both ways until both directions are done, one stream fails, nothing moves for too long, or `stop`. The far
+/// stream hears `head` first, which was read from the near one before. The streams are closed in order, or aborted if it
+/// did not end well.
+pub async fn join<N, F>(
+    mut near: N,
+    mut far: F,
+    head: Vec<u8>,
+    limits: Limits,
+    moved: &Moved,
+    stop: impl Future<Output = ()>,
+) -> End
 where
     N: AsyncRead + AsyncWrite + Abort + Unpin,
     F: AsyncRead + AsyncWrite + Abort + Unpin,
 {
-    let end = relay(&mut near, &mut far, limits, moved).await;
+    let end = tokio::select! {
+        end = relay(&mut near, &mut far, head, limits, moved) => end,
+        () = stop => End::Stopped,
+    };
     if !matches!(end, End::Finished) {
         near.abort();
         far.abort();
@@ -113,18 +126,32 @@ where
     end
 }
 
+/// Reads and forgets what a stream still says, until its end or for a moment: a reset, which is what unread bytes make of
+/// a close, would overtake the last words it is to hear.
+pub async fn linger<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut nothing = [0; 4_096];
+    let reading = async { while stream.read(&mut nothing).await.is_ok_and(|length| length > 0) {} };
+    let _ = tokio::time::timeout(LINGER, reading).await;
+}
+
 /// As [`join`], with streams that stay the caller's. After anything but [`End::Finished`] they should be aborted.
 ///
 /// When one stream no longer takes bytes, what it still says is passed on until it ends: a server that refuses a request
 /// answers, closes, and resets what comes late. So that the answer survives, what comes late is read and forgotten for a
 /// moment.
-pub async fn relay<N, F>(near: &mut N, far: &mut F, limits: Limits, moved: &Moved) -> End
+pub async fn relay<N, F>(
+    near: &mut N,
+    far: &mut F,
+    head: Vec<u8>,
+    limits: Limits,
+    moved: &Moved,
+) -> End
 where
     N: AsyncRead + AsyncWrite + Unpin,
     F: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut up = Direction::new();
-    let mut down = Direction::new();
+    let mut up = Direction::new(head);
+    let mut down = Direction::new(Vec::new());
     let mut patience = pin!(tokio::time::sleep(LINGER));
     let mut waiting = false;
     let both = poll_fn(|cx| {
@@ -217,9 +244,12 @@ struct Direction {
 }
 
 impl Direction {
-    fn new() -> Self {
-        let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { buffer, from: 0, to: 0, step: Step::Read, refused: None }
+    /// With bytes to be written first.
+    fn new(head: Vec<u8>) -> Self {
+        let (to, step) = (head.len(), if head.is_empty() { Step::Read } else { Step::Write });
+        let mut buffer = head;
+        buffer.resize(to.max(BUFFER), 0);
+        Self { buffer: buffer.into_boxed_slice(), from: 0, to, step, refused: None }
     }
 
     /// Moves what can be moved; ready when nothing more will come.

@@ -36,7 +36,7 @@ pub(super) async fn data(
     }
     let allowed =
         mode == FastOpen::WithoutCookie || session.stack.fast_open_cookie(server).is_some();
-    let wanted = !args.zero && !args.transport.recv_only && !std::io::stdin().is_terminal();
+    let wanted = !args.zero && !args.stdio.recv_only && !std::io::stdin().is_terminal();
     let mut data = vec![0; MOST];
     let mut len = 0;
     if allowed && wanted {

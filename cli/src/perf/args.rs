@@ -24,7 +24,6 @@ Letters and units are iperf3's: MBytes are 1024 * 1024 bytes, Mbits/sec 1000 * 1
 Both ends are `mpuser perf`; iperf3 itself runs over MPTCP by `mpuser run -- iperf3 ...`.")]
 // -i is the interval here, and what else belongs to netcat has no meaning
 #[command(mut_arg("idle_timeout", |arg| arg.short(None).long("stall-timeout").help("Give up after this long without a byte")))]
-#[command(mut_arg("send_only", |arg| arg.hide(true)), mut_arg("recv_only", |arg| arg.hide(true)))]
 #[command(group = clap::ArgGroup::new("end").required(true).args(["server", "client"]))]
 pub(crate) struct Perf {
     /// Wait for clients

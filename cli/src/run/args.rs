@@ -20,7 +20,6 @@ as an MPTCP connection over all paths, or as plain TCP where the other end has n
 127.0.0.1 is the program's own. Exit code and output are the program's; 127 and 126 say that it could not be started.")]
 // what belongs to netcat has no meaning here
 #[command(mut_arg("idle_timeout", |arg| arg.help("End connections that are silent for this long")))]
-#[command(mut_arg("send_only", |arg| arg.hide(true)), mut_arg("recv_only", |arg| arg.hide(true)))]
 #[command(mut_arg("fast_open", |arg| arg.hide(true)))]
 #[command(mut_arg("require_mptcp", |arg| arg.help("Refuse connections that would be plain TCP")))]
 pub(crate) struct Run {

@@ -7,14 +7,14 @@ mod name_server;
 use crate::error::Failure;
 use crate::output::Printer;
 use crate::runtime;
-use crate::session::{Session, Setup, stack_failure};
+use crate::session::{Session, stack_failure};
 use crate::units;
 use args::Run;
 use child::{Program, Signals};
 use mpuser_proxy::dial::Dialler;
 use mpuser_proxy::relay::Limits;
 use mpuser_proxy::run::{MTU, Outlet, Report, Wishes, addresses};
-use mpuser_tun::net::{self, Cell, Egress};
+use mpuser_tun::net::Cell;
 use name_server::NameServer;
 use serde_json::json;
 use std::process::ExitCode;
@@ -28,12 +28,10 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(crate) fn run(args: &Run, printer: Printer) -> Result<ExitCode, Failure> {
     runtime::block_on(async {
         let mut signals = Signals::listen()?;
-        let ways = net::ways_out(&args.transport.path)?;
         let title = args.command.iter().map(|word| word.to_string_lossy());
         let title = format!("run {}", title.collect::<Vec<_>>().join(" "));
-        let setup = Setup::from_flags(&args.transport, title)?;
-        let session = Session::over(&ways, setup, None, &printer)?;
-        let outcome = inside(args, &session, &ways, printer, &mut signals).await;
+        let session = Session::anywhere(&args.transport, title, &printer)?;
+        let outcome = inside(args, &session, printer, &mut signals).await;
         let closed = session.close().await;
         let code = outcome?;
         closed.map(|()| code)
@@ -44,18 +42,18 @@ pub(crate) fn run(args: &Run, printer: Printer) -> Result<ExitCode, Failure> {
 async fn inside(
     args: &Run,
     session: &Session,
-    ways: &[Egress],
     printer: Printer,
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
-    let any = |v6: bool| ways.iter().any(|way| way.local.is_ipv6() == v6);
+    let any = |v6: bool| session.plans().iter().any(|plan| plan.engine.is_ipv6() == v6);
     let (cell, device) = Cell::make(&addresses((any(false), any(true))), MTU)?;
     let names = NameServer::find(&printer)?;
-    let dialler = Dialler::new(session.stack.clone()).timeout(args.connect_timeout);
+    let dialler = Dialler::new(session.stack.clone())
+        .timeout(args.connect_timeout)
+        .require_mptcp(args.transport.require_mptcp);
     let (reports, said) = mpsc::unbounded_channel();
     let wishes = Wishes {
         name_server: names.server(),
-        require_mptcp: args.transport.require_mptcp,
         limits: Limits { idle: args.transport.idle_timeout },
     };
     let outlet = Outlet::start(device, dialler, wishes, reports);

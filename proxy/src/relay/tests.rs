@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 /// A relay between two pipes; what is outside of it.
@@ -12,7 +12,7 @@ fn relayed(
     let (server, mut far) = duplex(room);
     let task = tokio::spawn(async move {
         let moved = Moved::default();
-        let end = relay(&mut near, &mut far, limits, &moved).await;
+        let end = relay(&mut near, &mut far, Vec::new(), limits, &moved).await;
         (end, moved.up(), moved.down())
     });
     (client, server, task)
@@ -107,9 +107,10 @@ impl AsyncWrite for Hoarder {
 async fn nothing_waits_in_a_writers_buffer() {
     let mut near = Hoarder { input: [b"a".to_vec(), b"b".to_vec()].into(), ..Hoarder::default() };
     let mut far = Hoarder::default();
-    let end = relay(&mut near, &mut far, Limits::default(), &Moved::default()).await;
+    let end =
+        relay(&mut near, &mut far, b"head ".to_vec(), Limits::default(), &Moved::default()).await;
     assert!(matches!(end, End::Finished) && far.closed && near.closed, "{end:?}");
-    assert_eq!(far.given, b"ab");
+    assert_eq!(far.given, b"head ab");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,8 +174,10 @@ async fn an_answer_survives_a_refused_upload() {
 async fn a_reset_is_passed_on_as_a_reset() {
     let doors = [tcp_pair().await, tcp_pair().await];
     let [(mut client, near), (server, far)] = doors;
-    let task =
-        tokio::spawn(async move { join(near, far, Limits::default(), &Moved::default()).await });
+    let never = std::future::pending();
+    let task = tokio::spawn(async move {
+        join(near, far, Vec::new(), Limits::default(), &Moved::default(), never).await
+    });
     client.write_all(b"hello").await.unwrap();
     let mut server = server;
     let mut word = [0; 5];

@@ -67,8 +67,6 @@ pub struct Outlet {
 pub struct Wishes {
     /// The name server behind [`NAME_SERVER`].
     pub name_server: Option<SocketAddr>,
-    /// Refuse what would be plain TCP.
-    pub require_mptcp: bool,
     /// When to end a connection.
     pub limits: Limits,
 }

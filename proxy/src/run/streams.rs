@@ -120,23 +120,13 @@ struct One {
 impl One {
     async fn serve(self, incoming: Incoming) {
         let to = incoming.to();
-        match self.dial(to).await {
+        match self.dialler.dial(to).await {
             Ok(far) => self.pass_on(incoming, far).await,
             Err(error) => {
                 turn_away(incoming, &self.device, self.near, &error);
                 self.report(Report::Failed { to, error });
             }
         }
-    }
-
-    async fn dial(&self, to: SocketAddr) -> io::Result<MptcpStream> {
-        let far = self.dialler.dial(to).await?;
-        if self.wishes.require_mptcp && !far.is_mptcp() {
-            far.abort();
-            let why = "it would be plain TCP";
-            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, why));
-        }
-        Ok(far)
     }
 
     /// A connection that is there at the far end.
@@ -150,10 +140,11 @@ impl One {
         };
         self.report(Report::Opened { to, mptcp: far.is_mptcp() });
         let moved = Moved::default();
-        let end = relay::relay(&mut near, &mut far, self.wishes.limits, &moved).await;
+        let end = relay::relay(&mut near, &mut far, Vec::new(), self.wishes.limits, &moved).await;
         let lost = match end {
             End::Finished => None,
             End::Idle => Some("idle for too long".to_owned()),
+            End::Stopped => Some("stopped".to_owned()),
             End::Lost(side, error) => Some(format!("the {} failed: {error}", side.as_str())),
         };
         if lost.is_some() {
@@ -190,7 +181,8 @@ async fn ask(incoming: Incoming, server: SocketAddr) {
     match TcpStream::connect(server).await {
         Ok(far) => {
             if let Ok(near) = incoming.accept().await {
-                relay::join(near, far, Limits::default(), &Moved::default()).await;
+                let (moved, never) = (Moved::default(), std::future::pending());
+                relay::join(near, far, Vec::new(), Limits::default(), &moved, never).await;
             }
         }
         Err(_) => incoming.refuse(),
@@ -202,7 +194,10 @@ async fn ask(incoming: Incoming, server: SocketAddr) {
 fn turn_away(incoming: Incoming, device: &PlainTun, near: [IpAddr; 2], error: &io::Error) {
     use io::ErrorKind as Kind;
     let why = match error.kind() {
-        Kind::ConnectionRefused | Kind::ConnectionReset => return incoming.refuse(),
+        // plain TCP where that is not wanted (Unsupported) is a closed port
+        Kind::ConnectionRefused | Kind::ConnectionReset | Kind::Unsupported => {
+            return incoming.refuse();
+        }
         Kind::HostUnreachable => Why::Host,
         Kind::AddrNotAvailable | Kind::InvalidInput | Kind::NetworkUnreachable => Why::Net,
         _ => return,
