@@ -131,8 +131,8 @@ impl Datagrams {
         }
         if let Some(flow) = self.flows.get_mut(&(from, to)) {
             flow.last = now;
-            // full is lost, as anywhere; what the last one met is told by whoever reads
-            if let Err(error) = flow.socket.try_send(payload) {
+            // not `try_send`: a socket that was just made is not known to be ready
+            if let Err(error) = flow.socket.send(payload).await {
                 self.program.lost(from, to, &error);
             }
         }
