@@ -5,6 +5,7 @@
 //! segments with a RST; it only forwards them between a TUN device and an interface.
 
 mod command;
+pub mod convert;
 pub mod doctor;
 mod egress;
 mod error;
