@@ -127,11 +127,12 @@ fn cell(lab: &Doors, door: &Door, ours: bool, runs: usize, servers: &Said, sent:
     thread::sleep(Duration::from_millis(50));
     let lines = servers.all();
     let taken = |port: &str| lines[before..].iter().filter(|line| *line == port).count();
+    let shares = ["8001", "8002", "8003"].map(taken);
     json!({
         "door": door.name, "client": if ours { "mpuser connect" } else { "kernel" },
         "runs": runs, "complete": complete, "stalled": stalled,
         "median_s": times.get(times.len() / 2), "longest_s": times.last(),
-        "subflows": subflows, "servers": ["8001", "8002", "8003"].map(taken), "waits": waits,
+        "subflows": subflows, "servers": shares, "waits": waits,
     })
 }
 
