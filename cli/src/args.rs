@@ -1,15 +1,16 @@
 //! The command line. Every command has examples; every value is checked while it is parsed.
 
+pub(crate) mod lab;
+
 use crate::operator::args as operator;
 use crate::settings::Order;
 use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+pub(crate) use lab::{Lab, LabDown, LabExec, LabUp};
 use mpuser_engine::config::{CongestionAlgorithm, PathManagerKind, Profile, SchedulerSpec};
 use mpuser_engine::settings::Settings;
-use mpuser_tun::lab;
 use mpuser_tun::net::{NetError, PathSpec};
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -333,77 +334,6 @@ pub(crate) struct Listen {
     pub(crate) stdio: Stdio,
     #[command(flatten)]
     pub(crate) transport: Transport,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Lab {
-    /// Build a lab; building it again changes nothing
-    #[command(after_help = "\
-Examples:
-  mpuser lab up seed                   client and server over three networks
-  mpuser lab up seed --rate 100mbit    each path limited
-  mpuser lab up proxies                one network card, two forwarding proxies, one server
-  mpuser lab exec server -- mpuser listen -k --echo 7000
-  mpuser lab exec client -- mpuser connect 192.168.56.101:7000")]
-    Up(LabUp),
-    /// Run a command in a node; directory, stdin, stdout and exit code are the command's own
-    #[command(after_help = "\
-Examples:
-  mpuser lab exec server -- ss -Mtni
-  mpuser lab exec client -- mpuser connect 192.168.56.101:7000 < file")]
-    Exec(LabExec),
-    /// Remove a lab
-    #[command(after_help = "\
-Examples:
-  mpuser lab down          the lab `seed`
-  mpuser lab down --all    everything a lab has ever left behind, also after a crash")]
-    Down(LabDown),
-    /// List labs
-    #[command(after_help = "Examples:\n  mpuser lab list --json")]
-    List,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct LabUp {
-    /// Which lab: `seed` or `proxies`
-    #[arg(value_name = "NAME", default_value = "seed")]
-    pub(crate) name: String,
-    /// Limit each path, each way
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
-    pub(crate) rate: Option<u64>,
-    /// The server announces no further addresses
-    #[arg(long)]
-    pub(crate) no_signal: bool,
-    /// IPv6 addresses on the paths as well
-    #[arg(long)]
-    pub(crate) ipv6: bool,
-    /// How many proxies (lab `proxies`)
-    #[arg(long, value_name = "N", conflicts_with_all = ["no_signal", "ipv6"],
-        value_parser = clap::value_parser!(u8).range(1..=i64::from(lab::proxies::MAX_PROXIES)))]
-    pub(crate) proxies: Option<u8>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct LabExec {
-    /// Which node: `client` or `server`, in the lab `proxies` also `p1`, `p2` ...
-    #[arg(value_name = "NODE")]
-    pub(crate) node: String,
-    /// Which lab
-    #[arg(long, value_name = "NAME", default_value = "seed")]
-    pub(crate) lab: String,
-    /// The command and its arguments
-    #[arg(value_name = "CMD", required = true, last = true)]
-    pub(crate) command: Vec<OsString>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct LabDown {
-    /// Which lab
-    #[arg(value_name = "NAME", conflicts_with = "all")]
-    pub(crate) name: Option<String>,
-    /// Every lab, and whatever a crash left
-    #[arg(long)]
-    pub(crate) all: bool,
 }
 
 #[derive(Args, Clone, Debug)]

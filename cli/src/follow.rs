@@ -18,6 +18,8 @@ use tokio::task::AbortHandle;
 pub(crate) enum Search {
     /// Towards a peer.
     To(IpAddr),
+    /// Towards forwarders, each of which has its way: those are left and come back, and others are of no use.
+    Through(Vec<IpAddr>),
     /// For clients that come in, to this address if to one only.
     In(Option<IpAddr>),
     /// To destinations nobody knows yet.
@@ -40,9 +42,13 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// The ways there are now. One that was asked for and is not there is left out.
     fn ways(&self) -> Vec<Egress> {
-        let resolve = |specs: &[PathSpec]| match self.search {
-            Search::To(peer) => net::resolve(peer, specs),
-            Search::In(address) => net::ways_in(address, specs),
+        let resolve = |specs: &[PathSpec]| match &self.search {
+            Search::To(peer) => net::resolve(*peer, specs),
+            Search::Through(all) => {
+                let each = all.iter().filter_map(|via| net::resolve(*via, specs).ok());
+                Ok(each.flatten().collect())
+            }
+            Search::In(address) => net::ways_in(*address, specs),
             Search::Out => net::ways_out(specs),
         };
         let mut ways = if self.specs.is_empty() {
@@ -62,7 +68,7 @@ impl Wishes {
     const fn peer(&self) -> Option<IpAddr> {
         match self.search {
             Search::To(peer) => Some(peer),
-            Search::In(_) | Search::Out => None,
+            Search::Through(_) | Search::In(_) | Search::Out => None,
         }
     }
 }
@@ -187,6 +193,7 @@ impl State {
                     self.stack.set_present(known.interface, true);
                     tell(self.printer, "path_restored", "is back", way);
                 }
+                None if matches!(self.wishes.search, Search::Through(_)) => {}
                 None => match self.add(way) {
                     Ok(interface) => {
                         self.known.push(Known { way: way.clone(), interface, present: true });

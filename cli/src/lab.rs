@@ -5,10 +5,14 @@ use crate::error::Failure;
 use crate::output::{self, Printer};
 use crate::units;
 use mpuser_tun::lab::proxies::{self, ProxyLab, ProxyLabOptions};
+use mpuser_tun::lab::vm::{self, VmLab, VmLabOptions};
 use mpuser_tun::lab::{self, LabInfo, LabOptions, LabState};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs one of the lab's commands.
 pub(crate) fn run(command: &Lab, printer: Printer) -> Result<ExitCode, Failure> {
@@ -17,6 +21,7 @@ pub(crate) fn run(command: &Lab, printer: Printer) -> Result<ExitCode, Failure> 
         Lab::Exec(args) => exec(args),
         Lab::Down(args) => down(args, printer),
         Lab::List => list(printer),
+        Lab::Guest(args) => Ok(vm::guest::run(!args.no_signal).map(|()| ExitCode::SUCCESS)?),
     }
 }
 
@@ -25,6 +30,7 @@ pub(crate) fn run(command: &Lab, printer: Printer) -> Result<ExitCode, Failure> 
 enum Wanted {
     Seed(LabOptions),
     Proxies(ProxyLabOptions),
+    Vm(VmLabOptions),
 }
 
 /// The lab's topology by the name the user gave.
@@ -35,15 +41,28 @@ fn wanted(args: &LabUp) -> Result<Wanted, Failure> {
         let proxies = args.proxies.unwrap_or(options.proxies);
         return Ok(Wanted::Proxies(ProxyLabOptions { proxies, ..options }));
     }
-    if args.name != lab::SEED || args.proxies.is_some() {
+    if args.name == vm::NAME {
+        let (guest, options) = (args.guest.clone(), VmLabOptions::default());
+        return Ok(Wanted::Vm(VmLabOptions {
+            kernel: guest.kernel.unwrap_or(options.kernel),
+            memory_mib: guest.memory.unwrap_or(options.memory_mib),
+            cpus: guest.cpus.unwrap_or(options.cpus),
+            kvm: guest.kvm,
+            server_signal: !args.no_signal,
+            name: options.name,
+        }));
+    }
+    if args.name != lab::SEED || args.proxies.is_some() || !args.guest.is_plain() {
         return Err(Failure::usage(
             format!("there is no such lab as `{}`", args.name),
             format!(
-                "the labs are: {} (client and server over three networks), {} (one network, --proxies N)",
+                "the labs are: {} (client and server over three networks), {} (one network, --proxies N), \
+                 {} (another kernel, --kernel SERIES)",
                 lab::SEED,
-                proxies::NAME
+                proxies::NAME,
+                vm::NAME
             ),
-            "run `mpuser lab up seed` or `mpuser lab up proxies`",
+            "run `mpuser lab up seed`, `mpuser lab up proxies` or `mpuser lab up vm`",
         ));
     }
     Ok(Wanted::Seed(LabOptions {
@@ -64,6 +83,12 @@ fn up(args: &LabUp, printer: Printer) -> Result<ExitCode, Failure> {
             let lab = proxies::up(&options)?;
             (proxies_object(&lab), proxies_topology(&lab))
         }
+        Wanted::Vm(options) => {
+            let program = std::env::current_exe()
+                .map_err(|error| Failure::io("cannot find the program itself", &error))?;
+            let lab = vm::up(&options, &program, &|what| printer.line(what))?;
+            (serde_json::to_value(&lab).unwrap_or_default(), vm_topology(&lab))
+        }
     };
     if printer.json {
         output::stdout(&format!("{object}\n"));
@@ -71,6 +96,27 @@ fn up(args: &LabUp, printer: Printer) -> Result<ExitCode, Failure> {
         printer.line(&text);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn vm_topology(lab: &VmLab) -> String {
+    let name = &lab.options.name;
+    let mut text = format!(
+        "lab {name} is up: a guest with Linux {}, which answered after {:.1} s",
+        lab.release,
+        Duration::from_millis(lab.boot_ms).as_secs_f64(),
+    );
+    for net in 56..59 {
+        // writing to a String cannot fail
+        let _ = write!(text, "\n  eth{}  192.168.{net}.100 --- 192.168.{net}.101", net - 55);
+    }
+    let port = vm::SERVER_PORT;
+    let _ = write!(
+        text,
+        "\nits kernel echoes on port {port} over MPTCP\n\
+         next: mpuser lab exec --lab {name} client -- mpuser connect 192.168.56.101:{port}\n      \
+         mpuser lab exec --lab {name} server -- ss -Mtni"
+    );
+    text
 }
 
 fn proxies_object(lab: &ProxyLab) -> Value {
@@ -153,9 +199,25 @@ fn exec(args: &LabExec) -> Result<ExitCode, Failure> {
     // the seed lab's nodes have no prefix; a full namespace name or LAB/NODE stays as it is
     let full = args.node.contains('/') || args.node.starts_with("mpu-");
     let plain = !full && args.lab != lab::SEED;
+    if args.node == "server"
+        && let Some(guest) = vm::find(&args.lab)?
+    {
+        return exec_in_guest(&guest, &args.command);
+    }
     let node = if plain { format!("{}/{}", args.lab, args.node) } else { args.node.clone() };
     let namespace = lab::namespace_of(&node)?;
     Err(lab::become_in(&namespace, &args.command).into())
+}
+
+/// Runs a command in the guest; it has no standard input.
+fn exec_in_guest(guest: &VmLab, command: &[OsString]) -> Result<ExitCode, Failure> {
+    let words = command.iter().map(|word| word.to_string_lossy().into_owned());
+    let argv: Vec<String> = words.collect();
+    let code = guest.exec(&argv, &mut |text| output::stdout(text), &mut |text| {
+        // whoever closed stderr does not want to read it
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    })?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
 fn down(args: &LabDown, printer: Printer) -> Result<ExitCode, Failure> {
@@ -201,6 +263,7 @@ fn list_line(lab: &LabInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::lab::Guest;
 
     #[test]
     fn flags_become_options() {
@@ -210,6 +273,7 @@ mod tests {
             no_signal: true,
             ipv6: true,
             proxies,
+            guest: Guest::default(),
         };
         let Wanted::Seed(options) = wanted(&args("seed", None)).unwrap() else { panic!() };
         assert_eq!(options.rate.as_deref(), Some("20000000bit"));

@@ -151,8 +151,11 @@ impl Session {
         }
         // a peer on this machine is reached by no interface
         let local = ways.iter().any(|way| way.reach == Reach::Local);
-        if let Some(peer) = peer.filter(|_| setup.vias.is_empty() && !local) {
-            setup.follow = Some(setup.wishes(Search::To(peer), transport));
+        if let Some(peer) = peer.filter(|_| !local) {
+            let through = || packets.iter().map(|via| via.ip()).collect();
+            let direct = setup.vias.is_empty();
+            let search = if direct { Search::To(peer) } else { Search::Through(through()) };
+            setup.follow = Some(setup.wishes(search, transport));
         }
         Ok((Self::over(&ways, setup, peer, printer)?, remote))
     }

@@ -14,7 +14,8 @@ use std::fmt::Write as _;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const SIZE: usize = 20 << 20;
 /// Longer than any of these takes; the kernel's client waits 8 s for a byte.

@@ -213,3 +213,26 @@ fn a_via_that_is_no_proxy_does_no_harm() {
     );
     intact(&run, &sent);
 }
+
+/// The client's only card loses its cable and gets it back: nothing is lost, and both proxies are used again.
+#[test]
+fn a_card_that_goes_and_comes_back() {
+    let Some(lab) = Proxies::up("card", 2) else { return };
+    let _echo = lab.serve(Mode::Echo);
+    let sent = data();
+    let mut child = lab.start(&["connect", "-v", "--via", &proxy(1), "--via", &proxy(2), SERVER]);
+    begin(&mut child, &sent[..1_000]);
+    let process = child.id();
+    until(&lab, process, 2);
+    let cable = |state| {
+        let run = finish(lab.spawn("client", &["ip", "link", "set", "eth0", state]), b"");
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    };
+    cable("down");
+    until(&lab, process, 0);
+    cable("up");
+    until(&lab, process, 2);
+    let run = finish(child, &sent[1_000..]);
+    intact(&run, &sent);
+    assert!(run.stderr.contains("is gone") && run.stderr.contains("is back"), "{}", run.stderr);
+}

@@ -20,6 +20,6 @@ mod table;
 pub use data::{Data, established, exchange, hex, receive, send_all, sha256, upload};
 pub use fixture::{ENGINE, Fixture, SERVER, Setup, open_tun};
 pub use harness::{Scenario, full, main, median, missing};
-pub use kernel::{MUST_STAY_ZERO, Watch, assert_engine_content};
+pub use kernel::{MUST_STAY_ZERO, Watch, assert_engine_content, kernel_version};
 pub use peer::{Facts, Peer, ports};
 pub use table::Table;

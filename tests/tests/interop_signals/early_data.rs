@@ -4,7 +4,9 @@
 use super::{Role, announce, at, listen, order, told};
 use mpuser_engine::config::{ConnectionConfig, FastOpen};
 use mpuser_engine::counters::Counters;
-use mpuser_tests::interop::{Data, Fixture, Peer, Setup, Table, Watch, receive, send_all, upload};
+use mpuser_tests::interop::{
+    Data, Fixture, Peer, Setup, Table, Watch, kernel_version, receive, send_all, upload,
+};
 use mpuser_tun::ConnectOptions;
 use serde_json::json;
 
@@ -19,6 +21,10 @@ const FAST_OPEN: [&str; 6] = [
 const EARLY: usize = 700;
 
 pub(super) fn early_data(fixture: &Fixture) {
+    if kernel_version() < (6, 3) {
+        eprintln!("SKIPPED: data_on_syns: Fast Open on MPTCP sockets came with Linux 6.3");
+        return;
+    }
     let columns = ["our role", "connection", "mode", "intact", "ours", "the kernel's"];
     let mut table = Table::new(format!("{EARLY} bytes of 100 kB with the SYN"), &columns);
     announce(fixture, false);

@@ -15,7 +15,8 @@ const SERVER: &str = "server";
 /// The links' interfaces and the third byte of their networks.
 const LINKS: [(&str, u8); 3] = [("eth1", 56), ("eth2", 57), ("eth3", 58)];
 
-fn paths(options: &LabOptions) -> Vec<LabPath> {
+/// The links of the seed.
+pub(super) fn paths(options: &LabOptions) -> Vec<LabPath> {
     LINKS
         .iter()
         .map(|&(dev, net)| LabPath {

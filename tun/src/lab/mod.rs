@@ -17,18 +17,21 @@
 //! With [`LabOptions::ipv6`] every address has a counterpart that reads alike: fd00:192:168:56::100,
 //! fd00:192:168:56::101 and fd00:10:83:56::/112 on the first link.
 //!
-//! The lab of [`proxies`] is another one: one network card, and several proxies.
+//! The lab of [`proxies`] is another one: one network card, and several proxies. In that of [`vm`] the server has another
+//! kernel.
 
 mod build;
 mod exec;
 pub mod peer;
 pub mod proxies;
 mod state;
+pub mod vm;
 
 pub use exec::{become_in, exec, exec_in, namespace_of};
 use proxies::ProxyLab;
 use state::Saved as _;
 pub use state::{LabPath, LabPath6, LabState, Node, current};
+use vm::VmLab;
 
 use std::process::{Child, Command, ExitStatus};
 
@@ -168,8 +171,8 @@ fn forget_vanished(lock: &StateLock) -> Result<()> {
 
 fn remove(lock: &StateLock, name: &str) -> Result<bool> {
     let had_state = state::delete(&lock.dir, name)?;
-    let had_namespaces = build::remove(name)?;
-    Ok(had_state || had_namespaces)
+    let had_others = vm::stop(&lock.dir, name)?;
+    Ok(had_state || had_others)
 }
 
 /// Every lab, whole or not, sorted by name.
@@ -190,7 +193,8 @@ pub fn list() -> Result<Vec<LabInfo>> {
                 .cloned()
                 .collect(),
             whole: state::load::<LabState>(&dir, &name).is_some_and(|s| s.is_whole())
-                || state::load::<ProxyLab>(&dir, &name).is_some_and(|s| s.stands()),
+                || state::load::<ProxyLab>(&dir, &name).is_some_and(|s| s.stands())
+                || state::load::<VmLab>(&dir, &name).is_some_and(|s| s.stands()),
             name,
         })
         .collect())

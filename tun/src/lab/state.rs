@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::vm::VmLab;
 use super::{LabOptions, PREFIX, devices_in};
 use crate::net::{ErrorKind, NetError, Netns, NetnsId, Prefix, Result, ip, state_dir};
 
@@ -225,7 +226,11 @@ pub fn current() -> Result<Option<LabState>> {
     let dir = state_dir()?;
     let here = NetnsId::current()?;
     let is_here = |s: &LabState| s.nodes.iter().any(|n| n.role == "client" && n.id == here);
-    Ok(saved_names(&dir).iter().filter_map(|n| load::<LabState>(&dir, n)).find(is_here))
+    let of_name = |name: &String| {
+        load::<LabState>(&dir, name)
+            .or_else(|| load::<VmLab>(&dir, name).map(VmLab::seen_from_client))
+    };
+    Ok(saved_names(&dir).iter().filter_map(of_name).find(is_here))
 }
 
 #[cfg(test)]

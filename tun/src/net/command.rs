@@ -26,6 +26,9 @@ pub(crate) fn find_tool(tool: &str) -> Option<String> {
 fn package_of(tool: &str) -> &'static str {
     match tool {
         "nft" => "nftables",
+        "modprobe" | "depmod" => "kmod",
+        "apt-get" | "apt-cache" => "apt",
+        "dpkg-deb" => "dpkg",
         _ => "iproute2",
     }
 }

@@ -37,7 +37,7 @@ pub use state::state_dir;
 pub use tun_end::TunEnd;
 pub use watch::Watch;
 
-pub(crate) use command::{ip, ip_batch, ip_json, run, tc_batch};
+pub(crate) use command::{find_tool, ip, ip_batch, ip_json, run, tc_batch};
 pub(crate) use error::PRIVILEGE_HELP;
 pub(crate) use netns::{enter, named_namespaces};
 pub(crate) use state::{StateLock, is_root};
