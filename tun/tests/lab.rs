@@ -10,6 +10,8 @@
 
 #[path = "lab/paths.rs"]
 mod paths;
+#[path = "lab/proxies.rs"]
+mod proxies;
 #[path = "lab/segment.rs"]
 mod segment;
 #[path = "common/skip.rs"]

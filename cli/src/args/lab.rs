@@ -33,7 +33,10 @@ Examples:
     #[command(after_help = "Examples:\n  mpuser lab list --json")]
     List,
     /// The first process of the virtual machine of `mpuser lab up vm`
-    #[command(hide = true)]
+    #[command(
+        hide = true,
+        after_help = "Examples:\n  mpuser lab up vm    boots the machine that runs it"
+    )]
     Guest(LabGuest),
 }
 
