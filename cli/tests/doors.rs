@@ -1,6 +1,6 @@
 //! Front doors between real programs: `mpuser proxy` and `mpuser forward` with the kernel's clients and servers, and our
 //! client before haproxy and nginx. Skipped where namespaces or TUN devices are not allowed.
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is the verdict")]
+#![expect(clippy::expect_used, reason = "helpers of tests: a panic is the verdict")]
 
 mod common;
 

@@ -118,8 +118,9 @@ fn cell(lab: &Doors, door: &Door, ours: bool, runs: usize, servers: &Said, sent:
                 "unsent_to_client": held.to_client, "arrived": run.bytes.len(),
             }));
         }
-        let lines = run.stderr.lines().filter(|line| line.contains("mpuser.connect/1"));
-        let report: Option<Value> = lines.last().and_then(|line| serde_json::from_str(line).ok());
+        let mut lines = run.stderr.lines().filter(|line| line.contains("mpuser.connect/1"));
+        let report: Option<Value> =
+            lines.next_back().and_then(|line| serde_json::from_str(line).ok());
         let count = report.and_then(|report| Some(report["subflows"].as_array()?.len() as u64));
         subflows.push(count.unwrap_or_else(|| 1 + joins(lab, node, counter) - joined));
     }
