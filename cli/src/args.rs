@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Connect(Box<Connect>),
     /// Listen like netcat, echo or discard
     Listen(Box<Listen>),
+    /// Run a program as it is: its TCP connections become MPTCP connections over all paths
+    Run(Box<crate::run::args::Run>),
     /// A local port that leads to a server over all paths: for programs that know nothing of MPTCP
     Forward(Box<crate::proxy::args::Forward>),
     /// A front door: MPTCP clients to plain servers, or programs that speak SOCKS5 to MPTCP

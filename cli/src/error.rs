@@ -33,6 +33,10 @@ pub(crate) enum Code {
     Setup,
     /// The address or port to listen on is taken.
     InUse,
+    /// A program to be run is not there.
+    NoProgram,
+    /// A program to be run cannot be.
+    NotRunnable,
     /// A bug in this program.
     Internal,
     /// The user ended it: SIGINT.
@@ -57,6 +61,8 @@ impl Code {
         Self::Io,
         Self::Setup,
         Self::InUse,
+        Self::NoProgram,
+        Self::NotRunnable,
         Self::Internal,
         Self::Interrupted,
         Self::Terminated,
@@ -77,6 +83,8 @@ impl Code {
             Self::Io => (10, "io", 1),
             Self::Setup => (11, "setup", 6),
             Self::InUse => (12, "in_use", 3),
+            Self::NoProgram => (13, "no_program", 127),
+            Self::NotRunnable => (14, "not_runnable", 126),
             Self::Internal => (70, "internal", 70),
             Self::Interrupted => (130, "interrupted", 130),
             Self::Terminated => (143, "terminated", 143),

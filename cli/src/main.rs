@@ -27,6 +27,7 @@ mod perf;
 mod proxy;
 mod relay;
 mod replay;
+mod run;
 mod runtime;
 mod scheduler;
 mod session;
@@ -66,6 +67,8 @@ fn run(cli: Cli) -> ExitCode {
             .and_then(|printer| connect::run(&args, printer)),
         Command::Listen(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| listen::run(*args, printer)),
+        Command::Run(mut args) => with_settings(&cli.global, &mut args.transport, printer)
+            .and_then(|printer| run::run(&args, printer)),
         Command::Forward(mut args) => with_settings(&cli.global, &mut args.transport, printer)
             .and_then(|printer| proxy::forward(&args, printer)),
         Command::Proxy(mut args) => with_settings(&cli.global, &mut args.transport, printer)

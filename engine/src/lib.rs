@@ -31,7 +31,7 @@ pub mod window;
 pub mod wire;
 
 pub use endpoint::{
-    ConnectionInfo, Endpoint, FastOpenUse, LocalAddress, PmEndpoint, ReceiveStats, SubflowInfo,
-    Transmit,
+    ConnectionInfo, Endpoint, FastOpenUse, LocalAddress, PmEndpoint, ReceiveStats, Request,
+    SubflowInfo, Transmit,
 };
 pub use event::{Event, SubflowEnd};

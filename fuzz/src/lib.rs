@@ -11,6 +11,7 @@ pub mod corpus;
 mod craft;
 mod draw;
 mod endpoint;
+mod frames;
 mod identity;
 mod mappings;
 pub mod mutate;
@@ -51,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     target("reassembly", "data-level reassembly beside a model", 512, reassembly::run),
     target("endpoint", "packets, time and calls at a whole endpoint", 512, endpoint::run),
     target("network", "two endpoints over a hostile network", 512, network::run),
+    target("frames", "any octets as a stream of frames, cut anywhere", 512, frames::run),
     target("pcap", "any octets as a capture, read and explained", 4_096, captures::run),
     target("pcapng", "blocks of pcapng, read and explained", 2_048, captures::blocks),
     target("scenario", "scenarios of the simulator in TOML", 1_024, text::scenario),

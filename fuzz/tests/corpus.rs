@@ -58,7 +58,7 @@ macro_rules! targets {
 
 targets! {
     options identity packet acceptance mappings reassembly endpoint network pcap pcapng scenario experiment line
-    craft dissect script log replay
+    craft dissect script log replay frames
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod itself;
 pub mod pool;
 pub mod relay;
 pub mod report;
+pub mod run;
 pub mod socks5;
 pub mod strict;
 #[cfg(test)]

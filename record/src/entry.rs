@@ -138,6 +138,29 @@ pub(crate) enum Entry {
     Accept {
         listener: u32,
     },
+    Intercept {
+        config: Box<Connection>,
+        interface: u16,
+        limit: usize,
+    },
+    StopIntercepting {
+        interface: u16,
+    },
+    NextRequest {
+        interface: u16,
+    },
+    LetIn {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Refuse {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Ignore {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
     Read {
         id: u64,
         octets: usize,

@@ -11,7 +11,7 @@ use mpuser_engine::error::{
 use mpuser_engine::settings::{Setting, SettingError};
 use mpuser_engine::time::Instant;
 use mpuser_engine::wire::FastOpenCookie;
-use mpuser_engine::{Endpoint, Event, LocalAddress, PmEndpoint, Transmit};
+use mpuser_engine::{Endpoint, Event, LocalAddress, PmEndpoint, Request, Transmit};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
@@ -154,6 +154,60 @@ impl Recorded {
             self.note_again(|| Entry::Accept { listener: listener.0 });
         }
         accepted
+    }
+
+    /// As [`Endpoint::intercept`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn intercept(
+        &mut self,
+        config: ConnectionConfig,
+        interface: InterfaceId,
+        limit: usize,
+    ) -> Result<(), ListenError> {
+        let recorded = self.recorder.is_some().then(|| Box::new(Connection(config.clone())));
+        let outcome = self.endpoint.intercept(config, interface, limit);
+        if let (Ok(()), Some(config)) = (&outcome, recorded) {
+            self.note_again(|| Entry::Intercept { config, interface: interface.0, limit });
+        }
+        outcome
+    }
+
+    /// As [`Endpoint::stop_intercepting`].
+    pub fn stop_intercepting(&mut self, interface: InterfaceId) {
+        self.note_again(|| Entry::StopIntercepting { interface: interface.0 });
+        self.endpoint.stop_intercepting(interface);
+    }
+
+    /// As [`Endpoint::next_request`].
+    pub fn next_request(&mut self, interface: InterfaceId) -> Option<Request> {
+        let request = self.endpoint.next_request(interface);
+        if request.is_some() {
+            self.note_again(|| Entry::NextRequest { interface: interface.0 });
+        }
+        request
+    }
+
+    /// As [`Endpoint::let_in`].
+    pub fn let_in(&mut self, now: Instant, tuple: &FourTuple) -> Option<ConnectionId> {
+        let FourTuple { local, remote } = *tuple;
+        self.note(now, || Entry::LetIn { local, remote });
+        self.endpoint.let_in(now, tuple)
+    }
+
+    /// As [`Endpoint::refuse`].
+    pub fn refuse(&mut self, now: Instant, tuple: &FourTuple) {
+        let FourTuple { local, remote } = *tuple;
+        self.note(now, || Entry::Refuse { local, remote });
+        self.endpoint.refuse(now, tuple);
+    }
+
+    /// As [`Endpoint::ignore`].
+    pub fn ignore(&mut self, tuple: &FourTuple) {
+        let FourTuple { local, remote } = *tuple;
+        self.note_again(|| Entry::Ignore { local, remote });
+        self.endpoint.ignore(tuple);
     }
 
     /// As [`Endpoint::read`].

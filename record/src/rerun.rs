@@ -292,6 +292,28 @@ impl Again {
         self.headers = headers;
     }
 
+    /// Connections to anybody.
+    fn intercept(&mut self, call: Entry) {
+        let (now, endpoint) = (self.now, &mut self.endpoint);
+        match call {
+            Entry::Intercept { config, interface, limit } => {
+                let _ = endpoint.intercept(config.0, InterfaceId(interface), limit);
+            }
+            Entry::StopIntercepting { interface } => {
+                endpoint.stop_intercepting(InterfaceId(interface));
+            }
+            Entry::NextRequest { interface } => {
+                let _ = endpoint.next_request(InterfaceId(interface));
+            }
+            Entry::LetIn { local, remote } => {
+                let _ = endpoint.let_in(now, &FourTuple { local, remote });
+            }
+            Entry::Refuse { local, remote } => endpoint.refuse(now, &FourTuple { local, remote }),
+            Entry::Ignore { local, remote } => endpoint.ignore(&FourTuple { local, remote }),
+            _ => {}
+        }
+    }
+
     /// What comes of a call shows in packets and events.
     fn call(&mut self, call: Entry) -> Result<(), Problem> {
         let (now, endpoint) = (self.now, &mut self.endpoint);
@@ -319,6 +341,12 @@ impl Again {
             Entry::Accept { listener } => {
                 let _ = endpoint.accept(ListenerId(listener));
             }
+            Entry::Intercept { .. }
+            | Entry::StopIntercepting { .. }
+            | Entry::NextRequest { .. }
+            | Entry::LetIn { .. }
+            | Entry::Refuse { .. }
+            | Entry::Ignore { .. } => self.intercept(call),
             Entry::Read { id, octets } => {
                 let mut buf = vec![0; octets.clamp(1, MOST_READ)];
                 let _ = endpoint.read(now, ConnectionId(id), &mut buf);

@@ -28,6 +28,7 @@ pub mod control;
 pub mod device;
 mod driver;
 mod error;
+mod intercept;
 pub mod lab;
 mod listener;
 pub mod net;
@@ -36,6 +37,7 @@ mod stream;
 
 pub use carrier::{HostPort, PathNote, ProxyUrl, Scheme, StreamVia};
 pub use error::Error;
+pub use intercept::{Incoming, Interceptor};
 pub use listener::MptcpListener;
 pub use mpuser_capture::{self as capture, CaptureWriter};
 pub use mpuser_record::{self as record, Recorder};

@@ -64,7 +64,7 @@ impl Endpoint {
 
     /// The address of this end a packet is for, if it is for one and comes from somebody who can be answered.
     fn addressee(&mut self, interface: InterfaceId, ip: &IpHeader) -> Option<LocalAddress> {
-        let local = self.addresses.get(ip.dst);
+        let local = self.addresses.get(ip.dst).or_else(|| self.stand_in(interface, ip.dst));
         // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
         if local.is_none() || is_no_host(ip.src) || ip.src == ip.dst {
             self.counters.ip_in_errors += 1;
@@ -108,7 +108,9 @@ impl Endpoint {
         {
             let connection = &mut entry.connection;
             let reopens = connection.reopens(index, &segment);
-            if !reopens || self.listeners.find(tuple.local).is_none() {
+            let open =
+                self.listeners.find(tuple.local).is_some() || self.interceptors.on(local.interface);
+            if !reopens || !open {
                 connection.on_segment(now, index, &segment, &options, &mut self.counters);
                 return self.serve(now, id);
             }
@@ -131,8 +133,11 @@ impl Endpoint {
             }
             return;
         }
-        if is_syn && self.accept_connection(now, stranger) {
+        if is_syn && (self.accept_connection(now, stranger) || self.hold(stranger)) {
             return;
+        }
+        if segment.flags.rst {
+            self.withdraw_request(stranger);
         }
         if self.accept_waiting_join(now, stranger) || self.accept_remembered(now, stranger) {
             return;
@@ -185,7 +190,7 @@ impl Endpoint {
 }
 
 /// No single host has this address.
-fn is_no_host(address: IpAddr) -> bool {
+pub(super) fn is_no_host(address: IpAddr) -> bool {
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     address.is_unspecified() || address.is_multicast() || broadcast
 }

@@ -11,6 +11,7 @@ mod fast_open;
 mod flood;
 mod info;
 mod input;
+mod intercept;
 mod joins;
 mod listener;
 mod live;
@@ -41,6 +42,8 @@ use carriers::Carriers;
 use destinations::Destinations;
 use fast_open::FastOpenCookies;
 pub use info::{ConnectionInfo, FastOpenUse, ReceiveStats, SubflowInfo};
+use intercept::Interceptors;
+pub use intercept::Request;
 use joins::Joins;
 use listener::Listeners;
 pub use pm_endpoints::PmEndpoint;
@@ -110,6 +113,7 @@ pub struct Endpoint {
     demux: BTreeMap<FourTuple, (ConnectionId, SubflowId)>,
     tokens: BTreeMap<Token, ConnectionId>,
     listeners: Listeners,
+    interceptors: Interceptors,
     schedule: Schedule,
     with_events: VecDeque<ConnectionId>,
     /// Connections of which only TIME-WAIT is left, the oldest first; some are gone already.
@@ -151,6 +155,7 @@ impl Endpoint {
             demux: BTreeMap::new(),
             tokens: BTreeMap::new(),
             listeners: Listeners::default(),
+            interceptors: Interceptors::default(),
             schedule: Schedule::default(),
             with_events: VecDeque::new(),
             lingering: VecDeque::new(),

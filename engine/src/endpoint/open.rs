@@ -2,7 +2,9 @@
 
 use super::input::Stranger;
 use super::{Endpoint, Entry, LocalAddress};
-use crate::addr::{AddressId, ConnectionId, FourTuple, IpAddr, SocketAddr, SourceRoute, SubflowId};
+use crate::addr::{
+    AddressId, ConnectionId, FourTuple, IpAddr, ListenerId, SocketAddr, SourceRoute, SubflowId,
+};
 use crate::config::ConnectionConfig;
 use crate::crypto::{Key, Nonce};
 use crate::error::{ConnectError, FallbackReason, SubflowError};
@@ -91,7 +93,7 @@ impl Endpoint {
 
     /// A SYN for a listener; false when nobody listens there.
     pub(super) fn accept_connection(&mut self, now: Instant, stranger: &Stranger<'_>) -> bool {
-        let Stranger { local, tuple, segment, options } = *stranger;
+        let tuple = stranger.tuple;
         let Some((listener_id, listener)) = self.listeners.find(tuple.local) else { return false };
         if !listener.has_place() || self.connections.len() >= self.config.max_connections {
             // Dropped, not refused: the client tries again, as with the kernel.
@@ -103,6 +105,19 @@ impl Endpoint {
             self.answer_and_forget(now, stranger, &config);
             return true;
         }
+        self.open_passive(now, stranger, config, Some(listener_id));
+        true
+    }
+
+    /// Makes a connection of a SYN.
+    pub(super) fn open_passive(
+        &mut self,
+        now: Instant,
+        stranger: &Stranger<'_>,
+        config: ConnectionConfig,
+        listener: Option<ListenerId>,
+    ) -> ConnectionId {
+        let Stranger { local, tuple, segment, options } = *stranger;
         let mut offer = handshake::on_syn(&options.signals, config.behaviour.other_algorithms);
         self.counters.mp_capable_syn_rx += u64::from(offer.is_ok());
         let (key, unique) = self.draw_key();
@@ -119,13 +134,15 @@ impl Endpoint {
         let client = tuple.remote.ip();
         let config = &connection.config;
         let early = self.judge_fast_open(now, config, client, segment, options, &mut socket);
-        self.listeners.on_pending(listener_id);
-        self.add_first(connection, local, tuple, socket, Some(listener_id));
+        if let Some(listener) = listener {
+            self.listeners.on_pending(listener);
+        }
+        self.add_first(connection, local, tuple, socket, listener);
         if early {
             self.take_syn_data(id, segment);
         }
         self.serve(now, id);
-        true
+        id
     }
 
     pub(super) fn add_first(
@@ -134,7 +151,7 @@ impl Endpoint {
         local: &LocalAddress,
         tuple: FourTuple,
         socket: Socket,
-        listener: Option<crate::addr::ListenerId>,
+        listener: Option<ListenerId>,
     ) {
         let id = connection.id;
         connection.limits = self.limits;

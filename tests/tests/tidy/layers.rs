@@ -254,7 +254,7 @@ fn crates_depend_downwards() {
         ("sim", &["mpuser-capture", "mpuser-engine"]),
         ("craft", &["mpuser-engine", "mpuser-inspect", "mpuser-sim"]),
         ("tun", &["mpuser-capture", "mpuser-engine", "mpuser-record"]),
-        ("proxy", &["mpuser-tun"]),
+        ("proxy", &["mpuser-engine", "mpuser-tun"]),
         (
             "cli",
             &[

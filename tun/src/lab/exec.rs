@@ -112,7 +112,7 @@ fn cannot_run(namespace: &str, command: &Command, e: &io::Error) -> NetError {
 
 /// Gives the child a `/sys` of its namespace, as `ip netns exec` does. Without the privilege for
 /// it the child sees the old one, which is no reason to fail.
-fn show_sys() {
+pub(crate) fn show_sys() {
     use std::ptr::null;
     // SAFETY: the strings are constants that end with a zero, the other pointers are null, and
     // the calls change nothing but the mount namespace this child has just made for itself.

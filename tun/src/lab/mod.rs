@@ -27,6 +27,7 @@ pub mod proxies;
 mod state;
 pub mod vm;
 
+pub(crate) use exec::show_sys;
 pub use exec::{become_in, exec, exec_in, namespace_of};
 use proxies::ProxyLab;
 use state::Saved as _;

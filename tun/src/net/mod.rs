@@ -4,6 +4,7 @@
 //! The engine speaks from addresses the kernel does not own, so the kernel never answers its
 //! segments with a RST; it only forwards them between a TUN device and an interface.
 
+mod cell;
 mod command;
 pub mod doctor;
 mod egress;
@@ -23,6 +24,7 @@ mod sysctl;
 mod tun_end;
 mod watch;
 
+pub use cell::{Cell, CellAddress, send_signal};
 pub use egress::{
     Egress, Reach, discover, physical_paths, resolve, through_gateways, ways_in, ways_out,
 };

@@ -85,6 +85,13 @@ impl Netns {
         Ok(Self { file })
     }
 
+    /// Another handle on the same namespace.
+    pub(crate) fn duplicate(other: &Self) -> Result<Self> {
+        let file = other.file.try_clone();
+        let file = file.map_err(|e| NetError::io("cannot keep a network namespace open", &e))?;
+        Ok(Self { file })
+    }
+
     /// Its identity.
     pub fn id(&self) -> Result<NetnsId> {
         let meta = self

@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) paths: Vec<Arc<Path>>,
     pub(crate) conns: BTreeMap<ConnectionId, Conn>,
     pub(crate) acceptors: BTreeMap<ListenerId, Waiters>,
+    /// Who waits for requests, by the interface they come in by.
+    pub(crate) interceptors: BTreeMap<InterfaceId, Waiters>,
     pub(crate) capture: Option<Capture>,
     /// Tasks in `shutdown`.
     pub(crate) idle: Waiters,
@@ -64,6 +66,7 @@ impl Inner {
             paths: Vec::new(),
             conns: BTreeMap::new(),
             acceptors: BTreeMap::new(),
+            interceptors: BTreeMap::new(),
             capture,
             idle: Waiters::default(),
             deferred: Deferred::default(),
@@ -105,6 +108,11 @@ impl Inner {
         }
         while let Some((id, event)) = self.endpoint.poll_event() {
             self.dispatch(now, id, event);
+        }
+        for (interface, waiters) in &mut self.interceptors {
+            if self.endpoint.requests(*interface) > 0 {
+                waiters.wake(&mut self.deferred);
+            }
         }
         if self.ending && self.is_over() {
             self.idle.wake(&mut self.deferred);
@@ -253,6 +261,7 @@ impl Inner {
         self.deferred.abort.append(&mut self.tasks);
         self.conns.values_mut().for_each(|conn| conn.wake_all(&mut self.deferred));
         self.acceptors.values_mut().for_each(|waiters| waiters.wake(&mut self.deferred));
+        self.interceptors.values_mut().for_each(|waiters| waiters.wake(&mut self.deferred));
         self.idle.wake(&mut self.deferred);
         if let Some(capture) = &mut self.capture {
             capture.writer.finish();
