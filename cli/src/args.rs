@@ -258,6 +258,7 @@ Examples:
   mpuser connect --path eth0 --path wlan0,backup HOST:7000 < file
   mpuser connect --via 10.0.1.2 --via 10.0.2.2:8000 HOST:7000   two proxies, one connection
   mpuser connect --via socks5://10.0.1.2:1080 --via http://10.0.2.2:3128 HOST:7000
+  mpuser connect --convert 10.0.1.2 HOST:80      a server without MPTCP, behind a converter (RFC 8803)
   mpuser connect --pcap - HOST:7000 < file | wireshark -k -i -
   mpuser connect --fast-open HOST:7000 < query   with a cookie from the last time: data on the SYN
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | mpuser connect --json HOST 80 > page
@@ -280,6 +281,11 @@ pub(crate) struct Connect {
     /// again.
     #[arg(long, value_name = "HOST[:PORT]|URL|direct", value_parser = crate::via::parse)]
     pub(crate) via: Vec<crate::via::Via>,
+    /// Through this Transport Converter (RFC 8803): MPTCP up to it, plain TCP from there to the server
+    ///
+    /// HOST[:PORT]; the port is 5124 without. The wish goes with the first data, on the SYN with --fast-open.
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "via")]
+    pub(crate) convert: Option<String>,
     #[command(flatten)]
     pub(crate) stdio: Stdio,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! `mpuser connect`: netcat over Multipath TCP.
 
+mod convert;
 mod early;
 
 use crate::address;
@@ -26,6 +27,12 @@ pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure>
     let target = address::parse_target(&args.target)?;
     // a proxy that ends TCP looks names up itself
     let server = if via::need_paths(&args.via) { address::resolve(&target)? } else { Vec::new() };
+    let (server, to) = match &args.convert {
+        None => (server, None),
+        Some(converter) => {
+            (address::resolve(&convert::target(converter)?)?, server.first().copied())
+        }
+    };
     let vias = via::resolve(&args.via, &target, server.first().copied())?;
     runtime::block_on(async {
         let mut stop = signals::listen()?;
@@ -34,7 +41,7 @@ pub(crate) fn run(args: &Connect, printer: Printer) -> Result<ExitCode, Failure>
         let mut firsts = vec![remote];
         firsts.extend(vias.iter().map(Hop::remote).filter(|hop| *hop != remote));
         session.stack.set_server(HostPort { host: target.host, port: target.port });
-        let outcome = talk(&session, args, &firsts, &printer, &mut stop).await;
+        let outcome = talk(&session, args, (&firsts, to), &printer, &mut stop).await;
         // a signal while things are taken down aborts what is still closing
         let closed = tokio::select! {
             closed = session.close() => closed,
@@ -50,11 +57,11 @@ pub(crate) fn interrupted(code: Code) -> Failure {
     Failure::new(code, "stopped by a signal", "the user asked for it", "nothing is left to be done")
 }
 
-/// From the first SYN to the summary.
+/// From the first SYN to the summary: to the first of these addresses that answers, a converter's if it leads on.
 async fn talk(
     session: &Session,
     args: &Connect,
-    firsts: &[SocketAddr],
+    (firsts, to): (&[SocketAddr], Option<SocketAddr>),
     printer: &Printer,
     stop: &mut mpsc::Receiver<Code>,
 ) -> Result<ExitCode, Failure> {
@@ -66,8 +73,14 @@ async fn talk(
     let early_data = early::data(session, args, remote.ip(), &mut input, printer).await?;
     let timeout = args.connect_timeout;
     let options = ConnectOptions { timeout, early_data, ..ConnectOptions::default() };
+    let opening = async {
+        match to {
+            None => first_of(session, firsts, &options).await,
+            Some(to) => convert::through(session, firsts, to, options, printer).await,
+        }
+    };
     let (stream, remote) = tokio::select! {
-        outcome = first_of(session, firsts, &options) => outcome?,
+        outcome = opening => outcome?,
         Some(code) = stop.recv() => return Err(interrupted(code)),
     };
     let start = Instant::now();

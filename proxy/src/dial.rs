@@ -118,7 +118,8 @@ pub fn unreachable(remote: SocketAddr) -> Option<&'static str> {
     match remote.ip().to_canonical() {
         _ if remote.port() == 0 => Some("port 0 cannot be used"),
         ip if ip.is_loopback() => {
-            Some("it is a loopback address, and the kernel drops packets to it on a TUN device")
+            // the kernel drops packets to it on a TUN device, and it is somebody else's to begin with
+            Some("a loopback address leads nowhere from here")
         }
         ip if ip.is_unspecified() => Some("the unspecified address names no host"),
         ip if ip.is_multicast() => Some("TCP cannot be spoken to a group"),

@@ -68,6 +68,12 @@ impl Greeting {
         }
     }
 
+    /// What was read and is no message yet.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        &self.read
+    }
+
     /// What was read and belongs to no message: the far end's.
     #[must_use]
     pub fn rest(self) -> Vec<u8> {

@@ -6,6 +6,7 @@
 //! ([`balanced`]), or to a fixed destination ([`forward`]). Nothing here prints: a [`report::Observer`] hears what happens.
 
 pub mod balanced;
+pub mod convert;
 pub mod dial;
 pub mod door;
 pub mod forward;

@@ -5,6 +5,7 @@ use crate::args::Transport;
 use crate::units::parse_duration;
 use clap::{Args, ValueEnum};
 use mpuser_proxy::pool::Balance;
+use mpuser_tun::net::{NetError, Prefix};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -36,13 +37,23 @@ Examples:
   mpuser proxy --listen mptcp://192.168.56.101:80 --to 127.0.0.1:8080 --max-conns 500
   mpuser proxy --listen socks5://127.0.0.1:1080
   mpuser proxy --listen socks5://127.0.0.1:1080 --user me:secret --json
+  mpuser proxy --convert --allow 10.0.0.0/8,192.168.0.0/16 --cookies
 
 mptcp:// takes MPTCP and plain TCP clients in and speaks plain TCP to the servers. socks5:// takes programs
 in and speaks MPTCP to whatever they name. One line tells of each connection; the first Ctrl-C ends it.")]
 pub(crate) struct Proxy {
-    /// Where clients come in: mptcp://[ADDR]:PORT or socks5://[ADDR]:PORT
-    #[arg(long, value_name = "URL", value_parser = parse_listen)]
-    pub(crate) listen: Listen,
+    /// Where clients come in: mptcp://[ADDR]:PORT or socks5://[ADDR]:PORT; with --convert mptcp://:5124
+    #[arg(long, value_name = "URL", value_parser = parse_listen, required_unless_present = "convert")]
+    pub(crate) listen: Option<Listen>,
+    /// Be a Transport Converter (RFC 8803): clients of mptcp:// say themselves which plain server they want
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) convert: bool,
+    /// Networks a converter leads to; anywhere without
+    #[arg(long, value_name = "NET,...", value_delimiter = ',', requires = "convert", value_parser = network)]
+    pub(crate) allow: Vec<Prefix>,
+    /// Lead only clients on that show a cookie this converter gave to their address
+    #[arg(long, requires = "convert")]
+    pub(crate) cookies: bool,
     /// Plain servers behind mptcp://
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     pub(crate) to: Vec<String>,
@@ -102,6 +113,11 @@ fn check_every(text: &str) -> Result<Every, String> {
         "off" => Ok(Every(None)),
         text => parse_duration(text).map(|time| Every(Some(time))),
     }
+}
+
+fn network(text: &str) -> Result<Prefix, String> {
+    // clap says what failed and on what; the reason is what is missing
+    text.parse().map_err(|error: NetError| error.because)
 }
 
 fn user(text: &str) -> Result<(String, String), String> {

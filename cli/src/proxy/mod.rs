@@ -14,6 +14,7 @@ use crate::session::{Session, Setup};
 use crate::{runtime, signals};
 use args::{Door, Forward, Proxy};
 use mpuser_proxy::balanced::Balanced;
+use mpuser_proxy::convert::{self, Converter, Cookies, Kernel};
 use mpuser_proxy::dial::Dialler;
 use mpuser_proxy::door::{self, Entrance, Guide, Limits};
 use mpuser_proxy::forward;
@@ -23,18 +24,21 @@ use mpuser_proxy::pool::{Pool, Server};
 use mpuser_proxy::report::{Counters, Observer};
 use mpuser_proxy::socks5::Socks5;
 use mpuser_proxy::strict::Strict;
-use mpuser_tun::net;
+use mpuser_tun::{net, system_seed};
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use url::Listen;
 
 /// How long a client may take to say where it wants to go.
 const GREETING: Duration = Duration::from_secs(10);
+
+/// How many clients more than there may be a converter listens to at once, to tell them so.
+const TOLD: usize = 64;
 
 /// `mpuser forward`.
 pub(crate) fn forward(args: &Forward, printer: Printer) -> Result<ExitCode, Failure> {
@@ -59,8 +63,14 @@ pub(crate) fn forward(args: &Forward, printer: Printer) -> Result<ExitCode, Fail
 /// `mpuser proxy`.
 pub(crate) fn run(args: &Proxy, printer: Printer) -> Result<ExitCode, Failure> {
     match args.listen {
-        Listen::Mptcp(address, port) => plain_servers(args, (address, port), printer),
-        Listen::Socks5(address) => socks5(args, address, printer),
+        Some(Listen::Socks5(_)) if args.convert => Err(Failure::usage(
+            "a converter does not listen on socks5://",
+            "its clients speak RFC 8803 over MPTCP",
+            "write mptcp://[ADDR]:PORT, or leave --listen out",
+        )),
+        Some(Listen::Socks5(address)) => socks5(args, address, printer),
+        Some(Listen::Mptcp(address, port)) => mptcp(args, (address, port), printer),
+        None => mptcp(args, (None, convert::PORT), printer),
     }
 }
 
@@ -91,16 +101,16 @@ fn socks5(args: &Proxy, address: SocketAddr, printer: Printer) -> Result<ExitCod
 }
 
 /// MPTCP clients to plain servers.
-fn plain_servers(
+fn mptcp(
     args: &Proxy,
     (address, port): (Option<IpAddr>, u16),
     printer: Printer,
 ) -> Result<ExitCode, Failure> {
-    if args.to.is_empty() {
+    if args.to.is_empty() && !args.convert {
         return Err(Failure::usage(
             "the proxy has no servers",
             "mptcp:// passes clients on to plain servers",
-            "name them: --to HOST:PORT,HOST:PORT",
+            "name them with --to HOST:PORT,HOST:PORT, or be a converter with --convert",
         ));
     }
     if !args.user.is_empty() {
@@ -114,8 +124,12 @@ fn plain_servers(
     runtime::block_on(async {
         let stop = signals::listen()?;
         let ways = net::ways_in(address, &args.transport.path)?;
-        let mut setup =
-            Setup::from_flags(&args.transport, format!("proxy to {}", args.to.join(",")))?;
+        let title = if args.convert {
+            "proxy --convert".to_owned()
+        } else {
+            format!("proxy to {}", args.to.join(","))
+        };
+        let mut setup = Setup::from_flags(&args.transport, title)?;
         setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
         let session = Session::over(&ways, setup, None, &printer)?;
         let bind = bind_address(&session, address, port)?;
@@ -125,6 +139,14 @@ fn plain_servers(
         let listener = listener(&session, &args.transport, bind, clients).await?;
         announce(&session, bind, &printer)?;
         let run = Run::new(args.door, args.transport.idle_timeout, printer);
+        let require_mptcp = args.transport.require_mptcp;
+        if args.convert {
+            let guide = Strict { guide: converter(args, itself)?, require_mptcp };
+            return run
+                .with_room_to_refuse()
+                .until_stopped(session, listener, guide, None, stop)
+                .await;
+        }
         let observer = Arc::clone(&run.observer);
         let pool = Arc::new(Pool::new(servers, args.balance.into(), args.check_fall, observer));
         let checks = args.check_every.0.map(|every| {
@@ -132,12 +154,27 @@ fn plain_servers(
             tokio::spawn(health::watch(Arc::clone(&pool), check))
         });
         let balanced = Balanced { pool: Arc::clone(&pool), patience: args.door.dial_timeout };
-        let guide = Strict { guide: balanced, require_mptcp: args.transport.require_mptcp };
+        let guide = Strict { guide: balanced, require_mptcp };
         let outcome = run.until_stopped(session, listener, guide, Some(pool), stop).await;
         if let Some(checks) = checks {
             checks.abort();
         }
         outcome
+    })
+}
+
+/// A Transport Converter with a secret of its own.
+fn converter(args: &Proxy, itself: Itself) -> Result<Converter<Kernel>, Failure> {
+    let seed = system_seed().map_err(|error| Failure::io("cannot make a secret", &error))?;
+    let secret = seed.first_chunk().copied().unwrap_or_default();
+    let clients = usize::try_from(args.door.max_conns).unwrap_or(usize::MAX);
+    Ok(Converter {
+        servers: Kernel { patience: args.door.dial_timeout },
+        cookies: args.cookies.then(|| Cookies::new(secret)),
+        allow: args.allow.clone(),
+        itself,
+        room: Arc::new(Semaphore::new(clients)),
+        patience: GREETING,
     })
 }
 
@@ -216,6 +253,12 @@ impl Run {
             observer: view::observer(printer),
             printer,
         }
+    }
+
+    /// With places for clients that are only told that there is no place.
+    fn with_room_to_refuse(mut self) -> Self {
+        self.limits.clients += TOLD;
+        self
     }
 
     /// Serves until a signal, and takes everything back.

@@ -1,7 +1,8 @@
 //! Running the binary.
-#![expect(clippy::expect_used, reason = "a helper of tests: a panic is the verdict")]
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is the verdict")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod doors;
 pub(crate) mod lab;
 pub(crate) mod proxies;
 pub(crate) mod real_proxies;

@@ -147,7 +147,7 @@ async fn a_reader_that_sleeps_stops_its_writer() {
 }
 
 /// A server that answers and goes away while the client still talks: the answer comes through.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_answer_survives_a_refused_upload() {
     let (client, mut server, task) = relayed(Limits::default(), 64);
     let (mut hear, mut say) = tokio::io::split(client);

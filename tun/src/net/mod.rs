@@ -6,6 +6,7 @@
 
 mod cell;
 mod command;
+pub mod convert;
 pub mod doctor;
 mod egress;
 mod error;
