@@ -8,7 +8,7 @@ use mpuser_engine::config::Via;
 use mpuser_tun::{PathNote, Stack, StreamVia};
 use serde_json::json;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
@@ -55,7 +55,10 @@ pub(crate) fn lead(
 /// Takes in streams on `[ADDR:]PORT`; the address they are taken on.
 pub(crate) async fn listen(stack: &Stack, word: &str) -> Result<SocketAddr, Failure> {
     let (address, port) = address::parse_listen(word)?;
-    let at = SocketAddr::new(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port);
+    // both families, where the machine has both
+    let any = || std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    let every = || if any() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let at = SocketAddr::new(address.unwrap_or_else(every), port);
     let failed = |error: std::io::Error| {
         let what = format!("cannot take streams on {at}");
         match error.kind() {

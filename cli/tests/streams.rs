@@ -8,6 +8,7 @@ use common::proxies::{Proxies, SERVER, proxy};
 use common::real_proxies::{Program, free_port, haproxy, installed, microsocks, server, tinyproxy};
 use common::{Run, finish, pipes};
 use mpuser_tun::clock;
+use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
@@ -138,6 +139,64 @@ fn an_http_proxy_takes_over_from_a_port_forward() {
     let vias =
         [format!("tcp://127.0.0.1:{}", one.port), format!("http://127.0.0.1:{}/{to}", two.port)];
     one_dies("haproxy and HTTP CONNECT", one, &vias);
+}
+
+/// The connection of this process, as `mpuser ss` shows it: its token, and the paths of its living subflows.
+fn shown(pid: u32) -> Option<(String, Vec<String>)> {
+    let run = common::mpuser(&["ss", "--json"]);
+    let all: Value = serde_json::from_str(&run.stdout).ok()?;
+    let own = all["sockets"].as_array()?.iter().find(|s| s["pid"] == pid)?;
+    let living = own["subflow"].as_array()?.iter().filter(|s| s["state"] == "ESTAB");
+    let paths = living.filter_map(|s| s["path"].as_str()).map(str::to_owned).collect();
+    Some((own["token"].as_str()?.to_owned(), paths))
+}
+
+/// Waits until it has these; its token.
+fn until(pid: u32, wanted: &[&str]) -> String {
+    let mut found = None;
+    for _ in 0..500 {
+        found = shown(pid);
+        if let Some((token, paths)) = &found
+            && paths == wanted
+        {
+            return token.clone();
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(found.map(|(_, paths)| paths).as_deref().unwrap_or_default(), wanted);
+    String::new()
+}
+
+/// Proxies come and go while data flows, and `ss` names them.
+#[test]
+fn proxies_come_and_go_while_data_flows() {
+    if !installed("proxies_come_and_go_while_data_flows", &["haproxy", "microsocks"]) {
+        return;
+    }
+    let server = server();
+    let to = SocketAddr::from(([127, 0, 0, 1], server.port));
+    let (one, two) = (haproxy(to), microsocks(None));
+    let (first, second) =
+        (format!("tcp://127.0.0.1:{}", one.port), format!("socks5://127.0.0.1:{}/{to}", two.port));
+    let sent = data(SIZE);
+    let mut child = connect(std::slice::from_ref(&first));
+    let pid = child.id();
+    child.stdin.as_mut().expect("a pipe").write_all(&sent[..1000]).expect("it reads");
+    let token = until(pid, &[&first]);
+    let order = |words: &[&str]| {
+        let run = common::mpuser(&[&["via", token.as_str()], words].concat());
+        (run.code, run.stderr)
+    };
+    assert_eq!(order(&["add", &second]), (Some(0), String::new()));
+    until(pid, &[&first, &second]);
+    assert_ne!(order(&["add", &second]).0, Some(0), "it is there already");
+    assert_ne!(order(&["add", "gopher://127.0.0.1:70"]).0, Some(0));
+    assert_eq!(order(&["del", &first]), (Some(0), String::new()));
+    until(pid, &[&second]);
+    assert_eq!(order(&["add", &first]), (Some(0), String::new()));
+    let (run, _) = talk(child, &sent[1000..], || ());
+    assert!(run.stderr.contains("finished"), "the one that was deleted: {}", run.stderr);
+    intact(&run, &sent);
 }
 
 /// Something that takes a connection, says this, and closes.

@@ -111,6 +111,16 @@ fn a_dead_stream_is_tried_again() {
     );
 }
 
+/// The only stream ends in the middle: the next one, made after a while, resumes the connection.
+#[test]
+fn the_only_stream_dies_and_the_next_one_resumes() {
+    let mut net = Net::new(&[(50 * MBIT, 10)]);
+    net.kill(0, Duration::from_millis(300));
+    net.transfer(&data(4 << 20));
+    assert!(net.longest_pause < Duration::from_secs(2), "{:?}", net.longest_pause);
+    assert_eq!(net.info(CLIENT).subflows.iter().filter(|s| s.state == "ESTAB").count(), 1);
+}
+
 /// A path that is silent, not dead: the other one takes over long before anybody gives up.
 #[test]
 fn a_silent_stream_is_left_alone() {

@@ -49,8 +49,8 @@ pub struct PathNote {
     pub help: String,
 }
 
-/// The largest packet a frame can carry, as if it were IPv6.
-pub(crate) const MTU: u16 = (MAX_PAYLOAD + 60) as u16;
+/// The largest packet of a path: over IPv4 without options its payload fills a frame.
+pub(crate) const MTU: u16 = (MAX_PAYLOAD + 40) as u16;
 
 /// The addresses of the path with this number.
 pub(crate) fn addresses(number: InterfaceId) -> [IpAddr; 2] {
