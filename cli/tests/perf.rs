@@ -125,3 +125,23 @@ fn orders_that_make_no_sense_are_refused_before_any_packet() {
         assert!(run.stderr.contains(why), "{}", run.stderr);
     }
 }
+
+/// The smallest part of the standard set: a table, an object, captures.
+#[test]
+fn the_suite_leaves_a_table() {
+    if !common::lab_allowed("suite") {
+        return;
+    }
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("suite-{}", std::process::id()));
+    let name = directory.to_str().expect("a name in UTF-8");
+    let run = mpuser(&["perf", "--suite", name, "--capture", "--only", "short: 1"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.stderr, run.stdout);
+    assert_eq!(run.stdout.matches("| up IPv4, short: 1").count(), 3, "{}", run.stdout);
+    let file = |name: &str| std::fs::read(directory.join(name)).expect("it was left");
+    assert_eq!(file("table.md"), run.bytes);
+    let results: Value = serde_json::from_slice(&file("results.json")).expect("an object");
+    assert_eq!(results["runs"].as_array().map(Vec::len), Some(6));
+    assert!(file("06.pcapng").len() > 1_000);
+    let _ = std::fs::remove_dir_all(directory);
+}

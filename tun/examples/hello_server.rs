@@ -7,6 +7,7 @@
 mod paths;
 
 use mpuser_tun::MptcpListener;
+use mpuser_tun::net::ReturnPath;
 use std::error::Error;
 use std::net::Ipv4Addr;
 use tokio::io::AsyncWriteExt;
@@ -14,12 +15,15 @@ use tokio::io::AsyncWriteExt;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let port: u16 = std::env::args().nth(1).ok_or("usage: hello_server PORT")?.parse()?;
-    // clients use the addresses of this machine's interfaces, as with any server
+    // clients use the addresses of this machine's interfaces, as with any server; in a lab the engine's are known
     let (stack, mut routes) = paths::everywhere()?;
     routes.let_in(port)?;
 
     let listener = MptcpListener::bind(&stack, (Ipv4Addr::UNSPECIFIED, port)).await?;
-    println!("listening on port {port}");
+    for path in routes.paths() {
+        let translated = path.return_path == ReturnPath::Masquerade;
+        println!("listening on {}", if translated { path.egress.local } else { path.engine });
+    }
     loop {
         let (stream, peer) = listener.accept().await?;
         // plain TCP clients come here, too

@@ -3,6 +3,7 @@
 use crate::args::Transport;
 use crate::units::{parse_duration, parse_size};
 use clap::Args;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// iperf3's port: people know it from their firewalls.
@@ -19,12 +20,13 @@ Examples:
   mpuser perf -c HOST -R -t 30 -P 2           thirty seconds down, two connections
   mpuser perf -c HOST -n 100M -J              100 MiB, and the figures as JSON
   mpuser perf -c HOST --pm none --at 2s add=eth2:192.168.57.101 --at 5s del=0 --at 7s backup=1
+  mpuser perf --suite results --capture       the standard set, in a lab of its own (root)
 
 Letters and units are iperf3's: MBytes are 1024 * 1024 bytes, Mbits/sec 1000 * 1000 bits a second.
 Both ends are `mpuser perf`; iperf3 itself runs over MPTCP by `mpuser run -- iperf3 ...`.")]
 // -i is the interval here, and what else belongs to netcat has no meaning
 #[command(mut_arg("idle_timeout", |arg| arg.short(None).long("stall-timeout").help("Give up after this long without a byte")))]
-#[command(group = clap::ArgGroup::new("end").required(true).args(["server", "client"]))]
+#[command(group = clap::ArgGroup::new("end").required(true).args(["server", "client", "suite"]))]
 pub(crate) struct Perf {
     /// Wait for clients
     #[arg(short = 's', long)]
@@ -32,11 +34,23 @@ pub(crate) struct Perf {
     /// Measure the way to a server
     #[arg(short = 'c', long, value_name = "HOST")]
     pub(super) client: Option<String>,
+    /// Run the standard set in a lab, and leave table and JSON in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(super) suite: Option<PathBuf>,
+    /// With --suite: a capture of every run, too
+    #[arg(long, conflicts_with_all = ["server", "client"])]
+    pub(super) capture: bool,
+    /// With --suite: seconds of each run
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["server", "client"], value_parser = parse_duration)]
+    pub(super) each: Option<Duration>,
+    /// With --suite: only runs whose name contains this (repeatable)
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["server", "client"])]
+    pub(super) only: Vec<String>,
     /// The server's port
     #[arg(short, long, default_value_t = PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: u16,
     /// Use this kernel's MPTCP sockets instead of our stack
-    #[arg(long, conflicts_with_all = ["at", "pcap", "record"])]
+    #[arg(long, conflicts_with_all = ["suite", "at", "pcap", "record"])]
     pub(super) kernel: bool,
     /// The server's address to listen on
     #[arg(short = 'B', long, value_name = "ADDR", conflicts_with_all = ["client"])]
@@ -73,7 +87,7 @@ pub(crate) struct Perf {
     ///
     /// LOCAL is a path's name or an engine's address; N is the number of a subflow, as in the columns. IPv6 addresses
     /// stand in brackets.
-    #[arg(long, num_args = 2, value_names = ["TIME", "ORDER"], conflicts_with_all = ["server"])]
+    #[arg(long, num_args = 2, value_names = ["TIME", "ORDER"], conflicts_with_all = ["server", "suite"])]
     pub(super) at: Vec<String>,
     #[command(flatten)]
     pub(crate) transport: Transport,
@@ -129,6 +143,8 @@ mod tests {
             "-s --at 2s del=1",
             "-c host --kernel --at 2s del=1",
             "-c host -1",
+            "--suite x -c host",
+            "-c host --capture",
         ] {
             let words: Vec<&str> = words.split_whitespace().collect();
             assert!(perf(&words).is_err(), "{words:?}");

@@ -9,6 +9,7 @@ mod meter;
 mod report;
 mod schedule;
 mod server;
+mod suite;
 mod wire;
 
 use crate::error::Failure;
@@ -18,12 +19,13 @@ use args::Perf;
 use meter::Names;
 use std::process::ExitCode;
 
-/// Serves or measures.
+/// Serves, measures, or runs the standard set.
 pub(crate) fn run(args: &Perf, mut printer: Printer) -> Result<ExitCode, Failure> {
     printer.json |= args.json;
-    match &args.client {
-        Some(host) => client::run(args, host, printer),
-        None => server::run(args, printer),
+    match (&args.client, &args.suite) {
+        (_, Some(directory)) => suite::run(args, directory, printer),
+        (Some(host), None) => client::run(args, host, printer),
+        (None, None) => server::run(args, printer),
     }
 }
 

@@ -1,0 +1,247 @@
+//! `mpuser perf --suite DIR`: the standard set, in a lab of its own, as a table.
+//!
+//! Every run is this program again: a client in the lab's client, a server in its server. So what the table says of a run
+//! can be had by hand, with the words of its row.
+
+use super::args::Perf;
+use super::figures::bits_per_second;
+use crate::error::{Code, Failure};
+use crate::output::{self, Printer};
+use crate::units;
+use mpuser_engine::config::SCHEDULER_NAMES;
+use mpuser_tun::lab::{self, Lab, LabOptions};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// The rate of each of the three paths, each way.
+const RATE: &str = "50mbit";
+/// How long each run sends unless told otherwise.
+const EACH: Duration = Duration::from_secs(3);
+/// How long the server may take to listen.
+const READY: Duration = Duration::from_secs(5);
+const SERVERS: [(&str, &str); 2] = [("IPv4", "192.168.56.101"), ("IPv6", "fd00:192:168:56::101")];
+
+/// One line of the table: its name, and the words of the client behind `perf -c HOST`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Case {
+    name: String,
+    server: &'static str,
+    words: Vec<String>,
+    /// It moves so much rather than for a time.
+    short: bool,
+}
+
+fn case(name: String, server: &'static str, words: &str) -> Case {
+    let short = words.contains("-n ");
+    Case { name, server, words: words.split_whitespace().map(str::to_owned).collect(), short }
+}
+
+/// Up and down, both families, one to four subflows, every scheduler, checksums, short transfers.
+fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    for (family, server) in SERVERS {
+        for (direction, letter) in [("up", ""), ("down", "-R")] {
+            for subflows in 1..=3 {
+                let paths: String = (1..=subflows).map(|n| format!("--path eth{n} ")).collect();
+                let name = format!("{direction} {family}, {subflows} subflows on as many paths");
+                all.push(case(name, server, &format!("{paths}{letter}")));
+            }
+        }
+    }
+    let [(_, server), _] = SERVERS;
+    let one = "--path eth1 --pm ndiffports=4";
+    all.push(case("up IPv4, 4 subflows on one path".to_owned(), server, one));
+    for name in SCHEDULER_NAMES {
+        all.push(case(format!("up IPv4, scheduler {name}"), server, &format!("--sched {name}")));
+    }
+    for switch in ["on", "off"] {
+        let words = format!("--checksum {switch}");
+        all.push(case(format!("up IPv4, checksum {switch}"), server, &words));
+        all.push(case(format!("down IPv4, checksum {switch}"), server, &format!("{words} -R")));
+    }
+    for size in ["1K", "100K", "1M"] {
+        all.push(case(format!("up IPv4, short: {size}"), server, &format!("-n {size}")));
+        all.push(case(format!("down IPv4, short: {size}"), server, &format!("-n {size} -R")));
+    }
+    all
+}
+
+/// The lab; gone when dropped.
+struct SuiteLab(Lab);
+
+impl Drop for SuiteLab {
+    fn drop(&mut self) {
+        let _ = lab::down(&self.0.state().name);
+    }
+}
+
+/// A server process, ended when dropped.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs the cases and leaves `table.md`, `results.json` and captures in `directory`.
+pub(super) fn run(args: &Perf, directory: &Path, printer: Printer) -> Result<ExitCode, Failure> {
+    let wanted = |case: &Case| {
+        args.only.is_empty() || args.only.iter().any(|word| case.name.contains(word.as_str()))
+    };
+    let cases: Vec<Case> = cases().into_iter().filter(wanted).collect();
+    if cases.is_empty() {
+        let help = "`--only short` and `--only IPv6` are examples; leave it out for all";
+        return Err(Failure::usage("there is nothing to run", "no case has such a name", help));
+    }
+    let failed = |error| Failure::io(format!("cannot write to {}", directory.display()), &error);
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    let options = LabOptions {
+        name: format!("suite-{}", std::process::id()),
+        rate: Some(RATE.to_owned()),
+        server_signal: false,
+        ipv6: true,
+        ..LabOptions::default()
+    };
+    let lab = SuiteLab(lab::up(&options)?);
+    let _server = serve(&lab.0)?;
+    let mut rows = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        printer.line(&format!("{:3} of {}: {}", number + 1, cases.len(), case.name));
+        rows.push(one(args, case, number + 1, directory, &lab.0)?);
+    }
+    let table = table(&rows);
+    std::fs::write(directory.join("table.md"), &table).map_err(failed)?;
+    let results = json!({ "schema": "mpuser.perf.suite/1", "rate": RATE, "runs": rows });
+    let text = format!("{results}\n");
+    std::fs::write(directory.join("results.json"), &text).map_err(failed)?;
+    output::stdout(if printer.json { &text } else { &table });
+    if rows.iter().all(|row| row["exit"] == 0) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let help = "the same words behind `mpuser perf -c` in a lab repeat a run";
+    Err(Failure::new(Code::Check, "some runs failed", "the table says which", help))
+}
+
+fn program() -> Result<Command, Failure> {
+    let own = std::env::current_exe();
+    own.map(Command::new).map_err(|error| Failure::io("cannot find this program", &error))
+}
+
+/// The kernel's sockets: the other end every client has to get on with.
+fn serve(lab: &Lab) -> Result<Server, Failure> {
+    let mut command = program()?;
+    command.args(["perf", "-s", "--kernel", "-q"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let server = Server(lab.spawn("server", command)?);
+    let namespace = lab.netns("server")?;
+    let [(_, address), _] = SERVERS;
+    let address = format!("{address}:{}", super::args::PORT);
+    let mut waited = Duration::ZERO;
+    while namespace.run(|| std::net::TcpStream::connect(address.as_str()))?.is_err() {
+        if waited >= READY {
+            let why = "it does not listen after 5 s";
+            return Err(Failure::internal("the server of the suite did not start", why));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        waited += Duration::from_millis(20);
+    }
+    Ok(server)
+}
+
+/// One run as a row.
+fn one(
+    args: &Perf,
+    case: &Case,
+    number: usize,
+    directory: &Path,
+    lab: &Lab,
+) -> Result<Value, Failure> {
+    let mut command = program()?;
+    command.args(["perf", "-J", "-c", case.server]).args(&case.words);
+    if !case.short {
+        command.arg("-t").arg(format!("{}ms", args.each.unwrap_or(EACH).as_millis()));
+    }
+    if args.capture {
+        let file = directory.join(format!("{number:02}.pcapng"));
+        command.arg("--pcap").arg(file).args(["--snaplen", "128"]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let failed = |error| Failure::io("cannot follow a run", &error);
+    let mut child = lab.spawn("client", command)?;
+    let mut said = String::new();
+    if let Some(out) = &mut child.stdout {
+        out.read_to_string(&mut said).map_err(failed)?;
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    let result: Value = serde_json::from_str(&said).unwrap_or_default();
+    let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Ok(json!({
+        "name": case.name, "words": case.words.join(" "), "exit": output.status.code(),
+        "error": (!output.status.success()).then_some(error), "result": result,
+    }))
+}
+
+/// The table for people.
+fn table(rows: &[Value]) -> String {
+    let mut text = format!(
+        "Three paths of {RATE} each way, the kernel's MPTCP at the other end.\n\n\
+         | run | received | in | rate | sent again | subflows, share of each |\n\
+         |---|---:|---:|---:|---:|---|\n"
+    );
+    for row in rows {
+        let end = &row["result"]["end"];
+        let (got, sent) = (&end["received"][0], &end["sent"][0]);
+        let name = row["name"].as_str().unwrap_or_default();
+        let Some(bytes) = got["bytes"].as_u64() else {
+            // writing to a String cannot fail
+            let _ = writeln!(text, "| {name} | failed | | | | |");
+            continue;
+        };
+        let time = Duration::try_from_secs_f64(got["seconds"].as_f64().unwrap_or(0.0));
+        let time = time.unwrap_or_default();
+        let key = if sent["sender"] == true { "share_sent" } else { "share_received" };
+        let subflows = row["result"]["subflows"][0]["subflows"].as_array();
+        let shares = subflows
+            .into_iter()
+            .flatten()
+            .map(|subflow| units::percent(subflow[key].as_f64().unwrap_or(0.0)));
+        let shares: Vec<String> = shares.collect();
+        let again = sent["retransmits"].as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let rate = units::bit_rate(bits_per_second(bytes, time));
+        let (bytes, time) = (units::size(bytes), units::time(time));
+        let shares = shares.join(", ");
+        let _ = writeln!(text, "| {name} | {bytes} | {time} | {rate} | {again} | {shares} |");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use clap::Parser as _;
+
+    /// Every case is a command line that is understood, and has a name of its own.
+    #[test]
+    fn cases_are_command_lines() {
+        let all = cases();
+        for (number, case) in all.iter().enumerate() {
+            let words = ["mpuser", "perf", "-J", "-c", case.server];
+            let words = words.iter().map(|word| (*word).to_owned()).chain(case.words.clone());
+            Cli::try_parse_from(words).unwrap();
+            assert!(all[..number].iter().all(|other| other.name != case.name), "{}", case.name);
+        }
+        assert!(SCHEDULER_NAMES.iter().all(|name| all.iter().any(|c| c.name.ends_with(name))));
+    }
+
+    #[test]
+    fn a_run_that_failed_has_a_row() {
+        let failed = json!({ "name": "up", "exit": 3, "result": null });
+        assert!(table(&[failed]).ends_with("| up | failed | | | | |\n"));
+    }
+}
