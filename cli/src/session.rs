@@ -353,6 +353,9 @@ fn spread(transport: &Transport, vias: &[Hop]) -> Result<(Vec<Egress>, Vec<Lead>
 
 /// Obeys what `mpuser multipath` set before. At least one interface has to be left.
 fn multipath(stack: &Stack, ways: &[Egress], printer: &Printer) -> Result<(), Failure> {
+    if ways.is_empty() {
+        return Ok(());
+    }
     let said = net::multipath::remembered()?;
     let is_off = |way: &&Egress| said.get(&way.dev) == Some(&Multipath::Off);
     if let Some(way) = ways.first().filter(|_| ways.iter().all(|way| is_off(&way))) {

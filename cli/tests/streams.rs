@@ -258,10 +258,35 @@ fn bad_proxies_say_why_and_the_connection_lives_on() {
     let run = finish(connect(&[at("http", socks.port)]), b"");
     assert_eq!(run.code, Some(3), "{}", run.stderr);
     assert!(run.stderr.contains("is it one for socks5://?"), "{}", run.stderr);
+    // a good way to a server that does not listen on that port
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mpuser"));
+    command.args(["connect", "127.0.0.1:7001", "--via", &at("socks5", socks.port)]);
+    let run = common::run(command, b"");
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    assert!(run.stderr.contains("because the server answered with a RST"), "{}", run.stderr);
     // the first one leads nowhere: the second is the first
     let run =
         finish(connect(&[format!("tcp://127.0.0.1:{closed}"), at("socks5", socks.port)]), &sent);
     intact(&run, &sent);
+}
+
+/// The log of a connection of two streams is done again to the octet.
+#[test]
+fn a_log_of_streams_is_done_again() {
+    let server = server();
+    let log = std::env::temp_dir().join(format!("mpuser-streams-{}.log", std::process::id()));
+    let name = log.to_str().expect("plain");
+    let at = |address: &str| format!("tcp://{address}:{}", server.port);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mpuser"));
+    // two addresses of one port
+    command.args(["connect", TARGET, "--record", name]);
+    command.args(["--via", &at("127.0.0.1"), "--via", &at("127.0.0.2")]);
+    let sent = data(1 << 20);
+    let run = common::run(command, &sent);
+    let again = common::mpuser(&["replay", name]);
+    let _ = std::fs::remove_file(log);
+    intact(&run, &sent);
+    assert!(again.stdout.contains("identical"), "{}{}", again.stdout, again.stderr);
 }
 
 /// Strangers and liars at the server's port: each loses its stream, and nobody else notices.

@@ -116,7 +116,7 @@ pub(crate) fn tinyproxy(to: u16) -> Program {
 /// `mpuser listen` that takes streams and nothing else.
 pub(crate) fn server() -> Program {
     let port = free_port();
-    let at = format!("127.0.0.1:{port}");
+    let at = format!("0.0.0.0:{port}");
     let program = env!("CARGO_BIN_EXE_mpuser");
     let argv = [program, "listen", "-k", "--echo", "7000", "--stream", &at, "--streams-only"];
     Program::start(&argv, port, Vec::new())

@@ -172,7 +172,7 @@ impl Run {
         let mut unproved = if client { 1_u32 } else { 2 };
         let mut packets = Vec::new();
         loop {
-            let mut over = false;
+            let (mut over, first) = (false, unproved > 0);
             if !greeted {
                 greeted = welcome(&mut decoder)?;
             }
@@ -183,12 +183,17 @@ impl Run {
                     packets.extend(frame.packet(&self.tuple));
                 }
             }
+            let refusal = (over && first && client).then(refused);
+            if let Some(refusal) = &refusal {
+                // before the engine's word for it reaches anybody
+                self.shared.with(|inner, _| inner.trouble(&self.streams, refusal));
+            }
             self.deliver(&mut packets);
             if unproved == 0 {
                 drop(place.take());
             }
             if over {
-                return Ok(());
+                return refusal.map_or(Ok(()), Err);
             }
             let room = decoder.buffer();
             room.reserve(READ_BATCH);
@@ -243,6 +248,11 @@ pub(super) fn lied(error: &mpuser_engine::wire::frame::FrameError) -> DialError 
 
 pub(super) fn broken(error: &io::Error) -> DialError {
     DialError::new(format!("the stream broke: {}", words(error)), "it is tried again")
+}
+
+fn refused() -> DialError {
+    let help = "check the port of `mpuser listen`, and whether it still has the connection";
+    DialError::new("the server answered with a RST", help)
 }
 
 fn silent() -> DialError {

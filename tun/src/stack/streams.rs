@@ -177,8 +177,8 @@ impl Inner {
         if self.stopped {
             return;
         }
-        if let Some(DialError { cause, help }) = trouble {
-            self.note(streams, cause, help);
+        if let Some(trouble) = trouble {
+            self.trouble(streams, trouble);
         }
         self.endpoint.carrier_ended(now, tuple);
         if self.ending {
@@ -192,6 +192,11 @@ impl Inner {
             path.count_refused();
         }
         self.note(streams, &format!("{peer}: {}", trouble.cause), trouble.help);
+    }
+
+    /// Something is the matter with a stream.
+    pub(crate) fn trouble(&self, streams: &Streams, trouble: &DialError) {
+        self.note(streams, &trouble.cause, trouble.help);
     }
 
     fn note(&self, streams: &Streams, cause: &str, help: &str) {
