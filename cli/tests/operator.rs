@@ -71,7 +71,6 @@ impl Scene {
     }
 
     /// As [`Self::until_paths`], in the time a user would wait.
-    #[expect(clippy::disallowed_methods, reason = "a promise to users, in their time")]
     fn soon(&mut self, wanted: &[&str]) {
         let start = Instant::now();
         self.until_paths(wanted);
