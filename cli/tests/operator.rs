@@ -372,7 +372,7 @@ fn settings_change_while_a_process_runs() {
     for args in [&["set"][..], &["set", "close_timeout"], &["set", "clos_timeout=1"]] {
         mpuser(args).assert_error(2);
     }
-    let Some(mut scene) = Scene::set("set") else { return };
+    let Some(mut scene) = Scene::set("live-set") else { return };
     scene.until_paths(&["eth1", "eth2", "eth3"]);
     let value = |scene: &Scene, name: &str| {
         let all = scene.ask_json(&["settings", name]);

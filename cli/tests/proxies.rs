@@ -236,3 +236,29 @@ fn a_card_that_goes_and_comes_back() {
     intact(&run, &sent);
     assert!(run.stderr.contains("is gone") && run.stderr.contains("is back"), "{}", run.stderr);
 }
+
+/// Our own listener as the server: it wants an identifier of its own for each address it sees [JOIN-4].
+#[test]
+fn a_listener_of_ours_takes_joins_through_proxies() {
+    let Some(lab) = Proxies::up("ours", 3) else { return };
+    let program = env!("CARGO_BIN_EXE_mpuser");
+    let mut server = lab.spawn("server", &[program, "listen", "-k", "--echo", "7000"]);
+    let mut said = String::new();
+    let mut stderr = BufReader::new(server.stderr.take().expect("a pipe"));
+    while !said.contains("listening") {
+        assert_ne!(stderr.read_line(&mut said).expect("text"), 0, "{said}");
+    }
+    let sent = data();
+    let vias = [1, 2, 3].map(proxy);
+    let vias = vias.iter().flat_map(|via| ["--via", via.as_str()]);
+    let args: Vec<&str> = ["connect"].into_iter().chain(vias).chain([SERVER]).collect();
+    let mut child = lab.start(&args);
+    begin(&mut child, &sent[..1_000]);
+    until(&lab, child.id(), 3);
+    let socket = connection(&lab, child.id()).expect("it runs");
+    let ids = socket["subflow"].as_array().expect("a list").iter().map(|s| s["local_id"].as_u64());
+    assert_eq!(ids.collect::<Vec<_>>(), [Some(0), Some(255), Some(254)], "{socket:#}");
+    intact(&finish(child, &sent[1_000..]), &sent);
+    let _ = server.kill();
+    let _ = server.wait();
+}

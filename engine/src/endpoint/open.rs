@@ -222,6 +222,8 @@ impl Endpoint {
         let (local_id, backup) = self.local_id(id, &local, None);
         let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
         let connection = &mut entry.connection;
+        let taken = |id| self.pm_endpoints.get(id).is_some();
+        let local_id = connection.id_towards(remote, local_id, taken);
         let ids = (local_id, connection.paths.remote_id(remote.ip()));
         let state = Join { own_nonce, peer_nonce: None };
         let socket = Socket::connect(now, params);

@@ -131,6 +131,24 @@ impl Connection {
         self.paths.add_via(via)
     }
 
+    /// The identifier of a subflow to `remote` from the address that has `id`. Of subflows through forwarders the peer
+    /// sees the forwarders' addresses, and an identifier is one address [JOIN-4]: each gets one of its own, from the end
+    /// where endpoints (`taken`) are rarely.
+    pub(crate) fn id_towards(
+        &self,
+        remote: SocketAddr,
+        id: AddressId,
+        taken: impl Fn(AddressId) -> bool,
+    ) -> AddressId {
+        let through = self.paths.vias().any(|via| via.remote == remote);
+        let held = |id: AddressId| self.subflows.iter().any(|s| s.is_alive() && s.local_id == id);
+        if !through || !held(id) {
+            return id;
+        }
+        let mut others = (1..=u8::MAX).rev().map(AddressId);
+        others.find(|other| !held(*other) && !taken(*other)).unwrap_or(id)
+    }
+
     /// A forwarder is not to be used any more: its subflow closes, and what it carried goes on over the others.
     pub(crate) fn remove_via(&mut self, remote: SocketAddr) -> Result<(), SubflowError> {
         if !self.paths.remove_via(remote) {
