@@ -45,10 +45,14 @@ fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for (family, server) in SERVERS {
         for (direction, letter) in [("up", ""), ("down", "-R")] {
-            for subflows in 1..=3 {
+            for subflows in 1..=3_u8 {
                 let paths: String = (1..=subflows).map(|n| format!("--path eth{n} ")).collect();
-                let name = format!("{direction} {family}, {subflows} subflows on as many paths");
-                all.push(case(name, server, &format!("{paths}{letter}")));
+                let name = match subflows {
+                    1 => format!("{direction} {family}, 1 subflow"),
+                    _ => format!("{direction} {family}, {subflows} subflows on as many paths"),
+                };
+                let joins = if family == "IPv6" { joins_v6(subflows) } else { String::new() };
+                all.push(case(name, server, &format!("{paths}{joins}{letter}")));
             }
         }
     }
@@ -68,6 +72,12 @@ fn cases() -> Vec<Case> {
         all.push(case(format!("down IPv4, short: {size}"), server, &format!("-n {size} -R")));
     }
     all
+}
+
+/// With IPv6 an interface does not answer for another one's address, so each path joins the address on its own link.
+fn joins_v6(subflows: u8) -> String {
+    let join = |n: u8| format!("--at 0.1s add=eth{n}:fd00:192:168:{}::101 ", 55 + n);
+    format!("--pm none {}", (2..=subflows).map(join).collect::<String>())
 }
 
 /// The lab; gone when dropped.
