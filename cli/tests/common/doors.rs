@@ -257,9 +257,13 @@ pub(crate) struct Config(PathBuf);
 
 impl Config {
     fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("mpuser-{}-{name}", std::process::id()));
+        let path = Self::place(name);
         std::fs::write(&path, text).expect("a temporary file");
         Self(path)
+    }
+
+    fn place(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("mpuser-{}-{name}.conf", std::process::id()))
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -270,6 +274,8 @@ impl Config {
 impl Drop for Config {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+        // nginx would take its own away if it were asked to end
+        let _ = std::fs::remove_file(self.0.with_extension("pid"));
     }
 }
 
@@ -286,7 +292,8 @@ pub(crate) fn haproxy(port: u16) -> Config {
 /// nginx's stream proxy before the plain servers, in turn; `extra` goes to its `server`.
 pub(crate) fn nginx(port: u16, extra: &str) -> Config {
     let servers = (1..=3).map(|n| format!("server 10.50.0.2:800{n};")).collect::<String>();
-    let pid = std::env::temp_dir().join(format!("mpuser-{}-nginx-{port}.pid", std::process::id()));
+    let name = format!("nginx-{port}");
+    let pid = Config::place(&name).with_extension("pid");
     let text = format!(
         "daemon off; master_process off; error_log stderr; pid {};\nload_module {STREAM_MODULE};\n\
          events {{ worker_connections 512; }}\n\
@@ -294,7 +301,7 @@ pub(crate) fn nginx(port: u16, extra: &str) -> Config {
          server {{ listen {PROXY}:{port}; proxy_pass plain; proxy_half_close on; {extra} }} }}\n",
         pid.display()
     );
-    Config::new(&format!("nginx-{port}"), &text)
+    Config::new(&name, &text)
 }
 
 /// Three echoes. A client that ends its data gets the rest of its own and the end.
