@@ -107,6 +107,16 @@ impl RecvQueue {
         (told, grew)
     }
 
+    /// The window a subflow told `before` the present one is to be kept for this Data ACK, too: Linux reads the Data ACK
+    /// of a segment before its window, and sends beyond one that has shrunk by what the two make. To drop that (K32)
+    /// would cost the peer a timeout for every mapping. It is taken, not promised, and not more than as much again as
+    /// the buffer.
+    pub(crate) fn admit_late_window(&mut self, before: u32) {
+        let most = (self.nxt + 2 * self.capacity as u64).saturating_sub(self.ready_len as u64);
+        let end = self.ack_offset() + u64::from(before);
+        self.edge = self.edge.max(end.min(most));
+    }
+
     /// Octets up to `end` are to be taken although they were not promised here. An `end` in the upper half of the number
     /// range is one before the first octet.
     pub(crate) fn admit(&mut self, end: u64) {

@@ -134,8 +134,8 @@ pub(crate) struct Subflow {
     signals_at: Option<Instant>,
     /// Signals to be said again.
     repeats: Repeats,
-    /// Right edge of the connection's window as it was last told here.
-    pub(crate) told_edge: Option<u64>,
+    /// Right edge of the connection's window, and the window, as they were last told here.
+    pub(crate) told: Option<(u64, u32)>,
     /// A DSS went out.
     pub(crate) introduced: bool,
     join_ack_at: Option<Instant>,
@@ -190,7 +190,7 @@ impl Subflow {
             signals_in_row: 0,
             signals_at: None,
             repeats: Repeats::default(),
-            told_edge: None,
+            told: None,
             introduced: false,
             join_ack_at: None,
             join_acks: 0,

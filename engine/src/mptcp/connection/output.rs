@@ -55,12 +55,14 @@ impl Connection {
                 self.cursor = index;
                 let syn = subflow.join.is_none() && !subflow.tcp.is_established_or_later();
                 let interface = subflow.egress.interface;
-                let told = &mut subflow.told_edge;
+                let told = &mut subflow.told;
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
                 if let Some(window) = window {
                     let (edge, grew) = self.recv.on_advertised(window);
-                    let news = told.replace(edge).is_some_and(|before| before < edge);
-                    counters.rcv_wnd_shared += u64::from(news && !grew);
+                    if let Some((old_edge, old_window)) = told.replace((edge, window)) {
+                        self.recv.admit_late_window(old_window);
+                        counters.rcv_wnd_shared += u64::from(old_edge < edge && !grew);
+                    }
                 }
                 if syn && self.client {
                     self.on_syn_sent(counters);

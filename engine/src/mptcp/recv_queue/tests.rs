@@ -173,3 +173,32 @@ fn memory_for_pieces_is_bounded() {
     }
     assert!(queue.out_of_order.nodes() <= MAX_PIECES);
 }
+
+/// A window that shrank is kept for the Data ACK that shrank it, as Linux reads it; whatever comes, the buffer does not
+/// hold more than twice what it should.
+#[test]
+fn a_window_that_shrank_is_kept_for_one_data_ack() {
+    let mut queue = RecvQueue::new(CAPACITY);
+    let full = CAPACITY as u32;
+    queue.on_advertised(full);
+    // half of it arrives and nobody reads
+    let half = CAPACITY / 2;
+    assert_eq!(queue.insert(0, vec![1; half].into()), Received::InOrder);
+    assert_eq!(queue.on_advertised(queue.window()), (CAPACITY as u64, false));
+    let beyond = CAPACITY as u64;
+    assert_eq!(queue.insert(beyond, vec![2; 1].into()), Received::OutOfWindow);
+    queue.admit_late_window(full);
+    assert!(matches!(queue.insert(beyond, vec![2; 1].into()), Received::OutOfOrder { .. }));
+    assert_eq!(queue.window(), full / 2, "it is not promised");
+    let mut before = full;
+    for _ in 0..64 {
+        let (offset, len) = (queue.received(), usize::try_from(before).unwrap_or(0));
+        queue.insert(offset, vec![3; len].into());
+        let window = queue.window();
+        queue.on_advertised(window);
+        queue.admit_late_window(u32::MAX);
+        before = full;
+        assert_eq!(queue.check_invariants(), Ok(()));
+    }
+    assert_eq!(queue.readable_bytes(), 2 * CAPACITY as u64);
+}
