@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// Reports that may wait to be printed.
+const REPORTS: usize = 1_024;
 /// How long connections may go on once the program has ended: what it wrote last is still on its way.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -51,7 +53,7 @@ async fn inside(
     let dialler = Dialler::new(session.stack.clone())
         .timeout(args.connect_timeout)
         .require_mptcp(args.transport.require_mptcp);
-    let (reports, said) = mpsc::unbounded_channel();
+    let (reports, said) = mpsc::channel(REPORTS);
     let wishes = Wishes {
         name_server: names.server(),
         limits: Limits { idle: args.transport.idle_timeout },
@@ -82,7 +84,7 @@ async fn inside(
 }
 
 /// Says what becomes of connections, to those who asked for more.
-async fn narrate(mut reports: mpsc::UnboundedReceiver<Report>, printer: Printer) {
+async fn narrate(mut reports: mpsc::Receiver<Report>, printer: Printer) {
     while let Some(report) = reports.recv().await {
         match report {
             Report::Opened { to, mptcp } => {

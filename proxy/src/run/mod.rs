@@ -81,7 +81,7 @@ impl Outlet {
         device: PlainTun,
         dialler: Dialler,
         wishes: Wishes,
-        reports: mpsc::UnboundedSender<Report>,
+        reports: mpsc::Sender<Report>,
     ) -> io::Result<Self> {
         let device = Arc::new(device);
         let (gate, others) = Gate::new(Arc::clone(&device));

@@ -62,7 +62,7 @@ pub(super) struct Streams {
     pub(super) wishes: Wishes,
     /// How many connections are under way.
     pub(super) active: watch::Sender<usize>,
-    pub(super) reports: mpsc::UnboundedSender<Report>,
+    pub(super) reports: mpsc::Sender<Report>,
 }
 
 /// One of the connections under way.
@@ -114,7 +114,7 @@ struct One {
     near: [IpAddr; 2],
     wishes: Wishes,
     active: watch::Sender<usize>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::Sender<Report>,
 }
 
 impl One {
@@ -159,9 +159,9 @@ impl One {
         self.report(Report::Closed { to, up, down, subflows, lost });
     }
 
-    /// Nobody may listen.
+    /// Nobody may listen, or too slowly: no connection waits for that.
     fn report(&self, report: Report) {
-        let _ = self.reports.send(report);
+        let _ = self.reports.try_send(report);
     }
 }
 
