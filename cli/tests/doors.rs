@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::doors::{Doors, KERNEL_CLIENT, PATHS, PROXY, Ready, SERVERS, STREAM_MODULE, data, has};
-use common::{Run, finish};
+use common::doors::{Doors, KERNEL_CLIENT, PATHS, PROXY, Ready, SERVERS, STREAM_MODULE, has};
+use common::{Run, data, finish};
 use mpuser_tun::lab::peer::{Mode, PeerServer, Protocol};
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -6,9 +6,9 @@
 mod common;
 
 use common::doors::{
-    Doors, KERNEL_CLIENT, PATHS, PROXY, Ready, SERVERS, Said, data, haproxy, has, nginx,
+    Doors, KERNEL_CLIENT, PATHS, PROXY, Ready, SERVERS, Said, haproxy, has, nginx,
 };
-use common::finish;
+use common::{data, finish};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::Child;

@@ -5,7 +5,7 @@
 mod common;
 
 use common::proxies::{Proxies, SERVER, proxy};
-use common::{Run, finish, lab_allowed, mpuser};
+use common::{Run, data, finish, lab_allowed, mpuser};
 use mpuser_tun::lab::peer::Mode;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -56,18 +56,6 @@ impl Capture {
     }
 }
 
-/// Octets that differ from place to place.
-fn data() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..SIZE / 8).flat_map(|_| next()).collect()
-}
-
 /// The connection of this process, as `mpuser ss` shows it.
 fn connection(lab: &Proxies, process: u32) -> Option<Value> {
     let run = finish(lab.start(&["ss", "--json"]), b"");
@@ -106,7 +94,7 @@ fn a_proxy_that_dies_loses_nothing() {
     let Some(lab) = Proxies::up("via", 2) else { return };
     let _echo = lab.serve(Mode::Echo);
     let capture = Capture::start(&lab, "server");
-    let sent = data();
+    let sent = data(SIZE);
     let (one, two) = (proxy(1), proxy(2));
     let mut child =
         lab.start(&["connect", "--via", &one, "--via", &two, SERVER, "--require-mptcp"]);
@@ -161,7 +149,7 @@ fn the_demo_behind_proxies() {
 fn proxies_come_and_go_while_data_flows() {
     let Some(lab) = Proxies::up("come", 2) else { return };
     let _echo = lab.serve(Mode::Echo);
-    let sent = data();
+    let sent = data(SIZE);
     let (one, two) = (format!("{}:7000", proxy(1)), format!("{}:7000", proxy(2)));
     let mut child = lab.start(&["connect", "--via", &one, SERVER]);
     begin(&mut child, &sent[..1_000]);
@@ -204,7 +192,7 @@ fn proxies_come_and_go_while_data_flows() {
 fn a_via_that_is_no_proxy_does_no_harm() {
     let Some(lab) = Proxies::up("none", 1) else { return };
     let _echo = lab.serve(Mode::Echo);
-    let sent = data();
+    let sent = data(SIZE);
     // nobody has the second address; at the third the port is closed
     let (one, closed) = (proxy(1), format!("{}:7001", proxy(1)));
     let run = finish(
@@ -219,7 +207,7 @@ fn a_via_that_is_no_proxy_does_no_harm() {
 fn a_card_that_goes_and_comes_back() {
     let Some(lab) = Proxies::up("card", 2) else { return };
     let _echo = lab.serve(Mode::Echo);
-    let sent = data();
+    let sent = data(SIZE);
     let mut child = lab.start(&["connect", "-v", "--via", &proxy(1), "--via", &proxy(2), SERVER]);
     begin(&mut child, &sent[..1_000]);
     let process = child.id();
@@ -248,7 +236,7 @@ fn a_listener_of_ours_takes_joins_through_proxies() {
     while !said.contains("listening") {
         assert_ne!(stderr.read_line(&mut said).expect("text"), 0, "{said}");
     }
-    let sent = data();
+    let sent = data(SIZE);
     let vias = [1, 2, 3].map(proxy);
     let vias = vias.iter().flat_map(|via| ["--via", via.as_str()]);
     let args: Vec<&str> = ["connect"].into_iter().chain(vias).chain([SERVER]).collect();

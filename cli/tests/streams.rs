@@ -6,7 +6,7 @@ mod common;
 
 use common::proxies::{Proxies, SERVER, proxy};
 use common::real_proxies::{Program, free_port, haproxy, installed, microsocks, server, tinyproxy};
-use common::{Run, finish, pipes};
+use common::{Run, data, finish, pipes};
 use mpuser_tun::clock;
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
@@ -19,18 +19,6 @@ use std::time::Duration;
 const SIZE: usize = 32 << 20;
 /// What every connection is for; the streams say so in their preface.
 const TARGET: &str = "127.0.0.1:7000";
-
-/// Octets that differ from place to place.
-fn data(size: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..size / 8).flat_map(|_| next()).collect()
-}
 
 fn connect(vias: &[String]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mpuser"));

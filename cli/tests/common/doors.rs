@@ -164,18 +164,6 @@ impl Doors {
     }
 }
 
-/// Octets that differ from place to place.
-pub(crate) fn data(size: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..size / 8).flat_map(|_| next()).collect()
-}
-
 /// When a program is ready.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ready {
