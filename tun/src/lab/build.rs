@@ -117,6 +117,15 @@ fn sysctls(role: &str, state: &LabState) -> Result<()> {
     ))
 }
 
+/// In a lab of IPv4 alone, whose packets may come by any link.
+pub(super) fn ipv4_only() -> Result<()> {
+    for key in ["all", "default"] {
+        write_sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
+        write_sysctl_if_there(&format!("net/ipv6/conf/{key}/disable_ipv6"), "1")?;
+    }
+    Ok(())
+}
+
 fn own_addresses(role: &str, path: &LabPath) -> Vec<IpAddr> {
     if role == CLIENT { path.client_addresses() } else { path.server_addresses() }
 }

@@ -30,10 +30,11 @@ pub mod vm;
 pub(crate) use exec::show_sys;
 pub use exec::{become_in, exec, exec_in, namespace_of};
 use proxies::ProxyLab;
-use state::Saved as _;
+use state::Saved;
 pub use state::{LabPath, LabPath6, LabState, Node, current};
 use vm::VmLab;
 
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 
 use serde::{Deserialize, Serialize};
@@ -123,25 +124,35 @@ fn privileged(what: &str) -> Result<()> {
 pub fn up(options: &LabOptions) -> Result<Lab> {
     state::check_name(&options.name)?;
     privileged("make the lab's namespaces")?;
+    let is_wanted = |state: &LabState| state.options == *options;
+    let found = |state: &LabState| Lab { state: state.clone() }.restore();
+    let state = find_or_make(&options.name, is_wanted, found, |_| build::build(options))?;
+    Ok(Lab { state })
+}
+
+/// The lab of this name, made ready by `found` if it stands and is what is wanted. Otherwise whatever there is of that
+/// name is removed, and the lab made; `make` gets the state directory. What could not be made is removed, too.
+fn find_or_make<S: Saved + Serialize>(
+    name: &str,
+    is_wanted: impl FnOnce(&S) -> bool,
+    found: impl FnOnce(&S) -> Result<()>,
+    make: impl FnOnce(&Path) -> Result<S>,
+) -> Result<S> {
     let lock = StateLock::take()?;
     forget_vanished(&lock)?;
-    if let Some(state) = state::load::<LabState>(&lock.dir, &options.name)
-        && state.options == *options
-        && state.is_whole()
+    if let Some(lab) = state::load::<S>(&lock.dir, name)
+        && is_wanted(&lab)
+        && lab.stands()
     {
-        let lab = Lab { state };
-        lab.restore()?;
+        found(&lab)?;
         return Ok(lab);
     }
-    remove(&lock, &options.name)?;
-    let built = build::build(options).and_then(|state| {
-        state::save(&lock.dir, &state.name, &state)?;
-        Ok(Lab { state })
-    });
-    if built.is_err() {
-        let _ = remove(&lock, &options.name);
+    remove(&lock, name)?;
+    let made = make(&lock.dir).and_then(|lab| state::save(&lock.dir, name, &lab).map(|()| lab));
+    if made.is_err() {
+        let _ = remove(&lock, name);
     }
-    built
+    made
 }
 
 /// Removes the lab, or what is left of it; whether anything was there. Programs still running in
@@ -172,8 +183,9 @@ fn forget_vanished(lock: &StateLock) -> Result<()> {
 
 fn remove(lock: &StateLock, name: &str) -> Result<bool> {
     let had_state = state::delete(&lock.dir, name)?;
-    let had_others = vm::stop(&lock.dir, name)?;
-    Ok(had_state || had_others)
+    let had_guest = vm::stop(&lock.dir, name);
+    let had_namespaces = build::remove(name)?;
+    Ok(had_state || had_guest || had_namespaces)
 }
 
 /// Every lab, whole or not, sorted by name.

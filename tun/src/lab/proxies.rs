@@ -10,13 +10,10 @@
 //! A proxy sends every TCP connection to its address on to the server, and rewrites both addresses (nftables, DNAT and
 //! masquerade).
 
-use super::build::{cut_device, limit, remove};
-use super::state::{Node, Saved, check_name, delete, load, save};
-use super::{LabOptions, devices_in, forget_vanished, privileged};
-use crate::net::{
-    ErrorKind, NetError, Netns, Result, StateLock, ip, ip_batch, run, write_sysctl,
-    write_sysctl_if_there,
-};
+use super::build::{cut_device, ipv4_only, limit};
+use super::state::{Node, Saved, check_name};
+use super::{LabOptions, devices_in, find_or_make, privileged};
+use crate::net::{ErrorKind, NetError, Netns, Result, ip, ip_batch, run, write_sysctl};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -103,22 +100,10 @@ pub fn up(options: &ProxyLabOptions) -> Result<ProxyLab> {
         ));
     }
     privileged("make the lab's namespaces")?;
-    let lock = StateLock::take()?;
-    forget_vanished(&lock)?;
-    if let Some(lab) = load::<ProxyLab>(&lock.dir, &options.name)
-        && lab.options == *options
-        && lab.stands()
-    {
-        lab.proxies.iter().try_for_each(|proxy| lab.cut(&proxy.role, false))?;
-        return Ok(lab);
-    }
-    delete(&lock.dir, &options.name)?;
-    remove(&options.name)?;
-    let built = build(options).and_then(|lab| save(&lock.dir, &options.name, &lab).map(|()| lab));
-    if built.is_err() {
-        let _ = remove(&options.name);
-    }
-    built
+    let is_wanted = |lab: &ProxyLab| lab.options == *options;
+    let found =
+        |lab: &ProxyLab| lab.proxies.iter().try_for_each(|proxy| lab.cut(&proxy.role, false));
+    find_or_make(&options.name, is_wanted, found, |_| build(options))
 }
 
 fn build(options: &ProxyLabOptions) -> Result<ProxyLab> {
@@ -152,10 +137,7 @@ fn build(options: &ProxyLabOptions) -> Result<ProxyLab> {
 }
 
 fn sysctls(forwards: bool) -> Result<()> {
-    for key in ["all", "default"] {
-        write_sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
-        write_sysctl_if_there(&format!("net/ipv6/conf/{key}/disable_ipv6"), "1")?;
-    }
+    ipv4_only()?;
     write_sysctl("net/ipv4/ip_forward", if forwards { "1" } else { "0" })
 }
 

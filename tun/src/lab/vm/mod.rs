@@ -16,13 +16,10 @@ mod image;
 mod kernel;
 mod machine;
 
-use super::build::{paths, remove};
-use super::state::{Node, Saved, check_name, delete, load, save};
-use super::{LabOptions, LabPath, LabState, forget_vanished, privileged};
-use crate::net::{
-    ErrorKind, NetError, Netns, Result, StateLock, ip_batch, state_dir, write_sysctl,
-    write_sysctl_if_there,
-};
+use super::build::{ipv4_only, paths};
+use super::state::{Node, Saved, check_name, load};
+use super::{LabOptions, LabPath, LabState, find_or_make, privileged};
+use crate::net::{ErrorKind, NetError, Netns, Result, ip_batch, state_dir, write_sysctl};
 use machine::{Places, TAPS};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -115,23 +112,9 @@ pub fn up(options: &VmLabOptions, program: &Path, say: &dyn Fn(&str)) -> Result<
     }
     privileged("make the lab's namespace and devices")?;
     let kernel = kernel::find(&options.kernel, say)?;
-    let lock = StateLock::take()?;
-    forget_vanished(&lock)?;
-    let name = &options.name;
-    if let Some(lab) = load::<VmLab>(&lock.dir, name)
-        && lab.options == *options
-        && lab.stands()
-    {
-        return Ok(lab);
-    }
-    delete(&lock.dir, name)?;
-    stop(&lock.dir, name)?;
-    let built = boot(&lock.dir, options, &kernel, program)
-        .and_then(|lab| save(&lock.dir, name, &lab).map(|()| lab));
-    if built.is_err() {
-        let _ = stop(&lock.dir, name);
-    }
-    built
+    let is_wanted = |lab: &VmLab| lab.options == *options;
+    let make = |dir: &Path| boot(dir, options, &kernel, program);
+    find_or_make(&options.name, is_wanted, |_| Ok(()), make)
 }
 
 fn boot(
@@ -162,10 +145,7 @@ fn boot(
 }
 
 fn sysctls() -> Result<()> {
-    for key in ["all", "default"] {
-        write_sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
-        write_sysctl_if_there(&format!("net/ipv6/conf/{key}/disable_ipv6"), "1")?;
-    }
+    ipv4_only()?;
     write_sysctl("net/ipv4/ip_forward", "1")?;
     write_sysctl("net/mptcp/enabled", "1")
 }
@@ -181,10 +161,9 @@ fn client_lines() -> Vec<String> {
     lines
 }
 
-/// Ends the guest and removes what belongs to it; whether anything was there.
-pub(super) fn stop(dir: &Path, name: &str) -> Result<bool> {
-    let ended = machine::stop(&Places::of(dir, name), name);
-    Ok(remove(name)? || ended)
+/// Ends the guest, if there is one; whether there was.
+pub(super) fn stop(dir: &Path, name: &str) -> bool {
+    machine::stop(&Places::of(dir, name), name)
 }
 
 /// The lab of this name, if it is one with a guest and runs.
