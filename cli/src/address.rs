@@ -37,6 +37,13 @@ pub(crate) fn parse_target(words: &[String]) -> Result<Target, Failure> {
     Ok(Target { host: host.to_owned(), port: parse_port(&shown, port)? })
 }
 
+/// Reads `HOST[:PORT]`; a bare host or address has this port.
+pub(crate) fn parse_target_or(text: &str, port: u16) -> Result<Target, Failure> {
+    let bare = text.parse().map_or_else(|_| !text.contains(':'), |_: IpAddr| true);
+    let words = if bare { vec![text.to_owned(), port.to_string()] } else { vec![text.to_owned()] };
+    parse_target(&words)
+}
+
 /// Reads `[ADDR:]PORT`; no address means every address.
 pub(crate) fn parse_listen(word: &str) -> Result<(Option<IpAddr>, u16), Failure> {
     if word.parse::<u32>().is_ok() || !word.contains(':') {

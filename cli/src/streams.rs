@@ -10,6 +10,7 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
 /// A way to the peer, and what the stack makes of it.
@@ -97,11 +98,14 @@ impl Notes {
     pub(crate) fn start(stack: &Stack, client: bool, printer: Printer) -> Self {
         let mut notes = stack.notes();
         let task = tokio::spawn(async move {
-            // who is behind has missed some, and hears the next
-            while !matches!(
-                &notes.recv().await.map(|note| tell(&note, client, printer)),
-                Err(tokio::sync::broadcast::error::RecvError::Closed)
-            ) {}
+            loop {
+                match notes.recv().await {
+                    Ok(note) => tell(&note, client, printer),
+                    // who is behind has missed some, and hears the next
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                }
+            }
         });
         Self(task.abort_handle())
     }

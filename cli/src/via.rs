@@ -89,9 +89,7 @@ fn stream(url: &ProxyUrl, target: &Target) -> Result<StreamVia, Failure> {
 }
 
 fn forwarder(text: &str, port: u16) -> Result<SocketAddr, Failure> {
-    let bare = text.parse().map_or_else(|_| !text.contains(':'), |_: std::net::IpAddr| true);
-    let words = if bare { vec![text.to_owned(), port.to_string()] } else { vec![text.to_owned()] };
-    address::resolve_first(&address::parse_target(&words)?)
+    address::resolve_first(&address::parse_target_or(text, port)?)
 }
 
 #[cfg(test)]

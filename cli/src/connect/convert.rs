@@ -17,11 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a converter is, as the user wrote it: `HOST[:PORT]`.
 pub(super) fn target(text: &str) -> Result<Target, Failure> {
-    let bare = text.parse().map_or_else(|_| !text.contains(':'), |_: std::net::IpAddr| true);
-    if bare {
-        return address::parse_target(&[text.to_owned(), convert::PORT.to_string()]);
-    }
-    address::parse_target(&[text.to_owned()])
+    address::parse_target_or(text, convert::PORT)
 }
 
 /// Connects to a converter and has it lead on to `to`. The wish goes first, with what is in `options` behind it.

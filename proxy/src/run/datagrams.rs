@@ -5,6 +5,7 @@
 
 use super::gate::Others;
 use super::packet::{self, Sent, Why};
+use super::resolver::DNS;
 use bytes::Bytes;
 use mpuser_tun::clock;
 use mpuser_tun::device::{Device as _, PlainTun};
@@ -25,8 +26,6 @@ const QUIET: Duration = Duration::from_secs(150);
 const MOST: usize = 1_024;
 /// How long an echo may take.
 const ECHO: Duration = Duration::from_secs(10);
-/// The port of name servers.
-const DNS: u16 = 53;
 
 /// What is passed on, and how.
 #[derive(Debug)]

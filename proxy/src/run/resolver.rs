@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// The port of name servers.
-const DNS: u16 = 53;
+pub(super) const DNS: u16 = 53;
 
 /// What a program reads instead of the machine's `resolv.conf`, and the name server that stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
