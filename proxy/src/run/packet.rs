@@ -1,5 +1,6 @@
 //! Packets to a program, made with smoltcp's wire formats: UDP, echo replies, and news of what cannot be reached.
 
+use mpuser_engine::wire::Checksum;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, Icmpv6DstUnreachable, Icmpv6Packet, Icmpv6Repr,
@@ -72,16 +73,9 @@ pub(super) fn read(packet: &[u8]) -> Option<Sent<'_>> {
 
 /// The Internet checksum (RFC 1071) of octets whose own field for it is zero.
 pub(super) fn checksum(octets: &[u8]) -> u16 {
-    let word = |pair: &[u8]| match pair {
-        [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
-        [high] => u32::from(*high) << 8,
-        _ => 0,
-    };
-    let mut sum: u32 = octets.chunks(2).map(word).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    u16::try_from(sum).map_or(0, |sum| !sum)
+    let mut sum = Checksum::new();
+    sum.add_bytes(octets);
+    sum.finish()
 }
 
 /// An IP packet with room for `length` octets; `fill` writes them.
