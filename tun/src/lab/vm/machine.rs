@@ -3,7 +3,7 @@
 use super::VmLabOptions;
 use super::kernel::Kernel;
 use crate::lab::exec;
-use crate::net::{ErrorKind, NetError, Result, find_tool};
+use crate::net::{ErrorKind, NetError, Result, find_tool, send_signal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -167,7 +167,7 @@ pub(super) fn until(mut done: impl FnMut() -> bool, what: &str, places: &Places)
 pub(super) fn stop(places: &Places, name: &str) -> bool {
     let (qemu, files) = (super::process_name(name), places.files());
     let socket = format!("--socket-path={}", files.display());
-    let ours = |pid: &libc::pid_t| {
+    let ours = |pid: &u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = line.split(|byte| *byte == 0);
         let program = words.next().unwrap_or_default();
@@ -175,15 +175,15 @@ pub(super) fn stop(places: &Places, name: &str) -> bool {
         (program.contains("qemu-system") && words.clone().any(|word| word == qemu.as_bytes()))
             || (program.ends_with("virtiofsd") && words.any(|word| word == socket.as_bytes()))
     };
-    let pids = || -> Vec<libc::pid_t> {
+    let pids = || -> Vec<u32> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter(ours).collect()
     };
     let there = pids();
     for pid in &there {
-        // SAFETY: kill takes two numbers; the process was just seen to be one of the guest's.
-        unsafe { libc::kill(*pid, libc::SIGKILL) };
+        // it may have ended by itself
+        let _ = send_signal(*pid, libc::SIGKILL);
     }
     let gone = || pids().is_empty();
     let _ = until(gone, "the guest does not end", places);
