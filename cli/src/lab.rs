@@ -221,11 +221,13 @@ fn exec_in_guest(guest: &VmLab, command: &[OsString]) -> Result<ExitCode, Failur
 }
 
 fn down(args: &LabDown, printer: Printer) -> Result<ExitCode, Failure> {
+    let mut left = Vec::new();
     let removed = if args.all {
-        let mut removed = lab::down_all()?;
+        let removed = lab::down_all()?;
         // what killed processes left in namespaces that stay
-        removed.extend(mpuser_tun::net::recover()?);
-        removed
+        let recovered = mpuser_tun::net::recover()?;
+        left = recovered.left;
+        [removed, recovered.done].concat()
     } else {
         let name = args.name.as_deref().unwrap_or(lab::SEED);
         if lab::down(name)? { vec![name.to_owned()] } else { Vec::new() }
@@ -240,7 +242,7 @@ fn down(args: &LabDown, printer: Printer) -> Result<ExitCode, Failure> {
     } else {
         printer.line(&format!("removed {}", removed.join(", ")));
     }
-    Ok(ExitCode::SUCCESS)
+    left.into_iter().next().map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
 }
 
 fn list(printer: Printer) -> Result<ExitCode, Failure> {

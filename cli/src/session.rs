@@ -316,8 +316,11 @@ fn lay(
     }
     let options = PathOptions { dest: peer, nat, ..PathOptions::default() };
     let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
-    for line in paths.recovered() {
+    for line in &paths.recovered().done {
         printer.detail(&format!("cleaned up after a process that died: {line}"));
+    }
+    for error in &paths.recovered().left {
+        printer.detail(&format!("not cleaned up after a process that died: {}", error.in_a_line()));
     }
     if let Some(peer) = peer {
         paths.verify(peer)?;

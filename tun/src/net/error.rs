@@ -75,6 +75,11 @@ impl NetError {
         Self { kind, message: message.into(), because: because.into(), help: help.into() }
     }
 
+    /// What and why, in one line.
+    pub fn in_a_line(&self) -> String {
+        format!("{}: {}", self.message, self.because)
+    }
+
     /// `message` failed with the error `e` of the operating system.
     pub fn io(message: impl Into<String>, e: &io::Error) -> Self {
         let (kind, help) = match e.kind() {

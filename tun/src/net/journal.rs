@@ -262,28 +262,48 @@ fn start_time() -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Undoes what dead processes left behind; says in words what that was.
-pub(crate) fn recover(lock: &StateLock) -> Result<Vec<String>> {
+/// What became of what dead processes left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// What was taken back, in words, a line for each process.
+    pub done: Vec<String>,
+    /// Why the rest was not. It stays written down for whoever comes by next.
+    pub left: Vec<NetError>,
+}
+
+/// Undoes what dead processes left behind.
+pub(crate) fn recover(lock: &StateLock) -> Result<Recovered> {
     let here = NetnsId::current()?;
     let all = read_all(lock);
-    let mut done = Vec::new();
+    let mut recovered = Recovered::default();
     for record in all.iter().filter(|r| r.dead.is_some()) {
-        let alive_there = |r: &&Record| r.dead.is_none() && r.header.netns == record.header.netns;
-        let others: Vec<Step> =
-            all.iter().filter(alive_there).flat_map(|r| r.steps.iter().cloned()).collect();
-        if record.header.netns == here {
-            undo_steps(&record.steps, &others)?;
-        } else if let Some(ns) = find(&record.header.netns) {
-            ns.run(|| undo_steps(&record.steps, &others))??;
-        } else if in_use(&record.header.netns) {
-            // An unnamed namespace: whoever is in it comes by here, too.
-            continue;
-        }
-        std::fs::remove_file(&record.path).map_err(|e| write_error(&record.path, &e))?;
         let (pid, n) = (record.header.pid, record.steps.len());
-        done.push(format!("took back {n} changes of process {pid}, which died without doing so"));
+        match recover_one(record, &all, &here) {
+            Ok(false) => {}
+            Ok(true) => recovered.done.push(format!(
+                "took back {n} changes of process {pid}, which died without doing so"
+            )),
+            Err(e) => recovered.left.push(e),
+        }
     }
-    Ok(done)
+    Ok(recovered)
+}
+
+/// False where it is for somebody else to do.
+fn recover_one(record: &Record, all: &[Record], here: &NetnsId) -> Result<bool> {
+    let alive_there = |r: &&Record| r.dead.is_none() && r.header.netns == record.header.netns;
+    let others: Vec<Step> =
+        all.iter().filter(alive_there).flat_map(|r| r.steps.iter().cloned()).collect();
+    if record.header.netns == *here {
+        undo_steps(&record.steps, &others)?;
+    } else if let Some(ns) = find(&record.header.netns) {
+        ns.run(|| undo_steps(&record.steps, &others))??;
+    } else if in_use(&record.header.netns) {
+        // An unnamed namespace: whoever is in it comes by here, too.
+        return Ok(false);
+    }
+    std::fs::remove_file(&record.path).map_err(|e| write_error(&record.path, &e))?;
+    Ok(true)
 }
 
 /// The named namespace with this identity.

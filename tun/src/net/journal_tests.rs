@@ -71,6 +71,28 @@ fn a_reused_inode_does_not_keep_a_namespace_in_use() {
 }
 
 #[test]
+fn what_cannot_be_taken_back_is_told_and_kept() {
+    let dir = std::env::temp_dir().join(format!("mpuser-journal-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let header =
+        Header { schema: SCHEMA.into(), pid: 7, start_time: 9, netns: NetnsId::current().unwrap() };
+    let refused = Step::Address { dev: "lo".into(), address: "no address".into() };
+    for (name, step) in [
+        ("a", &refused),
+        ("b", &Step::Sysctl { key: "net/no-such-key".into(), old: "0".into(), new: "1".into() }),
+    ] {
+        let lines = [serde_json::to_string(&header).unwrap(), serde_json::to_string(step).unwrap()];
+        std::fs::write(dir.join(format!("{name}.journal")), lines.join("\n")).unwrap();
+    }
+    let lock = StateLock::of(dir.clone()).unwrap();
+    let recovered = recover(&lock).unwrap();
+    assert_eq!((recovered.done.len(), recovered.left.len()), (1, 1), "{recovered:?}");
+    assert!(recovered.left[0].in_a_line().contains("no address"), "{recovered:?}");
+    assert!(dir.join("a.journal").exists() && !dir.join("b.journal").exists());
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn start_time_is_known() {
     assert!(start_time().unwrap() > 0);
 }

@@ -30,6 +30,7 @@ pub use egress::{
     Egress, Reach, discover, physical_paths, resolve, through_gateways, ways_in, ways_out,
 };
 pub use error::{ErrorKind, NetError, Result};
+pub use journal::Recovered;
 pub use netns::{Netns, NetnsId};
 pub use pathset::{NatMode, PathOptions, PathPlan, PathSet, ReturnPath, recover};
 pub use port::PacketPort;

@@ -14,7 +14,7 @@ use super::command::{ip_batch, ip_json, run};
 use super::egress::{Egress, Reach, TUN_PREFIX};
 use super::error::{ErrorKind, NetError, Result};
 use super::inventory::{Route, interfaces, routes, taken_prefixes, used_numbers};
-use super::journal::{self, Journal, Step, nft_family};
+use super::journal::{self, Journal, Recovered, Step, nft_family};
 use super::netns::Netns;
 use super::prefix::Prefix;
 use super::state::StateLock;
@@ -92,8 +92,8 @@ pub struct PathPlan {
     pub return_path: ReturnPath,
 }
 
-/// Takes back what dead processes left in the namespaces within reach; says in words what it was.
-pub fn recover() -> Result<Vec<String>> {
+/// Takes back what dead processes left in the namespaces within reach.
+pub fn recover() -> Result<Recovered> {
     journal::recover(&StateLock::take()?)
 }
 
@@ -103,14 +103,15 @@ pub struct PathSet {
     plans: Vec<PathPlan>,
     journal: Journal,
     netns: Netns,
-    recovered: Vec<String>,
+    recovered: Recovered,
     done: bool,
 }
 
 impl PathSet {
     /// Chooses and reserves names and addresses for `ways`; nothing in the kernel changes yet.
     ///
-    /// First it takes back what dead processes left behind ([`PathSet::recovered`]).
+    /// First it takes back what dead processes left behind ([`PathSet::recovered`]); what cannot be taken back is no error
+    /// of this one.
     pub fn plan(ways: &[Egress], options: &PathOptions) -> Result<Self> {
         let lock = StateLock::take()?;
         let recovered = journal::recover(&lock)?;
@@ -143,7 +144,7 @@ impl PathSet {
     }
 
     /// What was cleaned up for dead processes while planning.
-    pub fn recovered(&self) -> &[String] {
+    pub fn recovered(&self) -> &Recovered {
         &self.recovered
     }
 

@@ -58,7 +58,10 @@ pub(crate) struct StateLock {
 
 impl StateLock {
     pub(crate) fn take() -> Result<Self> {
-        let dir = state_dir()?;
+        Self::of(state_dir()?)
+    }
+
+    pub(super) fn of(dir: PathBuf) -> Result<Self> {
         let path = dir.join("lock");
         let cannot =
             |e: &std::io::Error| NetError::io(format!("cannot lock {}", path.display()), e);

@@ -126,6 +126,8 @@ impl SharedLog {
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) phase: Phase,
+    /// The handshake was completed, whatever came after it.
+    pub(crate) opened: bool,
     pub(crate) holder: Holder,
     /// A read may succeed. False after one would have blocked, until the engine says otherwise.
     pub(crate) readable: bool,
@@ -144,6 +146,7 @@ impl Conn {
     pub(crate) fn new(phase: Phase, holder: Holder) -> Self {
         Self {
             phase,
+            opened: phase == Phase::Established,
             holder,
             readable: true,
             writable: true,
@@ -170,6 +173,7 @@ impl Conn {
             }
             Event::Established { .. } => {
                 self.phase = Phase::Established;
+                self.opened = true;
                 self.writers.wake(deferred);
             }
             Event::Closed(error) => {
@@ -238,6 +242,20 @@ mod tests {
             waiters.add(&Context::from_waker(&waker), &mut deferred);
         }
         assert!(waiters.all.len() <= MAX_WAITERS);
+    }
+
+    #[test]
+    fn what_ends_right_behind_its_handshake_was_open() {
+        let (mut conn, mut deferred) =
+            (Conn::new(Phase::Connecting, Holder::Application), Deferred::default());
+        assert!(!conn.opened);
+        conn.on_event(Instant::ZERO, Event::Established { mptcp: true, token: 1 }, &mut deferred);
+        conn.on_event(
+            Instant::ZERO,
+            Event::Closed(Some(ConnectionError::FastClosed)),
+            &mut deferred,
+        );
+        assert!(conn.opened && conn.is_closed());
     }
 
     #[test]

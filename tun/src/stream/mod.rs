@@ -44,7 +44,8 @@ impl MptcpStream {
         Self { io: Arc::new(Io { handle, id, local, remote }) }
     }
 
-    /// Waits for the end of the handshake.
+    /// Waits for the end of the handshake. What a peer did right after it is for the first read or write to say, however
+    /// early it was seen: whether this task or the packets were faster makes no difference.
     pub(crate) async fn established(&self) -> io::Result<()> {
         std::future::poll_fn(|cx| {
             self.io.handle.with(|inner, _| {
@@ -52,6 +53,7 @@ impl MptcpStream {
                     return Poll::Ready(Err(Error::NotConnected.into()));
                 };
                 match conn.phase {
+                    _ if conn.opened => Poll::Ready(Ok(())),
                     Phase::Established | Phase::Closed(None) => Poll::Ready(Ok(())),
                     Phase::Closed(Some(error)) => Poll::Ready(Err(Error::from(error).into())),
                     Phase::Connecting if inner.stopped => Poll::Ready(Err(Error::StackDown.into())),
