@@ -64,6 +64,10 @@ impl Endpoint {
 
     /// The address of this end a packet is for, if it is for one and comes from somebody who can be answered.
     fn addressee(&mut self, interface: InterfaceId, ip: &IpHeader) -> Option<LocalAddress> {
+        // What a kernel says to everybody on a link (its groups, its search for routers) is no error, and not for us.
+        if ip.dst.is_multicast() && ip.protocol != protocol::TCP {
+            return None;
+        }
         let local = self.addresses.get(ip.dst).or_else(|| self.stand_in(interface, ip.dst));
         // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
         if local.is_none() || is_no_host(ip.src) || ip.src == ip.dst {
