@@ -3,10 +3,14 @@
 //! Each change is a reason to ask again which ways there are. A way that is gone takes its path out of use, one that
 //! is back brings it back, a new one gets a path of its own.
 
+use crate::device::open_tun;
 use crate::output::Printer;
-use crate::session::{describe, open_device};
+use crate::session::describe;
 use mpuser_engine::addr::InterfaceId;
-use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathSet, PathSpec, Watch};
+use mpuser_tun::device::Offload;
+use mpuser_tun::net::{
+    self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Watch,
+};
 use mpuser_tun::{PathConfig, Stack};
 use serde_json::json;
 use std::net::IpAddr;
@@ -37,6 +41,8 @@ pub(crate) struct Wishes {
     pub(crate) gateways: Vec<IpAddr>,
     /// Whether addresses are translated.
     pub(crate) nat: NatMode,
+    /// Whether devices are asked for offload.
+    pub(crate) offload: Offload,
 }
 
 impl Wishes {
@@ -210,7 +216,8 @@ impl State {
         let wishes = &self.wishes;
         let options =
             PathOptions { dest: wishes.peer(), nat: wishes.nat, ..PathOptions::default() };
-        let (mut set, devices) = PathSet::setup(std::slice::from_ref(way), &options, open_device)?;
+        let open = |plan: &PathPlan| open_tun(plan, wishes.offload, &self.printer);
+        let (mut set, devices) = PathSet::setup(std::slice::from_ref(way), &options, open)?;
         if let Some(peer) = wishes.peer() {
             set.verify(peer)?;
         }
