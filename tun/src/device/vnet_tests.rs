@@ -24,7 +24,7 @@ fn headers(v6: bool, ip_options: usize, options: usize) -> Vec<u8> {
 #[test]
 fn headers_say_what_is_left_to_be_done() {
     // (IPv6, IP options, TCP options, payload, segment size) and the octets the specification wants
-    let table: [((bool, usize, usize, usize, Option<u16>), [u8; HEADER_LEN]); 8] = [
+    let table = [
         ((false, 0, 12, 0, None), [1, 0, 0, 0, 0, 0, 20, 0, 16, 0]),
         ((true, 0, 12, 0, None), [1, 0, 0, 0, 0, 0, 40, 0, 16, 0]),
         ((false, 8, 0, 100, None), [1, 0, 0, 0, 0, 0, 28, 0, 16, 0]),
