@@ -35,6 +35,7 @@ mod session;
 mod settings;
 mod signals;
 mod simulate;
+mod spread;
 mod streams;
 mod table;
 mod units;
