@@ -1,16 +1,18 @@
 //! A stack over this machine's paths: devices, addresses, routes and translation, all taken back at the end.
 
 use crate::args::{FastOpenArg, Nat, Switch, Transport};
+use crate::device::open_tun;
 use crate::error::{Code, Failure, plain_words};
-use crate::follow::{self, Follower, PathSets, Search, Wishes};
+use crate::follow::{Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
 use crate::settings::Order;
+use crate::spread::Spread;
 use crate::streams::{self, Lead, Notes};
 use crate::via::Hop;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind};
 use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
-use mpuser_tun::device::PlainTun;
+use mpuser_tun::device::{Offload, Tun};
 use mpuser_tun::net::doctor::{Level, preflight};
 use mpuser_tun::net::{
     self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Reach,
@@ -58,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) nat: NatMode,
     /// What it draws keys from; the operating system without.
     pub(crate) seed: Option<[u8; 32]>,
+    /// Whether devices are asked for offload.
+    pub(crate) offload: Offload,
     /// What the process does, for whoever asks over its control socket; it has none without.
     pub(crate) title: Option<String>,
     /// How to find the ways again when interfaces come and go; without, they are as they were.
@@ -83,6 +87,7 @@ impl Setup {
             recorder: recorder(transport)?,
             nat,
             seed: None,
+            offload: if transport.no_offload { Offload::Off } else { Offload::Auto },
             title: Some(title),
             follow: None,
             orders: transport.orders.clone(),
@@ -94,7 +99,7 @@ impl Setup {
     /// What paths are made of, for whoever makes more of them later.
     pub(crate) fn wishes(&self, search: Search, transport: &Transport) -> Wishes {
         let (specs, gateways) = (transport.path.clone(), transport.gateway.clone());
-        Wishes { search, specs, gateways, nat: self.nat }
+        Wishes { search, specs, gateways, nat: self.nat, offload: self.offload }
     }
 }
 
@@ -130,7 +135,8 @@ impl Session {
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
         let packets = streams::packets(vias);
-        let (ways, vias) = spread(transport, vias)?;
+        let (spread, vias) = spread(transport, vias)?;
+        let ways = spread.ways();
         let (peer, remote, ways) = match vias.first() {
             Some(first) => (packets.first().copied(), first.remote(), ways),
             None => {
@@ -152,9 +158,8 @@ impl Session {
         // a peer on this machine is reached by no interface
         let local = ways.iter().any(|way| way.reach == Reach::Local);
         if let Some(peer) = peer.filter(|_| !local) {
-            let through = || packets.iter().map(|via| via.ip()).collect();
             let direct = setup.vias.is_empty();
-            let search = if direct { Search::To(peer) } else { Search::Through(through()) };
+            let search = if direct { Search::To(peer) } else { Search::Through(spread) };
             setup.follow = Some(setup.wishes(search, transport));
         }
         Ok((Self::over(&ways, setup, peer, printer)?, remote))
@@ -191,7 +196,7 @@ impl Session {
             printer.line(&note);
         }
         let peer = peer.filter(|_| setup.vias.is_empty());
-        let (paths, plans, devices) = lay(ways, peer, setup.nat, printer)?;
+        let (paths, plans, devices) = lay(ways, peer, (setup.nat, setup.offload), printer)?;
         let mut builder = Stack::builder().endpoint(setup.endpoint).connection(setup.config);
         if plans.is_empty() {
             builder = builder.streams_only();
@@ -220,7 +225,7 @@ impl Session {
             let done = stack.ip_mptcp(&order.line);
             done.map_err(|refusal| order.refused(&refusal.because))?;
         }
-        let follow = |wishes| Follower::start(&stack, &paths, ways, wishes, *printer);
+        let follow = |wishes| Follower::start(&stack, &paths, &plans, wishes, *printer);
         let follower = setup.follow.map(follow).transpose()?;
         let control = setup.title.map(|title| ControlServer::start(&stack, title)).transpose();
         // it runs without being asked anything, too
@@ -308,14 +313,14 @@ fn ways(peer: IpAddr, specs: &[PathSpec], gateways: &[IpAddr]) -> Result<Vec<Egr
 fn lay(
     ways: &[Egress],
     peer: Option<IpAddr>,
-    nat: NatMode,
+    (nat, offload): (NatMode, Offload),
     printer: &Printer,
-) -> Result<(PathSets, Vec<PathPlan>, Vec<PlainTun>), Failure> {
+) -> Result<(PathSets, Vec<PathPlan>, Vec<Tun>), Failure> {
     if ways.is_empty() {
         return Ok((PathSets::default(), Vec::new(), Vec::new()));
     }
     let options = PathOptions { dest: peer, nat, ..PathOptions::default() };
-    let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
+    let (paths, devices) = PathSet::setup(ways, &options, |plan| open_tun(plan, offload, printer))?;
     for line in &paths.recovered().done {
         printer.detail(&format!("cleaned up after a process that died: {line}"));
     }
@@ -329,29 +334,28 @@ fn lay(
     Ok((PathSets::new(paths), plans, devices))
 }
 
-/// A way to each of `vias` that takes packets, and which one it is: the n-th goes by the n-th of its ways, round about, so
-/// that a machine with several interfaces uses them. A way that several share is there once.
-fn spread(transport: &Transport, vias: &[Hop]) -> Result<(Vec<Egress>, Vec<Lead>), Failure> {
-    let (mut all, mut spread): (Vec<Egress>, _) = (Vec::new(), Vec::new());
+/// Where each of `vias` leads, and the ways of those that take packets.
+fn spread(transport: &Transport, vias: &[Hop]) -> Result<(Spread, Vec<Lead>), Failure> {
+    let mut spread = Spread::default();
     for (number, via) in vias.iter().enumerate() {
-        let via = match via {
-            Hop::Packets(remote) => *remote,
-            Hop::Stream(via) => {
-                spread.push(Lead::Stream(via.clone()));
-                continue;
+        if let Hop::Packets(remote) = via {
+            let (_, ways) = reachable(&transport.path, &transport.gateway, &[*remote])?;
+            if !spread.place(number, *remote, &ways) {
+                return Err(Failure::internal("there is no way", "a path had none"));
             }
-        };
-        let (remote, ways) = reachable(&transport.path, &transport.gateway, &[via])?;
-        let way = ways.into_iter().cycle().nth(number);
-        let way = way.ok_or_else(|| Failure::internal("there is no way", "a path had none"))?;
-        let known = all.iter().position(|known| follow::same(known, &way));
-        let index = known.unwrap_or(all.len());
-        if index == all.len() {
-            all.push(way);
         }
-        spread.push(Lead::Way(remote, index));
     }
-    Ok((all, spread))
+    let ways = spread.ways();
+    let way_of = |remote| {
+        let by = |way: &Egress| spread.by(way).any(|via| via == remote);
+        ways.iter().position(by).unwrap_or_default()
+    };
+    let leads = vias.iter().map(|via| match via {
+        Hop::Packets(remote) => Lead::Way(*remote, way_of(*remote)),
+        Hop::Stream(via) => Lead::Stream(via.clone()),
+    });
+    let leads = leads.collect();
+    Ok((spread, leads))
 }
 
 /// Obeys what `mpuser multipath` set before. At least one interface has to be left.
@@ -442,22 +446,6 @@ pub(crate) fn describe(plan: &PathPlan) -> String {
         net::ReturnPath::Masquerade => "masqueraded",
     };
     format!("path {}: {engine} on {tun}, out by {} ({back}, MTU {mtu})", egress.name, egress.dev)
-}
-
-pub(crate) fn open_device(plan: &PathPlan) -> Result<PlainTun, NetError> {
-    PlainTun::open(&plan.tun).map_err(|error| {
-        let (kind, help) = match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound => {
-                (net::ErrorKind::Permission, "`mpuser doctor` names what is missing and the repair")
-            }
-            _ => (net::ErrorKind::Command, "`mpuser doctor` may know more"),
-        };
-        let because = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(Error::OpenDevice { hint, .. }) => (*hint).to_owned(),
-            _ => plain_words(&error),
-        };
-        NetError::new(kind, format!("cannot open the TUN device {}", plan.tun), because, help)
-    })
 }
 
 /// A capture to `file`, or to stdout for `-`.
