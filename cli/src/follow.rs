@@ -1,12 +1,15 @@
 //! Interfaces that come and go while connections live: the paths follow them.
 //!
 //! Each change is a reason to ask again which ways there are. A way that is gone takes its path out of use, one that
-//! is back brings it back, a new one gets a path of its own.
+//! is back brings it back, a new one gets a path of its own. With forwarders (`--via`), they are spread over the ways anew.
 
 use crate::output::Printer;
 use crate::session::{describe, open_device};
+use crate::spread::Spread;
 use mpuser_engine::addr::InterfaceId;
-use mpuser_tun::net::{self, Egress, NatMode, NetError, PathOptions, PathSet, PathSpec, Watch};
+use mpuser_tun::net::{
+    self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Watch,
+};
 use mpuser_tun::{PathConfig, Stack};
 use serde_json::json;
 use std::net::IpAddr;
@@ -18,8 +21,8 @@ use tokio::task::AbortHandle;
 pub(crate) enum Search {
     /// Towards a peer.
     To(IpAddr),
-    /// Towards forwarders, each of which has its way: those are left and come back, and others are of no use.
-    Through(Vec<IpAddr>),
+    /// Towards forwarders, each of which has its way; only ways that one of them takes are of use.
+    Through(Spread),
     /// For clients that come in, to this address if to one only.
     In(Option<IpAddr>),
     /// To destinations nobody knows yet.
@@ -41,28 +44,14 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     /// The ways there are now. One that was asked for and is not there is left out.
-    fn ways(&self) -> Vec<Egress> {
-        let resolve = |specs: &[PathSpec]| match &self.search {
-            Search::To(peer) => net::resolve(*peer, specs),
-            Search::Through(all) => {
-                let each = all.iter().filter_map(|via| net::resolve(*via, specs).ok());
-                Ok(each.flatten().collect())
-            }
-            Search::In(address) => net::ways_in(*address, specs),
-            Search::Out => net::ways_out(specs),
-        };
-        let mut ways = if self.specs.is_empty() {
-            resolve(&[]).unwrap_or_default()
-        } else {
-            let each =
-                self.specs.iter().filter_map(|spec| resolve(std::slice::from_ref(spec)).ok());
-            each.flatten().collect()
-        };
-        if let Search::To(peer) = self.search {
-            let through = |gateway: &IpAddr| net::through_gateways(peer, &[*gateway]).ok();
-            ways.extend(self.gateways.iter().filter_map(through).flatten());
+    fn ways(&mut self) -> Vec<Egress> {
+        let Self { search, specs, gateways, .. } = self;
+        match search {
+            Search::To(peer) => towards(*peer, specs, gateways),
+            Search::Through(spread) => spread.again(|via| towards(via.ip(), specs, gateways)),
+            Search::In(address) => each(specs, |specs| net::ways_in(*address, specs)),
+            Search::Out => each(specs, net::ways_out),
         }
-        ways
     }
 
     const fn peer(&self) -> Option<IpAddr> {
@@ -71,6 +60,25 @@ impl Wishes {
             Search::Through(_) | Search::In(_) | Search::Out => None,
         }
     }
+}
+
+/// All without `specs`, else those of them that are there.
+fn each(
+    specs: &[PathSpec],
+    resolve: impl Fn(&[PathSpec]) -> Result<Vec<Egress>, NetError>,
+) -> Vec<Egress> {
+    if specs.is_empty() {
+        return resolve(&[]).unwrap_or_default();
+    }
+    specs.iter().filter_map(|spec| resolve(std::slice::from_ref(spec)).ok()).flatten().collect()
+}
+
+/// Those to one address, and those through each gateway.
+fn towards(to: IpAddr, specs: &[PathSpec], gateways: &[IpAddr]) -> Vec<Egress> {
+    let mut ways = each(specs, |specs| net::resolve(to, specs));
+    let through = |gateway: &IpAddr| net::through_gateways(to, &[*gateway]).ok();
+    ways.extend(gateways.iter().filter_map(through).flatten());
+    ways
 }
 
 /// The sets of paths of a process: the first one, and one for each that came later.
@@ -109,6 +117,8 @@ impl PathSets {
 struct Known {
     way: Egress,
     interface: InterfaceId,
+    /// The stack's address there.
+    local: IpAddr,
     present: bool,
 }
 
@@ -123,18 +133,19 @@ impl Drop for Follower {
 }
 
 impl Follower {
-    /// Follows changes from now on. The stack has one path for each of `ways`, in that order.
+    /// Follows changes from now on. The stack has one path for each of `plans`, in that order.
     pub(crate) fn start(
         stack: &Stack,
         sets: &PathSets,
-        ways: &[Egress],
+        plans: &[PathPlan],
         wishes: Wishes,
         printer: Printer,
     ) -> Result<Self, NetError> {
         let mut watch = Watch::start()?;
-        let known = ways.iter().zip(0..).map(|(way, number)| Known {
-            way: way.clone(),
+        let known = plans.iter().zip(0..).map(|(plan, number)| Known {
+            way: plan.egress.clone(),
             interface: InterfaceId(number),
+            local: plan.engine,
             present: true,
         });
         let mut state = State {
@@ -181,7 +192,7 @@ impl State {
         }
         for way in &ways {
             match self.known.iter_mut().find(|known| same(&known.way, way)) {
-                Some(known) if known.present => {}
+                Some(known) if known.present => lead(&self.stack, &self.wishes, way, known.local),
                 Some(known) => {
                     // the kernel removed routes when the interface went
                     let refreshed = self.sets.lock().iter().try_for_each(PathSet::refresh);
@@ -190,13 +201,13 @@ impl State {
                         continue;
                     }
                     known.present = true;
+                    lead(&self.stack, &self.wishes, way, known.local);
                     self.stack.set_present(known.interface, true);
                     tell(self.printer, "path_restored", "is back", way);
                 }
-                None if matches!(self.wishes.search, Search::Through(_)) => {}
                 None => match self.add(way) {
-                    Ok(interface) => {
-                        self.known.push(Known { way: way.clone(), interface, present: true });
+                    Ok(known) => {
+                        self.known.push(known);
                         tell(self.printer, "path_added", "is new", way);
                     }
                     Err(error) => complain(self.printer, way, &error),
@@ -206,7 +217,7 @@ impl State {
     }
 
     /// A path for a way that was not there before.
-    fn add(&self, way: &Egress) -> Result<InterfaceId, NetError> {
+    fn add(&self, way: &Egress) -> Result<Known, NetError> {
         let wishes = &self.wishes;
         let options =
             PathOptions { dest: wishes.peer(), nat: wishes.nat, ..PathOptions::default() };
@@ -222,11 +233,21 @@ impl State {
         let both = set.paths().first().cloned().zip(devices.into_iter().next());
         let (plan, device) = both.ok_or_else(|| cannot(&nothing()))?;
         self.printer.detail(&describe(&plan));
-        let path = PathConfig::new(device, plan.engine).name(way.name.clone());
+        let local = plan.engine;
+        // before the address is there: nobody else is to use it first
+        lead(&self.stack, wishes, way, local);
+        let path = PathConfig::new(device, local).name(way.name.clone());
         let path = path.outlet(way.dev.clone()).backup(way.backup);
         let interface = self.stack.add_path(path).map_err(|error| cannot(&error))?;
         self.sets.lock().push(set);
-        Ok(interface)
+        Ok(Known { way: way.clone(), interface, local, present: true })
+    }
+}
+
+/// The forwarders that are to be reached by this way are: from the stack's address there.
+fn lead(stack: &Stack, wishes: &Wishes, way: &Egress, local: IpAddr) {
+    if let Search::Through(spread) = &wishes.search {
+        spread.by(way).for_each(|via| stack.relocate_via(via, local));
     }
 }
 

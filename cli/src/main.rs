@@ -34,6 +34,7 @@ mod session;
 mod settings;
 mod signals;
 mod simulate;
+mod spread;
 mod streams;
 mod table;
 mod units;

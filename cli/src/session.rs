@@ -2,9 +2,10 @@
 
 use crate::args::{FastOpenArg, Nat, Switch, Transport};
 use crate::error::{Code, Failure, plain_words};
-use crate::follow::{self, Follower, PathSets, Search, Wishes};
+use crate::follow::{Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
 use crate::settings::Order;
+use crate::spread::Spread;
 use crate::streams::{self, Lead, Notes};
 use crate::via::Hop;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind};
@@ -130,7 +131,8 @@ impl Session {
         printer: &Printer,
     ) -> Result<(Self, SocketAddr), Failure> {
         let packets = streams::packets(vias);
-        let (ways, vias) = spread(transport, vias)?;
+        let (spread, vias) = spread(transport, vias)?;
+        let ways = spread.ways();
         let (peer, remote, ways) = match vias.first() {
             Some(first) => (packets.first().copied(), first.remote(), ways),
             None => {
@@ -152,9 +154,8 @@ impl Session {
         // a peer on this machine is reached by no interface
         let local = ways.iter().any(|way| way.reach == Reach::Local);
         if let Some(peer) = peer.filter(|_| !local) {
-            let through = || packets.iter().map(|via| via.ip()).collect();
             let direct = setup.vias.is_empty();
-            let search = if direct { Search::To(peer) } else { Search::Through(through()) };
+            let search = if direct { Search::To(peer) } else { Search::Through(spread) };
             setup.follow = Some(setup.wishes(search, transport));
         }
         Ok((Self::over(&ways, setup, peer, printer)?, remote))
@@ -220,7 +221,7 @@ impl Session {
             let done = stack.ip_mptcp(&order.line);
             done.map_err(|refusal| order.refused(&refusal.because))?;
         }
-        let follow = |wishes| Follower::start(&stack, &paths, ways, wishes, *printer);
+        let follow = |wishes| Follower::start(&stack, &paths, &plans, wishes, *printer);
         let follower = setup.follow.map(follow).transpose()?;
         let control = setup.title.map(|title| ControlServer::start(&stack, title)).transpose();
         // it runs without being asked anything, too
@@ -329,29 +330,28 @@ fn lay(
     Ok((PathSets::new(paths), plans, devices))
 }
 
-/// A way to each of `vias` that takes packets, and which one it is: the n-th goes by the n-th of its ways, round about, so
-/// that a machine with several interfaces uses them. A way that several share is there once.
-fn spread(transport: &Transport, vias: &[Hop]) -> Result<(Vec<Egress>, Vec<Lead>), Failure> {
-    let (mut all, mut spread): (Vec<Egress>, _) = (Vec::new(), Vec::new());
+/// Where each of `vias` leads, and the ways of those that take packets.
+fn spread(transport: &Transport, vias: &[Hop]) -> Result<(Spread, Vec<Lead>), Failure> {
+    let mut spread = Spread::default();
     for (number, via) in vias.iter().enumerate() {
-        let via = match via {
-            Hop::Packets(remote) => *remote,
-            Hop::Stream(via) => {
-                spread.push(Lead::Stream(via.clone()));
-                continue;
+        if let Hop::Packets(remote) = via {
+            let (_, ways) = reachable(&transport.path, &transport.gateway, &[*remote])?;
+            if !spread.place(number, *remote, &ways) {
+                return Err(Failure::internal("there is no way", "a path had none"));
             }
-        };
-        let (remote, ways) = reachable(&transport.path, &transport.gateway, &[via])?;
-        let way = ways.into_iter().cycle().nth(number);
-        let way = way.ok_or_else(|| Failure::internal("there is no way", "a path had none"))?;
-        let known = all.iter().position(|known| follow::same(known, &way));
-        let index = known.unwrap_or(all.len());
-        if index == all.len() {
-            all.push(way);
         }
-        spread.push(Lead::Way(remote, index));
     }
-    Ok((all, spread))
+    let ways = spread.ways();
+    let way_of = |remote| {
+        let by = |way: &Egress| spread.by(way).any(|via| via == remote);
+        ways.iter().position(by).unwrap_or_default()
+    };
+    let leads = vias.iter().map(|via| match via {
+        Hop::Packets(remote) => Lead::Way(*remote, way_of(*remote)),
+        Hop::Stream(via) => Lead::Stream(via.clone()),
+    });
+    let leads = leads.collect();
+    Ok((spread, leads))
 }
 
 /// Obeys what `mpuser multipath` set before. At least one interface has to be left.

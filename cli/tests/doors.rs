@@ -121,6 +121,45 @@ while data := sock.recv(1 << 18): sys.stdout.buffer.write(data)
 sys.stdout.flush()
 "#;
 
+/// A name with two addresses, at one of which the port is closed: clients are led to the other one, whichever comes first.
+#[test]
+fn each_address_of_a_name() {
+    let Some(mut lab) = Doors::up("names") else { return };
+    let servers = lab.plain_servers();
+    let at = format!("{PROXY}:7000").parse().expect("an address");
+    let netns = mpuser_tun::net::Netns::named(&lab.name("p")).expect("it was made");
+    let _echo = PeerServer::start(&netns, at, Protocol::Mptcp, Mode::Echo).expect("a server");
+    let hosts = std::env::temp_dir().join(format!("mpuser-hosts-{}", std::process::id()));
+    let [closed, open] = ["192.168.57.101", PROXY];
+    let text = format!(
+        "{closed} first\n{open} first\n{open} second\n{closed} second\n\
+         10.50.0.1 plain-a\n10.50.0.2 plain-a\n10.50.0.2 plain-b\n10.50.0.1 plain-b\n"
+    );
+    std::fs::write(&hosts, text).expect("a file");
+    let bound = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    let named = ["unshare", "-m", "sh", "-c", bound, hosts.to_str().expect("text")];
+    let mpuser = [&named[..], &[env!("CARGO_BIN_EXE_mpuser")]].concat();
+    let sent = data(SIZE);
+    for (local, name) in [("8081", "first:7000"), ("8082", "second:7000")] {
+        let argv = [&mpuser[..], &["forward", local, name, "--require-mptcp"], &PATHS[..]].concat();
+        lab.serve("a", &argv, Ready::Says("listening"));
+        let argv = ["python3", "-c", KERNEL_CLIENT, "127.0.0.1", local, "6"];
+        intact(&finish(lab.spawn("a", &argv), &sent), &sent);
+    }
+    assert_eq!(count(&lab, "p", "MPJoinAckRx"), 4, "a subflow by each network");
+    let to = "plain-a:8001,plain-b:8002";
+    let argv = [&mpuser[..], &["proxy", "--listen", "mptcp://:7001", "--to", to]].concat();
+    let said = lab.serve("p", &argv, Ready::Says("listening"));
+    for _ in 0..2 {
+        intact(&ours(&lab, "7001", &sent), &sent);
+    }
+    let _ = std::fs::remove_file(hosts);
+    let mut taken = servers.all();
+    taken.sort();
+    assert_eq!(taken, ["8001", "8002"], "{:?}", said.all());
+    assert!(!said.all().iter().any(|line| line.contains("is down")), "{:?}", said.all());
+}
+
 /// A server dies and comes back; a client in between notices nothing.
 #[test]
 fn mistakes_are_named() {

@@ -14,8 +14,11 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const SIZE: usize = 48 << 20;
+/// A second, and two for a machine that runs other tests as well.
+const SOON: Duration = Duration::from_secs(3);
 
 /// What tcpdump sees at a node.
 struct Capture {
@@ -223,6 +226,77 @@ fn a_card_that_goes_and_comes_back() {
     let run = finish(child, &sent[1_000..]);
     intact(&run, &sent);
     assert!(run.stderr.contains("is gone") && run.stderr.contains("is back"), "{}", run.stderr);
+}
+
+/// The interface a subflow through the proxy leaves by, of those that are established.
+fn card(lab: &Proxies, process: u32, through: &str) -> Vec<String> {
+    let socket = connection(lab, process).unwrap_or_default();
+    let all = socket["subflow"].as_array().cloned().unwrap_or_default();
+    let is = |s: &&Value| {
+        let remote = s["remote"].as_str().unwrap_or_default();
+        s["state"] == "ESTAB" && remote.starts_with(&format!("{through}:"))
+    };
+    let dev = |s: &Value| s["path"].as_str().unwrap_or_default().to_owned();
+    all.iter().filter(is).map(dev).collect()
+}
+
+/// Waits until the established subflow through the proxy leaves by this card, and no other is; how long that took.
+fn until_by(lab: &Proxies, process: u32, through: &str, dev: &str) -> Duration {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(4) {
+        if card(lab, process, through) == [dev] {
+            return begin.elapsed();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{through} is never reached by {dev}: {:?}", connection(lab, process));
+}
+
+/// A second card with another way to the proxies comes while data flows: the second proxy is reached by it within a second.
+/// Then the first card goes, and so the first proxy is, too.
+#[test]
+fn a_new_card_is_a_way_for_the_proxies() {
+    let Some(lab) = Proxies::up("new", 2) else { return };
+    let _echo = lab.serve(Mode::Echo);
+    let ip = |node: &str, lines: &str| {
+        let run = finish(lab.spawn(node, &["ip", "-batch", "-"]), lines.as_bytes());
+        assert_eq!(run.code, Some(0), "{lines}{}", run.stderr);
+    };
+    for node in ["p1", "p2"] {
+        ip(node, "route add 10.92.0.0/24 via 10.90.0.254\n");
+    }
+    let sent = data(SIZE / 8);
+    let (one, two) = (proxy(1), proxy(2));
+    let log = std::env::temp_dir().join(format!("mpuser-card-{}.log", std::process::id()));
+    let log = log.to_str().expect("text");
+    let args = ["connect", "-v", "--record", log, "--via", &one, "--via", &two, SERVER];
+    let mut child = lab.start(&args);
+    begin(&mut child, &sent[..1_000]);
+    let process = child.id();
+    until(&lab, process, 2);
+    assert_eq!([card(&lab, process, &one), card(&lab, process, &two)], [["eth0"], ["eth0"]]);
+    let switch = format!("mpu-{}-switch", lab.0.options.name);
+    ip("client", &format!("link add eth1 type veth peer name second netns {switch}\n"));
+    ip("switch", "addr add 10.92.0.254/24 dev second\nlink set second up\n");
+    let up = "addr add 10.92.0.1/24 dev eth1\nlink set eth1 up\n\
+              route add default via 10.92.0.254 dev eth1 metric 100\n";
+    ip("client", up);
+    let taken = until_by(&lab, process, &two, "eth1");
+    println!("the new card is up: used, and the old subflow gone, after {taken:?}");
+    assert!(taken < SOON, "{taken:?}");
+    assert_eq!(card(&lab, process, &one), ["eth0"], "where it was");
+    ip("client", "link set eth0 down\n");
+    let taken = until_by(&lab, process, &one, "eth1");
+    println!("the old card is gone: its proxy is reached by the new one after {taken:?}");
+    assert!(taken < SOON, "{taken:?}");
+    let run = finish(child, &sent[1_000..]);
+    intact(&run, &sent);
+    assert!(run.stderr.contains("path eth1 is new"), "{}", run.stderr);
+    let joins = lab.counters()["MPTcpExtMPJoinAckRx"];
+    assert_eq!(joins, 3, "the second proxy, again by the new card, and the first one by it");
+    let again = mpuser(&["replay", log]);
+    let _ = std::fs::remove_file(log);
+    assert_eq!(again.code, Some(0), "{}{}", again.stdout, again.stderr);
 }
 
 /// Our own listener as the server: it wants an identifier of its own for each address it sees [JOIN-4].

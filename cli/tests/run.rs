@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::lab::{SERVER, TestLab};
-use common::{Run, finish, pipes};
+use common::lab::{SERVER, SERVER6, TestLab};
+use common::real_proxies::installed;
+use common::{Run, data, finish, pipes};
 use mpuser_tun::lab::peer::{Mode, Protocol, counter_delta, kernel_counters};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -93,6 +94,112 @@ fn a_download_uses_the_other_paths() {
     let script = format!("head -c 3000000 /dev/zero > /dev/tcp/{SERVER}/7001");
     let run = program(&lab, &["bash", "-c", &script]);
     assert_eq!((run.code, sink.received()), (Some(0), 3_000_000), "{}", run.stderr);
+}
+
+/// The same over IPv6, by a program of Python's that knows nothing: the joins come by IPv6, too, to the announced addresses.
+#[test]
+fn an_ipv6_server_over_several_paths() {
+    let Some(lab) = TestLab::up_with_ipv6("six") else { return };
+    const SIZE: usize = 32 << 20;
+    let _source = lab.serve_at("::", 7_000, Protocol::Mptcp, Mode::Source(SIZE as u64));
+    let script = format!(
+        "
+import socket, sys
+sock = socket.create_connection(('{SERVER6}', 7000))
+assert sock.family == socket.AF_INET6
+while data := sock.recv(1 << 18):
+    sys.stdout.buffer.write(data)
+"
+    );
+    let run = program(&lab, &["python3", "-c", &script]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.bytes.len(), SIZE);
+    assert!(run.bytes.iter().enumerate().all(|(place, octet)| usize::from(*octet) == place % 251));
+    let namespace = lab.0.netns("server").expect("it is there");
+    let counters = kernel_counters(&namespace).expect("counters");
+    let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+    assert_eq!(count("MPTcpExtMPCapableACKRX"), 1, "{counters:#?}");
+    assert!(count("MPTcpExtMPJoinAckRx") >= 1, "{counters:#?}");
+    // a closed port, and an address that nobody has
+    let script = "
+import errno, socket, sys
+for address, port in (sys.argv[1], 9), ('fd00:192:168:56::77', 9):
+    try: socket.create_connection((address, port)).close()
+    except OSError as error: print(errno.errorcode[error.errno])
+";
+    let run = program(&lab, &["python3", "-c", script, SERVER6]);
+    let said: Vec<&str> = run.stdout.split_whitespace().collect();
+    assert_eq!(said, ["ECONNREFUSED", "EHOSTUNREACH"], "{}", run.stderr);
+}
+
+/// nginx as it is, as a front that fetches what it serves: its connections to the server leave as MPTCP.
+#[test]
+fn nginx_fetches_over_several_paths() {
+    if !installed("nginx_fetches_over_several_paths", &["nginx", "curl"]) {
+        return;
+    }
+    let Some(lab) = TestLab::up("nginx") else { return };
+    let directory = scratch("nginx");
+    let (big, conf) = (directory.join("big"), directory.join("nginx.conf"));
+    let content = data(24 << 20);
+    std::fs::write(&big, &content).expect("a file");
+    let at = directory.display();
+    let own = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let own: String = own.iter().map(|kind| format!("{kind}_temp_path {at}/{kind}; ")).collect();
+    let text = format!(
+        "daemon off; master_process off; error_log stderr; pid {at}/pid;\n\
+         events {{ worker_connections 512; }}\n\
+         http {{ access_log off; {own}\n\
+         upstream server {{ server {SERVER}:8000; keepalive 4; }}\n\
+         server {{ listen 127.0.0.1:8080; location / {{ proxy_pass http://server; \
+         proxy_http_version 1.1; proxy_set_header Connection ''; }} }} }}\n"
+    );
+    std::fs::write(&conf, text).expect("a file");
+    let http = format!(
+        "
+import http.server, os, socket
+os.chdir('{at}')
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def log_message(self, *_): pass
+class Server(http.server.ThreadingHTTPServer):
+    def server_bind(self):
+        self.socket.close()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP)
+        self.socket.bind(self.server_address)
+server = Server(('{SERVER}', 8000), Handler)
+print('ready')
+server.serve_forever()
+"
+    );
+    let mut server = python(&lab, "server", &http);
+    let mut line = String::new();
+    let out = server.stdout.as_mut().expect("a pipe");
+    BufReader::new(out).read_line(&mut line).expect("it is ready");
+    assert_eq!(line, "ready\n");
+    // one that waits until nginx listens, then the file twice at once
+    let script = format!(
+        "nginx -c {0} & nginx=$!
+         until curl -sf -o /dev/null http://127.0.0.1:8080/nginx.conf; do sleep 0.05; done
+         curl -sf http://127.0.0.1:8080/big -o {1}/one & curl -sf http://127.0.0.1:8080/big; code=$?
+         wait $!; kill $nginx; exit $code",
+        conf.display(),
+        directory.display(),
+    );
+    let run = program(&lab, &["bash", "-c", &script]);
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.bytes == content, "{} of {} octets", run.bytes.len(), content.len());
+    assert!(std::fs::read(directory.join("one")).expect("it was fetched") == content);
+    let namespace = lab.0.netns("server").expect("it is there");
+    let counters = kernel_counters(&namespace).expect("counters");
+    let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+    let (connections, joins) = (count("MPTcpExtMPCapableACKRX"), count("MPTcpExtMPJoinAckRx"));
+    println!("nginx: {connections} MPTCP connections to the server, {joins} joined subflows");
+    assert!(connections >= 2 && joins >= 2, "{counters:#?}");
+    assert_eq!(count("MPTcpExtMPCapableFallbackACK"), 0, "{counters:#?}");
+    let _ = std::fs::remove_dir_all(directory);
 }
 
 /// `connect` fails as it would without us, and the loopback device is the program's own.

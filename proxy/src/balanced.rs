@@ -1,7 +1,7 @@
 //! A proxy for plain servers: each client to one of a pool, by the kernel's TCP.
 
 use crate::door::{Guide, Led};
-use crate::health::{dial, words};
+use crate::health::words;
 use crate::pool::Pool;
 use crate::report::Refusal;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 pub struct Balanced {
     /// The servers.
     pub pool: Arc<Pool>,
-    /// How long a server may take to answer before the next one is tried.
+    /// How long an address may take to answer before the next one is tried.
     pub patience: Duration,
 }
 
@@ -25,7 +25,7 @@ impl<N: Send> Guide<N> for Balanced {
         let mut last = String::from("there is none");
         for server in self.pool.order() {
             let lease = self.pool.lease(&server);
-            match dial(server.address, self.patience).await {
+            match server.dial(self.patience).await {
                 Ok(far) => {
                     self.pool.took(&server);
                     let lease: Option<Box<dyn Send>> = Some(Box::new(lease));

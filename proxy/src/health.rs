@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 pub struct Check {
     /// From one check to the next.
     pub every: Duration,
-    /// How long a server may take to answer.
+    /// How long each address of a server may take to answer.
     pub patience: Duration,
 }
 
@@ -37,7 +37,7 @@ pub async fn watch(pool: Arc<Pool>, check: Check) {
 }
 
 async fn once(pool: &Pool, server: &Server, patience: Duration) {
-    match dial(server.address, patience).await {
+    match server.dial(patience).await {
         // no data, so the server has nothing to log but a client that thought better of it
         Ok(_) => pool.answered(server),
         Err(error) => pool.silent(server, &words(&error)),

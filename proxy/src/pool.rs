@@ -1,10 +1,14 @@
 //! Several servers for one purpose: which is next, and which are up.
 
+use crate::health;
 use crate::report::{Event, Observer};
 use serde::Serialize;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// How servers are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,10 +23,12 @@ pub enum Balance {
 /// A server.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens: the addresses of its name, any of which will do.
+    addresses: Vec<SocketAddr>,
     /// What it is called in reports.
     pub name: String,
+    /// Which address answered last.
+    answering: AtomicUsize,
     down: AtomicBool,
     /// Failures in a row.
     failures: AtomicU32,
@@ -34,16 +40,44 @@ pub struct Server {
 impl Server {
     /// Up until it fails.
     #[must_use]
-    pub fn new(address: SocketAddr, name: impl Into<String>) -> Self {
+    pub fn new(addresses: Vec<SocketAddr>, name: impl Into<String>) -> Self {
         Self {
-            address,
+            addresses,
             name: name.into(),
+            answering: AtomicUsize::new(0),
             down: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             active: AtomicUsize::new(0),
             served: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
+    }
+
+    /// Where it listens: the addresses of its name.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Connects to the first of its addresses that answers, by the kernel's TCP. The one that answered last comes first;
+    /// each may take as long as `patience`.
+    ///
+    /// # Errors
+    /// That of the last address tried.
+    pub async fn dial(&self, patience: Duration) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let first = self.answering.load(Relaxed);
+        let count = self.addresses.len();
+        for (number, address) in self.addresses.iter().enumerate().cycle().skip(first).take(count) {
+            match health::dial(*address, patience).await {
+                Ok(stream) => {
+                    self.answering.store(number, Relaxed);
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     /// Not known to be down.
@@ -175,7 +209,7 @@ mod tests {
 
     fn pool(count: u16, balance: Balance) -> (Pool, Arc<Mutex<Vec<String>>>) {
         let servers =
-            (0..count).map(|n| Server::new(([10, 0, 0, 1], 80 + n).into(), format!("s{n}")));
+            (0..count).map(|n| Server::new(vec![([10, 0, 0, 1], 80 + n).into()], format!("s{n}")));
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
         let observer: Observer = Arc::new(move |event| {
@@ -188,6 +222,36 @@ mod tests {
 
     fn first(pool: &Pool) -> Arc<Server> {
         Arc::clone(&pool.order()[0])
+    }
+
+    /// One address of a name is dead, the other one alive: the server is up, and the living one is remembered.
+    #[tokio::test]
+    async fn each_address_of_a_name() {
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dead = gone.local_addr().unwrap();
+        drop(gone);
+        let alive = tokio::net::TcpListener::bind("[::1]:0").await;
+        let alive = match alive {
+            Ok(listener) => listener,
+            // no IPv6 here
+            Err(_) => tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap(),
+        };
+        let living = alive.local_addr().unwrap();
+        let server = Server::new(vec![dead, living], "both");
+        let patience = Duration::from_secs(5);
+        for _ in 0..2 {
+            let stream = server.dial(patience).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), living);
+            assert_eq!(server.answering.load(Relaxed), 1);
+        }
+        drop(alive);
+        let error = server.dial(patience).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+        // the other one came back
+        let _back = tokio::net::TcpListener::bind(dead).await.unwrap();
+        assert_eq!(server.dial(patience).await.unwrap().peer_addr().unwrap(), dead);
+        let none = Server::new(Vec::new(), "none");
+        assert_eq!(none.dial(patience).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -213,6 +213,11 @@ pub(crate) enum Entry {
         remote: SocketAddr,
         local: Option<IpAddr>,
     },
+    RelocateVia {
+        id: u64,
+        remote: SocketAddr,
+        local: IpAddr,
+    },
     RemoveVia {
         id: u64,
         remote: SocketAddr,

@@ -401,6 +401,21 @@ impl Recorded {
         self.endpoint.add_via(now, id, via)
     }
 
+    /// As [`Endpoint::relocate_via`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn relocate_via(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        remote: SocketAddr,
+        local: IpAddr,
+    ) -> Result<(), SubflowError> {
+        self.note(now, || Entry::RelocateVia { id: id.0, remote, local });
+        self.endpoint.relocate_via(now, id, remote, local)
+    }
+
     /// As [`Endpoint::remove_via`].
     ///
     /// # Errors

@@ -389,6 +389,9 @@ impl Again {
             Entry::AddVia { id, remote, local } => {
                 let _ = endpoint.add_via(now, ConnectionId(id), Via { remote, local });
             }
+            Entry::RelocateVia { id, remote, local } => {
+                let _ = endpoint.relocate_via(now, ConnectionId(id), remote, local);
+            }
             Entry::RemoveVia { id, remote } => {
                 let _ = endpoint.remove_via(now, ConnectionId(id), remote);
             }

@@ -21,7 +21,7 @@ pub(crate) struct Forward {
     /// [ADDR:]PORT to listen on; without an address 127.0.0.1
     #[arg(value_name = "LOCALPORT", value_parser = parse_local)]
     pub(crate) local: SocketAddr,
-    /// HOST:PORT or [IPV6]:PORT
+    /// HOST:PORT or [IPV6]:PORT; of a name, each address is tried
     #[arg(value_name = "HOST:PORT")]
     pub(crate) target: String,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(crate) struct Proxy {
     /// Lead only clients on that show a cookie this converter gave to their address
     #[arg(long, requires = "convert")]
     pub(crate) cookies: bool,
-    /// Plain servers behind mptcp://
+    /// Plain servers behind mptcp://; of a name, each address is tried
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     pub(crate) to: Vec<String>,
     /// Which server a client gets
@@ -81,7 +81,7 @@ pub(crate) struct Door {
     /// Most clients at once; further ones wait
     #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) max_conns: u32,
-    /// How long a server may take to answer
+    /// How long each address of a server may take to answer
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) dial_timeout: Duration,
 }

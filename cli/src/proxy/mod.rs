@@ -5,12 +5,13 @@ mod url;
 mod view;
 
 use crate::address;
+use crate::args::Transport;
 use crate::connect::interrupted;
 use crate::error::{Code, Failure, plain_words};
 use crate::follow::Search;
 use crate::listen::{announce, bind_address, listener};
 use crate::output::Printer;
-use crate::session::{Session, Setup};
+use crate::session::{Session, Setup, reachable};
 use crate::{runtime, signals};
 use args::{Door, Forward, Proxy};
 use mpuser_proxy::balanced::Balanced;
@@ -47,17 +48,39 @@ pub(crate) fn forward(args: &Forward, printer: Printer) -> Result<ExitCode, Fail
         let stop = signals::listen()?;
         let listener = local_listener(args.local).await?;
         let title = format!("forward {} {}", args.local, args.target);
-        let (session, first) = Session::open(&args.transport, &remote, &[], title, &printer)?;
-        no_loop(&itself(&session, args.local), first)?;
+        let (session, remote) = towards(args, remote, title, &printer)?;
+        let itself = itself(&session, args.local);
+        remote.iter().try_for_each(|address| no_loop(&itself, *address))?;
         listening(args.local, &printer);
         let guide = forward::Forward {
             dialler: dialler(&session, args.door, args.transport.require_mptcp),
-            remote: vec![first],
+            remote,
             name: args.target.clone(),
         };
         let run = Run::new(args.door, args.transport.idle_timeout, printer);
         run.until_stopped(session, listener, guide, None, stop).await
     })
+}
+
+/// Paths towards the addresses of a name that lead anywhere, and those addresses: each client gets the first that answers
+/// him. Several may be of different families, and behind different interfaces.
+fn towards(
+    args: &Forward,
+    mut remote: Vec<SocketAddr>,
+    title: String,
+    printer: &Printer,
+) -> Result<(Session, Vec<SocketAddr>), Failure> {
+    let Transport { path, gateway, .. } = &args.transport;
+    if remote.len() > 1 {
+        // with a reason if there is none
+        reachable(path, gateway, &remote)?;
+        remote.retain(|one| reachable(path, gateway, std::slice::from_ref(one)).is_ok());
+    }
+    if remote.len() > 1 {
+        return Ok((Session::anywhere(&args.transport, title, printer)?, remote));
+    }
+    let (session, one) = Session::open(&args.transport, &remote, &[], title, printer)?;
+    Ok((session, vec![one]))
 }
 
 /// `mpuser proxy`.
@@ -134,7 +157,8 @@ fn mptcp(
         let session = Session::over(&ways, setup, None, &printer)?;
         let bind = bind_address(&session, address, port)?;
         let itself = itself(&session, bind);
-        servers.iter().try_for_each(|server| no_loop(&itself, server.address))?;
+        let mut all = servers.iter().flat_map(Server::addresses);
+        all.try_for_each(|address| no_loop(&itself, *address))?;
         let clients = usize::try_from(args.door.max_conns).unwrap_or(usize::MAX);
         let listener = listener(&session, &args.transport, bind, clients).await?;
         announce(&session, bind, &printer)?;
@@ -180,9 +204,7 @@ fn converter(args: &Proxy, itself: Itself) -> Result<Converter<Kernel>, Failure>
 
 fn server(text: &str) -> Result<Server, Failure> {
     let found = address::resolve(&address::parse_target(&[text.to_owned()])?)?;
-    let first =
-        found.first().ok_or_else(|| Failure::internal("no address", "the name gave none"))?;
-    Ok(Server::new(*first, text))
+    Ok(Server::new(found, text))
 }
 
 fn dialler(session: &Session, door: Door, require_mptcp: bool) -> Dialler {

@@ -83,38 +83,46 @@ async fn inside(
     Ok(status)
 }
 
+/// One line for those who asked for more, and what programs read.
+fn tell(report: Report, printer: Printer) {
+    match report {
+        Report::Opened { to, mptcp } => {
+            let spoken = if mptcp { "MPTCP" } else { "plain TCP" };
+            printer.detail(&format!("{to}: {spoken}"));
+            printer.object(&json!({
+                "schema": "mpuser.event/1", "event": "opened", "remote": to.to_string(), "mptcp": mptcp,
+            }));
+        }
+        Report::Failed { to, error } => {
+            let why = crate::error::plain_words(&error);
+            printer.detail(&format!("{to}: {why}"));
+            printer.object(&json!({
+                "schema": "mpuser.event/1", "event": "failed", "remote": to.to_string(), "reason": why,
+            }));
+        }
+        Report::Closed { to, up, down, subflows, lost } => {
+            let with =
+                if subflows == 0 { "plain TCP".to_owned() } else { format!("{subflows} subflows") };
+            let end = lost.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+            let (sent, received) = (units::size(up), units::size(down));
+            printer.detail(&format!("{to}: {sent} sent, {received} received, {with}{end}"));
+            printer.object(&json!({
+                "schema": "mpuser.event/1", "event": "closed", "remote": to.to_string(),
+                "bytes_sent": up, "bytes_received": down, "subflows": subflows, "reason": lost,
+            }));
+        }
+        Report::EchoesGivenUp { given_up } => {
+            printer.detail(&format!("{given_up} pings given up: too many at once"));
+            printer.object(&json!({
+                "schema": "mpuser.event/1", "event": "pings_given_up", "count": given_up,
+            }));
+        }
+    }
+}
+
 /// Says what becomes of connections, to those who asked for more.
 async fn narrate(mut reports: mpsc::Receiver<Report>, printer: Printer) {
     while let Some(report) = reports.recv().await {
-        match report {
-            Report::Opened { to, mptcp } => {
-                let spoken = if mptcp { "MPTCP" } else { "plain TCP" };
-                printer.detail(&format!("{to}: {spoken}"));
-                printer.object(&json!({
-                    "schema": "mpuser.event/1", "event": "opened", "remote": to.to_string(), "mptcp": mptcp,
-                }));
-            }
-            Report::Failed { to, error } => {
-                let why = crate::error::plain_words(&error);
-                printer.detail(&format!("{to}: {why}"));
-                printer.object(&json!({
-                    "schema": "mpuser.event/1", "event": "failed", "remote": to.to_string(), "reason": why,
-                }));
-            }
-            Report::Closed { to, up, down, subflows, lost } => {
-                let with = if subflows == 0 {
-                    "plain TCP".to_owned()
-                } else {
-                    format!("{subflows} subflows")
-                };
-                let end = lost.as_ref().map_or_else(String::new, |why| format!("; {why}"));
-                let (sent, received) = (units::size(up), units::size(down));
-                printer.detail(&format!("{to}: {sent} sent, {received} received, {with}{end}"));
-                printer.object(&json!({
-                    "schema": "mpuser.event/1", "event": "closed", "remote": to.to_string(),
-                    "bytes_sent": up, "bytes_received": down, "subflows": subflows, "reason": lost,
-                }));
-            }
-        }
+        tell(report, printer);
     }
 }

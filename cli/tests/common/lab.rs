@@ -8,6 +8,8 @@ use std::process::{Child, Command};
 
 /// The server's first address.
 pub(crate) const SERVER: &str = "192.168.56.101";
+/// And its counterpart.
+pub(crate) const SERVER6: &str = "fd00:192:168:56::101";
 
 /// A lab that is gone at the end.
 pub(crate) struct TestLab(pub(crate) Lab);
@@ -15,12 +17,19 @@ pub(crate) struct TestLab(pub(crate) Lab);
 impl TestLab {
     /// `None` where this machine does not allow one.
     pub(crate) fn up(name: &str) -> Option<Self> {
-        if !lab_allowed(name) {
-            return None;
-        }
+        lab_allowed(name).then(|| Self::make(name, false))
+    }
+
+    /// With IPv6 on every path, too. The server announces its other addresses: a neighbour answers for those of its own
+    /// link only, so there is no other way over the other links.
+    pub(crate) fn up_with_ipv6(name: &str) -> Option<Self> {
+        lab_allowed(name).then(|| Self::make(name, true))
+    }
+
+    fn make(name: &str, ipv6: bool) -> Self {
         let name = format!("cli-{name}-{}", std::process::id());
-        let options = LabOptions { name, server_signal: false, ..LabOptions::default() };
-        Some(Self(lab::up(&options).expect("doctor said that a lab can be made")))
+        let options = LabOptions { name, server_signal: ipv6, ipv6, ..LabOptions::default() };
+        Self(lab::up(&options).expect("doctor said that a lab can be made"))
     }
 
     pub(crate) fn start(&self, node: &str, args: &[&str]) -> Child {
@@ -35,7 +44,18 @@ impl TestLab {
     }
 
     pub(crate) fn serve(&self, port: u16, protocol: Protocol, mode: Mode) -> PeerServer {
-        let address = SocketAddr::new(SERVER.parse().expect("an address"), port);
+        self.serve_at(SERVER, port, protocol, mode)
+    }
+
+    /// At another address than [`SERVER`].
+    pub(crate) fn serve_at(
+        &self,
+        address: &str,
+        port: u16,
+        protocol: Protocol,
+        mode: Mode,
+    ) -> PeerServer {
+        let address = SocketAddr::new(address.parse().expect("an address"), port);
         let ns = self.0.netns("server").expect("the server's namespace");
         PeerServer::start(&ns, address, protocol, mode).expect("a kernel server")
     }

@@ -204,6 +204,26 @@ impl Endpoint {
         Ok(())
     }
 
+    /// The subflow through that forwarder is to come from the address `local`, where it is or as soon as it is: another
+    /// is opened, and the old one closes once it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`SubflowError::NotFound`] when there is no such connection or it is none of its forwarders,
+    /// [`SubflowError::PlainTcp`].
+    pub fn relocate_via(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        remote: SocketAddr,
+        local: IpAddr,
+    ) -> Result<(), SubflowError> {
+        let entry = self.connections.get_mut(&id).ok_or(SubflowError::NotFound)?;
+        entry.connection.relocate_via(remote, local)?;
+        self.serve(now, id);
+        Ok(())
+    }
+
     /// This connection no longer goes through that forwarder: its subflow closes.
     ///
     /// # Errors

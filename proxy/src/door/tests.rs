@@ -58,7 +58,8 @@ impl Door {
             };
             heard.lock().unwrap().push(line);
         });
-        let named = servers.iter().zip('a'..).map(|(at, name)| Server::new(*at, name.to_string()));
+        let named =
+            servers.iter().zip('a'..).map(|(at, name)| Server::new(vec![*at], name.to_string()));
         let pool = Arc::new(Pool::new(named.collect(), balance, 2, Arc::clone(&observer)));
         let patience = Duration::from_secs(5);
         let guide = Arc::new(Balanced { pool: Arc::clone(&pool), patience });

@@ -1,8 +1,10 @@
 //! UDP and echo requests of a program, passed on by the kernel's sockets of this machine.
 //!
 //! Each pair of addresses has a socket of its own, connected, so that only who was asked can answer. One that is quiet is
-//! forgotten; of too many, the one quiet for longest.
+//! forgotten; of too many, the one quiet for longest. Of too many echo requests, the oldest.
 
+use super::Report;
+use super::echoes::Echoes;
 use super::gate::Others;
 use super::packet::{self, Sent, Why};
 use super::resolver::DNS;
@@ -17,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -34,6 +37,8 @@ pub(super) struct Datagrams {
     others: Others,
     name_server: Option<SocketAddr>,
     flows: HashMap<(SocketAddr, SocketAddr), Flow>,
+    echoes: Echoes,
+    reports: mpsc::Sender<Report>,
 }
 
 /// A pair of addresses.
@@ -87,9 +92,11 @@ impl Datagrams {
         others: Others,
         near: [IpAddr; 2],
         name_server: Option<SocketAddr>,
+        reports: mpsc::Sender<Report>,
     ) -> Self {
         let program = Program { device, near };
-        Self { program, others, name_server, flows: HashMap::new() }
+        let (flows, echoes) = (HashMap::new(), Echoes::default());
+        Self { program, others, name_server, flows, echoes, reports }
     }
 
     /// Passes on what comes, for as long as anything can come.
@@ -150,16 +157,20 @@ impl Datagrams {
     }
 
     /// Asks on the program's behalf, and gives it the answer if one comes.
-    fn echo(&self, from: IpAddr, to: IpAddr, rest: Bytes) {
+    fn echo(&mut self, from: IpAddr, to: IpAddr, rest: Bytes) {
         let program = self.program.clone();
         if program.near.contains(&to) {
             return program.tell(packet::echo_reply(to, from, &rest));
         }
-        tokio::spawn(async move {
+        let given_up = self.echoes.start(async move {
             if let Ok(Ok(answer)) = timeout(ECHO, ping(to, &rest)).await {
                 program.tell(packet::echo_reply(to, from, &answer));
             }
         });
+        // a flood is told of now and then
+        if let Some(given_up) = given_up.filter(|count| count.is_power_of_two()) {
+            let _ = self.reports.try_send(Report::EchoesGivenUp { given_up });
+        }
     }
 }
 

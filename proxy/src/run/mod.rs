@@ -5,6 +5,7 @@
 //! as it would without us. UDP goes through the kernel's sockets, and so do echo requests.
 
 mod datagrams;
+mod echoes;
 mod gate;
 mod packet;
 pub mod resolver;
@@ -100,9 +101,9 @@ impl Outlet {
             near,
             wishes,
             active: watch::Sender::new(0),
-            reports,
+            reports: reports.clone(),
         };
-        let datagrams = Datagrams::new(device, others, near, wishes.name_server);
+        let datagrams = Datagrams::new(device, others, near, wishes.name_server, reports);
         Ok(Self { streams, datagrams, _stack: stack })
     }
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const SETTLE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What became of a connection.
+/// What became of a connection, mostly.
 #[derive(Debug)]
 pub enum Report {
     /// It is there; `mptcp` where it is spoken at the other end.
@@ -48,6 +48,11 @@ pub enum Report {
         subflows: usize,
         /// How it ended, if not in order.
         lost: Option<String>,
+    },
+    /// There were too many echo requests at once: the oldest ones get no answer.
+    EchoesGivenUp {
+        /// How many so far; told when it is a power of two.
+        given_up: u64,
     },
 }
 

@@ -79,6 +79,21 @@ impl Stack {
         self.handle.connection().vias = vias;
     }
 
+    /// Every connection that goes through this forwarder has its subflow come from `local`, which may be an address the
+    /// stack gets only later; so have those opened from now on. As [`MptcpStream::relocate_via`](crate::MptcpStream::relocate_via).
+    pub fn relocate_via(&self, remote: SocketAddr, local: IpAddr) {
+        for via in self.handle.connection().vias.iter_mut().filter(|via| via.remote == remote) {
+            via.local = Some(local);
+        }
+        self.handle.with(|inner, now| {
+            let all: Vec<_> = inner.endpoint.connections().collect();
+            for id in all {
+                // those without this forwarder have nothing to do with it
+                let _ = inner.endpoint.relocate_via(now, id, remote, local);
+            }
+        });
+    }
+
     /// What is the matter with paths, from now on: a proxy that cannot be reached, a stream that broke.
     #[must_use]
     pub fn notes(&self) -> broadcast::Receiver<PathNote> {

@@ -146,6 +146,18 @@ impl MptcpStream {
         })
     }
 
+    /// Has the subflow through this forwarder come from another address of the stack's: another is opened, and the old one
+    /// closes once it is there.
+    ///
+    /// # Errors
+    /// [`Error::Subflow`] as source says why not.
+    pub fn relocate_via(&self, remote: SocketAddr, local: IpAddr) -> io::Result<()> {
+        self.io.handle.with(|inner, now| {
+            let id = self.io.id;
+            Ok(inner.endpoint.relocate_via(now, id, remote, local).map_err(Error::from)?)
+        })
+    }
+
     /// Leads the connection through this forwarder no longer: its subflow closes, its data moves to the others.
     ///
     /// # Errors

@@ -273,7 +273,7 @@ impl Connection {
     pub(super) fn on_joined(&mut self, index: usize) {
         self.joined = true;
         let Some(subflow) = self.subflows.get_mut(index) else { return };
-        self.paths.on_joined(subflow.tuple.remote);
+        let left = self.paths.on_joined(&subflow.tuple);
         subflow.phase = Phase::Active;
         self.timers.give_up = if self.released { self.timers.give_up } else { None };
         self.timers.resume = None;
@@ -282,6 +282,9 @@ impl Connection {
         let backup = subflow.is_backup();
         self.scheduling.note(SchedulerEvent::PathAdded(id));
         self.emit(Event::SubflowEstablished { subflow: id, tuple, ids, backup });
+        if let Some(local) = left {
+            self.leave(local, tuple.remote);
+        }
     }
 
     /// Plain TCP: what the one subflow's peer acknowledged is acknowledged [FB-18].

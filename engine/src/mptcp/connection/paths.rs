@@ -131,6 +131,34 @@ impl Connection {
         self.paths.add_via(via)
     }
 
+    /// The subflow through a forwarder is to come from another address: it is opened first, and what it replaces closes
+    /// once it is there, so that a forwarder that cannot be reached from there is not lost.
+    pub(crate) fn relocate_via(
+        &mut self,
+        remote: SocketAddr,
+        local: IpAddr,
+    ) -> Result<(), SubflowError> {
+        if matches!(self.mode, Mode::Tcp(_)) {
+            return Err(SubflowError::PlainTcp);
+        }
+        let through = |s: &&Subflow| s.is_alive() && s.tuple.remote == remote;
+        let mut others = self.subflows.iter().filter(through).map(|s| s.tuple.local.ip());
+        let leaving = others.find(|other| *other != local);
+        let known = self.paths.relocate_via(remote, local, leaving);
+        if known { Ok(()) } else { Err(SubflowError::NotFound) }
+    }
+
+    /// Closes the subflows from `local` to `remote`: another has taken their place.
+    pub(super) fn leave(&mut self, local: IpAddr, remote: SocketAddr) {
+        let is =
+            |s: &&Subflow| s.is_alive() && s.tuple.remote == remote && s.tuple.local.ip() == local;
+        let ids: Vec<SubflowId> = self.subflows.iter().filter(is).map(|s| s.id).collect();
+        for id in ids {
+            // none of them is the only one: the other was just joined
+            let _ = self.remove_subflow(id);
+        }
+    }
+
     /// The identifier of a subflow to `remote` from the address that has `id`. Of subflows through forwarders the peer
     /// sees the forwarders' addresses, and an identifier is one address [JOIN-4]: each gets one of its own, from the end
     /// where endpoints (`taken`) are rarely.

@@ -134,6 +134,17 @@ impl PathManager {
         self.vias.remove(remote)
     }
 
+    /// Its subflow is to come from `local`, and the one from `leaving` to end when it does; false when it is not known.
+    pub(crate) fn relocate_via(
+        &mut self,
+        remote: SocketAddr,
+        local: IpAddr,
+        leaving: Option<IpAddr>,
+    ) -> bool {
+        self.changed = true;
+        self.vias.relocate(remote, local, leaving)
+    }
+
     /// The forwarders, in the order in which they are tried.
     pub(crate) fn vias(&self) -> impl Iterator<Item = Via> {
         self.vias.all()
@@ -284,11 +295,11 @@ impl PathManager {
         None
     }
 
-    /// A join to `remote` succeeded.
-    pub(crate) fn on_joined(&mut self, remote: SocketAddr) {
+    /// A join succeeded. The address whose subflows to the same remote end it replaces, if it does.
+    pub(crate) fn on_joined(&mut self, tuple: &FourTuple) -> Option<IpAddr> {
         self.attempts.on_success();
-        self.vias.on_joined(remote);
         self.changed = true;
+        self.vias.on_joined(tuple)
     }
 
     /// Every address may be tried again: the last subflow is gone and the connection can be resumed [FIN-9].

@@ -118,6 +118,7 @@ fn memory_for_announcements_is_bounded() {
 fn forwarders_are_tried_again_with_patience() {
     let remote = |last| SocketAddr::new(IpAddr::from([192, 0, 2, last]), 7_000);
     let via = |last| Via { remote: remote(last), local: None };
+    let from = |last| SocketAddr::new(ip(last), 40_000);
     let mut pm = PathManager::new(first(), true, &[via(1), via(2)]);
     assert_eq!(pm.add_via(Via { local: Some(ip(2)), ..via(3) }), Ok(()));
     assert_eq!(pm.add_via(via(2)), Err(SubflowError::AlreadyOpen));
@@ -133,7 +134,7 @@ fn forwarders_are_tried_again_with_patience() {
     assert_eq!(next(&mut pm, now, &existing), Some((ip(1), remote(2))), "the first one is in use");
     existing.push(FourTuple { local: first().local, remote: remote(2) });
     assert_eq!(next(&mut pm, now, &existing), Some((ip(2), remote(3))));
-    pm.on_joined(remote(2));
+    assert_eq!(pm.on_joined(&existing[1]), None);
     let mut waits = Vec::new();
     for _ in 0..9 {
         assert_eq!(next(&mut pm, now, &existing), None);
@@ -143,9 +144,43 @@ fn forwarders_are_tried_again_with_patience() {
         assert_eq!(next(&mut pm, now, &existing), Some((ip(2), remote(3))));
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    pm.on_joined(remote(3));
+    assert_eq!(pm.on_joined(&FourTuple { local: from(2), remote: remote(3) }), None);
     existing.pop();
     assert_eq!(next(&mut pm, now, &existing), Some((ip(1), remote(2))), "long enough ago");
     assert!(pm.remove_via(remote(3)) && !pm.remove_via(remote(3)));
     assert_eq!(next(&mut pm, now + Duration::from_secs(90), &existing), Some((ip(1), remote(2))));
+}
+
+/// A forwarder is reached from another address from now on: the old subflow stays until the new one is there, however
+/// often that fails, and a subflow from elsewhere ends nothing.
+#[test]
+fn a_forwarder_is_moved_make_before_break() {
+    let remote = |last| SocketAddr::new(IpAddr::from([192, 0, 2, last]), 7_000);
+    let tuple =
+        |local, to| FourTuple { local: SocketAddr::new(ip(local), 40_000), remote: remote(to) };
+    let vias = [1, 2].map(|last| Via { remote: remote(last), local: Some(ip(1)) });
+    let mut pm = PathManager::new(first(), true, &vias);
+    let locals = [endpoint(ip(1)), endpoint(ip(2))];
+    let config =
+        ConnectionConfig { path_manager: PathManagerKind::Default, ..ConnectionConfig::default() };
+    let next = |pm: &mut PathManager, now, existing: &[FourTuple]| {
+        pm.next_join(now, &config, Limits::default(), &locals, existing)
+            .map(|t| (t.local, t.remote))
+    };
+    let (now, later) = (Instant::ZERO, Instant::ZERO + Duration::from_secs(2));
+    let mut existing = Vec::from([first(), tuple(1, 2)]);
+    assert_eq!(next(&mut pm, now, &existing), None);
+    assert!(!pm.relocate_via(remote(9), ip(2), None), "no forwarder");
+    assert!(pm.relocate_via(remote(2), ip(2), Some(ip(1))));
+    assert_eq!(next(&mut pm, now, &existing), Some((ip(2), remote(2))));
+    assert_eq!(next(&mut pm, now, &existing), None, "not at once again");
+    assert!(pm.relocate_via(remote(2), ip(2), Some(ip(1))), "said twice");
+    assert_eq!(next(&mut pm, now, &existing), None, "which changes nothing");
+    assert_eq!(next(&mut pm, later, &existing), Some((ip(2), remote(2))), "it failed");
+    existing.push(tuple(2, 2));
+    assert_eq!(next(&mut pm, later, &existing), None, "under way");
+    assert_eq!(pm.on_joined(&tuple(3, 2)), None, "another one");
+    assert_eq!(pm.on_joined(&tuple(2, 2)), Some(ip(1)));
+    assert_eq!(pm.on_joined(&tuple(2, 2)), None, "once");
+    assert_eq!(next(&mut pm, later, &[first(), tuple(2, 2)]), None);
 }

@@ -17,6 +17,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 struct Way {
     via: Via,
+    /// The address its subflow moves away from, once there is one from [`Via::local`].
+    leaving: Option<IpAddr>,
     /// Attempts since the last one that led to a subflow.
     attempts: u32,
     /// Not before this time again.
@@ -47,7 +49,7 @@ impl Vias {
         if self.0.len() >= MAX_VIAS {
             return Err(SubflowError::LimitReached);
         }
-        self.0.push(Way { via, attempts: 0, rests_until: None });
+        self.0.push(Way { via, leaving: None, attempts: 0, rests_until: None });
         Ok(())
     }
 
@@ -56,6 +58,29 @@ impl Vias {
         let before = self.0.len();
         self.0.retain(|way| way.via.remote != remote);
         self.0.len() < before
+    }
+
+    /// Its subflow is to come from `local` from now on; what comes from `leaving` stays until then. False when there is no
+    /// forwarder with this address.
+    pub(super) fn relocate(
+        &mut self,
+        remote: SocketAddr,
+        local: IpAddr,
+        leaving: Option<IpAddr>,
+    ) -> bool {
+        let Some(way) = self.0.iter_mut().find(|way| way.via.remote == remote) else {
+            return false;
+        };
+        if way.via.local != Some(local) {
+            // what failed from elsewhere says nothing
+            *way = Way {
+                via: Via { local: Some(local), ..way.via },
+                leaving,
+                attempts: 0,
+                rests_until: None,
+            };
+        }
+        true
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = Via> {
@@ -90,17 +115,21 @@ impl Vias {
         idle.filter_map(|way| way.rests_until).filter(|at| *at > now).min()
     }
 
-    /// A subflow through it is there.
-    pub(super) fn on_joined(&mut self, remote: SocketAddr) {
-        let way = self.0.iter_mut().find(|way| way.via.remote == remote);
-        way.into_iter().for_each(|way| way.attempts = 0);
+    /// A subflow is there. If it goes through a forwarder from where that was moved to: the address it moved away from.
+    pub(super) fn on_joined(&mut self, tuple: &FourTuple) -> Option<IpAddr> {
+        let way = self.0.iter_mut().find(|way| way.via.remote == tuple.remote)?;
+        way.attempts = 0;
+        way.leaving.take_if(|_| way.via.local == Some(tuple.local.ip()))
     }
 }
 
 impl Way {
-    /// No subflow goes through it.
+    /// No subflow goes through it, but perhaps one that is to be replaced.
     fn is_idle(&self, existing: &[FourTuple]) -> bool {
-        !existing.iter().any(|tuple| tuple.remote == self.via.remote)
+        let through = |tuple: &FourTuple| {
+            tuple.remote == self.via.remote && self.leaving != Some(tuple.local.ip())
+        };
+        !existing.iter().any(through)
     }
 
     /// Where its subflow comes from: the address it was given, or the first subflow's, or any of the family.
