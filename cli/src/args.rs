@@ -158,6 +158,9 @@ pub(crate) struct Transport {
     /// How the engine's addresses reach the network
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) nat: Nat,
+    /// One packet per read and write of the TUN devices, cut and summed here, though the kernel could do more at once
+    #[arg(long)]
+    pub(crate) no_offload: bool,
     /// Ask for DSS checksums
     #[arg(long, value_name = "on|off")]
     pub(crate) checksum: Option<Switch>,

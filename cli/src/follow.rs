@@ -3,10 +3,12 @@
 //! Each change is a reason to ask again which ways there are. A way that is gone takes its path out of use, one that
 //! is back brings it back, a new one gets a path of its own. With forwarders (`--via`), they are spread over the ways anew.
 
+use crate::device::open_tun;
 use crate::output::Printer;
-use crate::session::{describe, open_device};
+use crate::session::describe;
 use crate::spread::Spread;
 use mpuser_engine::addr::InterfaceId;
+use mpuser_tun::device::Offload;
 use mpuser_tun::net::{
     self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Watch,
 };
@@ -40,6 +42,8 @@ pub(crate) struct Wishes {
     pub(crate) gateways: Vec<IpAddr>,
     /// Whether addresses are translated.
     pub(crate) nat: NatMode,
+    /// Whether devices are asked for offload.
+    pub(crate) offload: Offload,
 }
 
 impl Wishes {
@@ -221,7 +225,8 @@ impl State {
         let wishes = &self.wishes;
         let options =
             PathOptions { dest: wishes.peer(), nat: wishes.nat, ..PathOptions::default() };
-        let (mut set, devices) = PathSet::setup(std::slice::from_ref(way), &options, open_device)?;
+        let open = |plan: &PathPlan| open_tun(plan, wishes.offload, &self.printer);
+        let (mut set, devices) = PathSet::setup(std::slice::from_ref(way), &options, open)?;
         if let Some(peer) = wishes.peer() {
             set.verify(peer)?;
         }

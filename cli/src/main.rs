@@ -13,6 +13,7 @@ mod conform;
 mod connect;
 mod craft;
 mod demo;
+mod device;
 mod doctor;
 mod error;
 mod exp;

@@ -1,6 +1,7 @@
 //! A stack over this machine's paths: devices, addresses, routes and translation, all taken back at the end.
 
 use crate::args::{FastOpenArg, Nat, Switch, Transport};
+use crate::device::open_tun;
 use crate::error::{Code, Failure, plain_words};
 use crate::follow::{Follower, PathSets, Search, Wishes};
 use crate::output::Printer;
@@ -11,7 +12,7 @@ use crate::via::Hop;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, FastOpen, PathManagerKind};
 use mpuser_engine::error::{ConnectError, ConnectionError};
 use mpuser_tun::control::ControlServer;
-use mpuser_tun::device::PlainTun;
+use mpuser_tun::device::{Offload, Tun};
 use mpuser_tun::net::doctor::{Level, preflight};
 use mpuser_tun::net::{
     self, Egress, NatMode, NetError, PathOptions, PathPlan, PathSet, PathSpec, Reach,
@@ -59,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) nat: NatMode,
     /// What it draws keys from; the operating system without.
     pub(crate) seed: Option<[u8; 32]>,
+    /// Whether devices are asked for offload.
+    pub(crate) offload: Offload,
     /// What the process does, for whoever asks over its control socket; it has none without.
     pub(crate) title: Option<String>,
     /// How to find the ways again when interfaces come and go; without, they are as they were.
@@ -84,6 +87,7 @@ impl Setup {
             recorder: recorder(transport)?,
             nat,
             seed: None,
+            offload: if transport.no_offload { Offload::Off } else { Offload::Auto },
             title: Some(title),
             follow: None,
             orders: transport.orders.clone(),
@@ -95,7 +99,7 @@ impl Setup {
     /// What paths are made of, for whoever makes more of them later.
     pub(crate) fn wishes(&self, search: Search, transport: &Transport) -> Wishes {
         let (specs, gateways) = (transport.path.clone(), transport.gateway.clone());
-        Wishes { search, specs, gateways, nat: self.nat }
+        Wishes { search, specs, gateways, nat: self.nat, offload: self.offload }
     }
 }
 
@@ -192,7 +196,7 @@ impl Session {
             printer.line(&note);
         }
         let peer = peer.filter(|_| setup.vias.is_empty());
-        let (paths, plans, devices) = lay(ways, peer, setup.nat, printer)?;
+        let (paths, plans, devices) = lay(ways, peer, (setup.nat, setup.offload), printer)?;
         let mut builder = Stack::builder().endpoint(setup.endpoint).connection(setup.config);
         if plans.is_empty() {
             builder = builder.streams_only();
@@ -309,14 +313,14 @@ fn ways(peer: IpAddr, specs: &[PathSpec], gateways: &[IpAddr]) -> Result<Vec<Egr
 fn lay(
     ways: &[Egress],
     peer: Option<IpAddr>,
-    nat: NatMode,
+    (nat, offload): (NatMode, Offload),
     printer: &Printer,
-) -> Result<(PathSets, Vec<PathPlan>, Vec<PlainTun>), Failure> {
+) -> Result<(PathSets, Vec<PathPlan>, Vec<Tun>), Failure> {
     if ways.is_empty() {
         return Ok((PathSets::default(), Vec::new(), Vec::new()));
     }
     let options = PathOptions { dest: peer, nat, ..PathOptions::default() };
-    let (paths, devices) = PathSet::setup(ways, &options, open_device)?;
+    let (paths, devices) = PathSet::setup(ways, &options, |plan| open_tun(plan, offload, printer))?;
     for line in &paths.recovered().done {
         printer.detail(&format!("cleaned up after a process that died: {line}"));
     }
@@ -442,22 +446,6 @@ pub(crate) fn describe(plan: &PathPlan) -> String {
         net::ReturnPath::Masquerade => "masqueraded",
     };
     format!("path {}: {engine} on {tun}, out by {} ({back}, MTU {mtu})", egress.name, egress.dev)
-}
-
-pub(crate) fn open_device(plan: &PathPlan) -> Result<PlainTun, NetError> {
-    PlainTun::open(&plan.tun).map_err(|error| {
-        let (kind, help) = match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound => {
-                (net::ErrorKind::Permission, "`mpuser doctor` names what is missing and the repair")
-            }
-            _ => (net::ErrorKind::Command, "`mpuser doctor` may know more"),
-        };
-        let because = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(Error::OpenDevice { hint, .. }) => (*hint).to_owned(),
-            _ => plain_words(&error),
-        };
-        NetError::new(kind, format!("cannot open the TUN device {}", plan.tun), because, help)
-    })
 }
 
 /// A capture to `file`, or to stdout for `-`.

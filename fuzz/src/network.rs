@@ -137,7 +137,14 @@ impl World {
                 let (backup, checksum_offload) = (false, false);
                 endpoint.add_address(
                     now,
-                    LocalAddress { address, interface, mtu, backup, checksum_offload },
+                    LocalAddress {
+                        address,
+                        interface,
+                        mtu,
+                        backup,
+                        checksum_offload,
+                        max_payload: 0,
+                    },
                 );
             }
             let salt = if side == 0 { 0x0f } else { 0xf0 };

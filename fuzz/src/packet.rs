@@ -31,7 +31,14 @@ fn stranger(address: IpAddr, data: &[u8]) {
     let now = Instant::from_millis(1);
     let mut endpoint = Endpoint::new(EndpointConfig::default(), [1; 32]);
     let (interface, mtu) = (InterfaceId(0), 1500);
-    let local = LocalAddress { address, interface, mtu, backup: false, checksum_offload: false };
+    let local = LocalAddress {
+        address,
+        interface,
+        mtu,
+        backup: false,
+        checksum_offload: false,
+        max_payload: 0,
+    };
     endpoint.add_address(now, local);
     endpoint.handle_packet(now, interface, bytes::Bytes::copy_from_slice(data));
     let mut headers = Vec::new();

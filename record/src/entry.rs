@@ -75,6 +75,10 @@ pub(crate) struct Line {
     pub(crate) entry: Entry,
 }
 
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// A call, or what came of one.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -82,6 +86,9 @@ pub(crate) enum Entry {
     /// A packet came.
     Packet {
         interface: u16,
+        /// The device has found its checksum right.
+        #[serde(default, skip_serializing_if = "is_false")]
+        verified: bool,
         data: Octets,
     },
     /// Timers were looked at.
@@ -105,6 +112,9 @@ pub(crate) enum Entry {
         mtu: u16,
         backup: bool,
         checksum_offload: bool,
+        /// Older logs know none.
+        #[serde(default)]
+        max_payload: u32,
     },
     RemoveAddress {
         address: IpAddr,

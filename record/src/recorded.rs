@@ -69,8 +69,22 @@ impl Recorded {
 
     /// As [`Endpoint::handle_packet`].
     pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: Bytes) {
-        self.note(now, || Entry::Packet { interface: interface.0, data: Octets(packet.to_vec()) });
-        self.endpoint.handle_packet(now, interface, packet);
+        self.handle_received(now, interface, packet, false);
+    }
+
+    /// As [`Endpoint::handle_received`].
+    pub fn handle_received(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: Bytes,
+        verified: bool,
+    ) {
+        self.note(now, || {
+            let data = Octets(packet.to_vec());
+            Entry::Packet { interface: interface.0, verified, data }
+        });
+        self.endpoint.handle_received(now, interface, packet, verified);
     }
 
     /// As [`Endpoint::handle_timeout`].
@@ -270,6 +284,7 @@ impl Recorded {
             mtu: address.mtu,
             backup: address.backup,
             checksum_offload: address.checksum_offload,
+            max_payload: address.max_payload,
         });
         self.endpoint.add_address(now, address)
     }

@@ -219,10 +219,10 @@ impl Again {
         }
         self.now = now;
         match line.entry {
-            Entry::Packet { interface, data } => {
+            Entry::Packet { interface, verified, data } => {
                 self.outcome.received += 1;
                 let packet = Bytes::from(data.0);
-                self.endpoint.handle_packet(now, InterfaceId(interface), packet);
+                self.endpoint.handle_received(now, InterfaceId(interface), packet, verified);
             }
             Entry::Timeout => self.endpoint.handle_timeout(now),
             Entry::Sent { interface, headers, payload, sum } => {
@@ -318,9 +318,17 @@ impl Again {
     fn call(&mut self, call: Entry) -> Result<(), Problem> {
         let (now, endpoint) = (self.now, &mut self.endpoint);
         match call {
-            Entry::AddAddress { address, interface, mtu, backup, checksum_offload } => {
+            Entry::AddAddress {
+                address,
+                interface,
+                mtu,
+                backup,
+                checksum_offload,
+                max_payload,
+            } => {
                 let interface = InterfaceId(interface);
-                let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+                let local =
+                    LocalAddress { address, interface, mtu, backup, checksum_offload, max_payload };
                 endpoint.add_address(now, local);
             }
             Entry::SetCarrier { interface } => endpoint.set_carrier(InterfaceId(interface)),

@@ -39,6 +39,7 @@ fn local(side: u8, path: u8) -> LocalAddress {
         mtu: 1500,
         backup: false,
         checksum_offload: false,
+        max_payload: 0,
     }
 }
 

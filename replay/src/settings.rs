@@ -241,6 +241,7 @@ impl<'a> Facts<'a> {
                     mtu,
                     backup: false,
                     checksum_offload: false,
+                    max_payload: 0,
                 }),
             }
         }

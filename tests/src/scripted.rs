@@ -75,7 +75,8 @@ impl Script {
             let interface = InterfaceId(u16::from(index));
             let (address, mtu) = (engine_address(index), 1500);
             let (backup, checksum_offload) = (false, false);
-            let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+            let local =
+                LocalAddress { address, interface, mtu, backup, checksum_offload, max_payload: 0 };
             endpoint.add_address(Instant::ZERO, local);
         }
         Self {

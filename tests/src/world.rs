@@ -13,6 +13,7 @@ use mpuser_engine::{Endpoint, Event, LocalAddress, PmEndpoint};
 use mpuser_sim::link::{LaneConfig, Loss, QueueLimit};
 use mpuser_sim::world::Wires;
 use mpuser_sim::{Direction, LinkConfig};
+use mpuser_tun::device::segments;
 use std::collections::BTreeMap;
 
 /// One direction-independent description of a path.
@@ -155,6 +156,8 @@ pub struct World {
     pub tamper: Tamper,
     /// Packets sent by each side on each path.
     pub packets: BTreeMap<(Side, usize), u64>,
+    /// Super-segments the devices have cut.
+    pub cut: u64,
     /// What of `paths` the links know.
     applied: Vec<Path>,
     seed: u64,
@@ -239,6 +242,17 @@ impl World {
             seed,
             wires: wires.unwrap_or_else(|error| panic!("{error}")),
             headers: Vec::new(),
+            cut: 0,
+        }
+    }
+
+    /// From now on the devices cut super-segments with up to so many octets of payload.
+    pub fn super_segments(&mut self, max_payload: u32) {
+        let now = self.now;
+        for endpoint in [&mut self.client, &mut self.server] {
+            for known in endpoint.addresses().to_vec() {
+                endpoint.add_address(now, LocalAddress { max_payload, ..known });
+            }
         }
     }
 
@@ -298,14 +312,20 @@ impl World {
         for side in Side::BOTH {
             let (now, mut headers) = (self.now, std::mem::take(&mut self.headers));
             while let Some(transmit) = self.endpoint(side).poll_transmit(now, &mut headers) {
-                assert!(transmit.segment_size.is_none(), "no super-segments were allowed");
-                let packet = [headers.as_slice(), &transmit.payload].concat();
-                let path = path_of(&packet, side);
-                watch.sent(now, AtEnd { side, path, owner: transmit.subflow, bytes: &packet });
-                for packet in (self.tamper)(side, path, packet) {
-                    *self.packets.entry((side, path)).or_default() += 1;
-                    self.wires.send(now, path, side.direction(), Bytes::from(packet));
-                }
+                let (path, owner) = (path_of(&headers, side), transmit.subflow);
+                // What is cut is cut by the device.
+                self.cut += u64::from(transmit.segment_size.is_some());
+                let on_the_wire = |headers: &[u8], payload: &[u8]| {
+                    let packet = [headers, payload].concat();
+                    watch.sent(now, AtEnd { side, path, owner, bytes: &packet });
+                    for packet in (self.tamper)(side, path, packet) {
+                        *self.packets.entry((side, path)).or_default() += 1;
+                        self.wires.send(now, path, side.direction(), Bytes::from(packet));
+                    }
+                    Ok(())
+                };
+                segments(&headers, &transmit.payload, transmit.segment_size, on_the_wire)
+                    .unwrap_or_else(|error| panic!("{error}"));
             }
             self.headers = headers;
             while let Some((id, event)) = self.endpoint(side).poll_event() {
@@ -422,6 +442,7 @@ pub const fn local(address: IpAddr, index: usize) -> LocalAddress {
         mtu: 1500,
         backup: false,
         checksum_offload: false,
+        max_payload: 0,
     }
 }
 

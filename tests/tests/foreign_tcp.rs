@@ -96,6 +96,7 @@ impl Meeting {
                 mtu: MTU,
                 backup: false,
                 checksum_offload: false,
+                max_payload: 0,
             },
         );
         let mut wire = Wire::default();

@@ -206,3 +206,26 @@ fn extension_headers_are_skipped() {
     world.run_for(Duration::from_secs(4));
     assert!(world.server.counters().ip_in_errors > before);
 }
+
+/// A kernel looks for routers and tells its groups on every link that has IPv6, a TUN included. That is no error and gets no
+/// answer; a SYN to a group is one (T23).
+#[test]
+fn what_is_said_to_a_whole_link_is_no_error() {
+    let solicitation = [0x85, 0, 0, 0, 0, 0, 0, 0];
+    let groups = [&[58, 0, 5, 2, 0, 0, 1, 0][..], &[0x8f, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let segment = [0x12, 0x34, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0];
+    let cases: [(u8, u16, &[u8], u64); 3] =
+        [(58, 2, &solicitation, 0), (0, 0x16, &groups, 0), (6, 1, &segment, 1)];
+    let (client, server) = ([client_address6(0)], [server_address6(0)]);
+    for (next, group, payload, errors) in cases {
+        let mut world = World::with_addresses(1, vec![Path::default()], &client, &server);
+        let source: std::net::Ipv6Addr = "fe80::1".parse().expect("an address");
+        let to = std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, group);
+        let length = (payload.len() as u16).to_be_bytes();
+        let header = [&[0x60, 0, 0, 0][..], &length, &[next, 255], &source.octets(), &to.octets()];
+        world.inject(Side::Server, 0, [&header.concat(), payload].concat());
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(world.server.counters().ip_in_errors, errors, "next header {next}");
+        assert_eq!(world.client.counters().tcp_in_segs, 0);
+    }
+}

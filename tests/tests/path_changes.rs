@@ -20,7 +20,14 @@ fn local(side: Side, index: usize) -> LocalAddress {
         Side::Server => server_address(index),
     };
     let interface = InterfaceId(index as u16);
-    LocalAddress { address, interface, mtu: 1_500, backup: false, checksum_offload: false }
+    LocalAddress {
+        address,
+        interface,
+        mtu: 1_500,
+        backup: false,
+        checksum_offload: false,
+        max_payload: 0,
+    }
 }
 
 struct Run {

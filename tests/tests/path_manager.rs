@@ -67,6 +67,7 @@ fn a_new_address_joins() {
         mtu: 1_500,
         backup: true,
         checksum_offload: false,
+        max_payload: 0,
     };
     script.endpoint.add_address(script.now, local);
     let made = joins(&mut script);

@@ -109,6 +109,21 @@ fn loss_reordering_and_duplicates_damage_nothing() {
     }
 }
 
+/// Packets get lost one by one, and the mapping of each is that of the whole.
+#[test]
+fn super_segments_lose_nothing_when_some_of_their_pieces_are_lost() {
+    for seed in 0..12 {
+        let path = Path { loss: 10, reorder: 50, duplicate: 20, ..Path::default() };
+        let config = ConnectionConfig { checksum: seed % 2 == 1, ..ConnectionConfig::default() };
+        let mut world = World::new(seed, vec![path; 3]);
+        world.super_segments(65_415);
+        let outcome = transfer(world, config, 1 << 20, 1 << 20, seed);
+        assert!(outcome.world.cut > 20, "seed {seed}: {}", outcome.world.cut);
+        let info = outcome.world.client.info(outcome.client).expect("not released");
+        assert!(info.mptcp && info.fallback.is_none(), "seed {seed}: {info:#?}");
+    }
+}
+
 #[test]
 fn a_path_cut_in_the_middle_costs_nothing_but_time() {
     for victim in 0..3 {

@@ -1,9 +1,10 @@
 //! A wire to real hosts: a TUN device per path, no stack on top.
 
 use crate::connect::interrupted;
+use crate::device::open_device;
 use crate::error::{Code, Failure, plain_words};
 use crate::output::Printer;
-use crate::session::{capture, check, open_device, reachable};
+use crate::session::{capture, check, reachable};
 use crate::{runtime, signals};
 use mpuser_craft::Wire;
 use mpuser_engine::time::Instant;

@@ -11,6 +11,7 @@ use crate::streams::Lead;
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use mpuser_tun::MptcpStream;
+use mpuser_tun::device::Offload;
 use mpuser_tun::lab;
 use mpuser_tun::net::{Egress, NatMode, NetError};
 use std::net::SocketAddr;
@@ -96,6 +97,7 @@ pub(super) async fn engine(
         recorder: None,
         nat: NatMode::Auto,
         vias: vias.into_iter().map(|(remote, way)| Lead::Way(remote, way)).collect(),
+        offload: Offload::Auto,
         seed: Some(engine_seed(args.seed, 1)),
     };
     let session = Session::over(&ways, setup, Some(remote.ip()), &printer)?;

@@ -24,13 +24,25 @@ pub(super) struct Stranger<'a> {
 impl Endpoint {
     /// Takes in one IP packet. Whatever is wrong with it is counted and otherwise ignored.
     pub fn handle_packet(&mut self, now: Instant, interface: InterfaceId, packet: Bytes) {
+        self.handle_received(now, interface, packet, false);
+    }
+
+    /// As [`Self::handle_packet`]. `verified`: a device has found the TCP checksum right, and the field may hold anything.
+    /// Then the packet may be longer than the link's MTU: segments with equal options, merged on the way.
+    pub fn handle_received(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: Bytes,
+        verified: bool,
+    ) {
         let Ok(ip) = IpHeader::parse(&packet) else {
             self.counters.ip_in_errors += 1;
             return;
         };
         let Some(local) = self.addressee(interface, &ip) else { return };
         match ip.protocol {
-            protocol::TCP => self.handle_tcp(now, &local, &ip, &packet),
+            protocol::TCP => self.handle_tcp(now, &local, &ip, &packet, verified),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
             _ => self.counters.ip_in_errors += 1,
         }
@@ -64,6 +76,10 @@ impl Endpoint {
 
     /// The address of this end a packet is for, if it is for one and comes from somebody who can be answered.
     fn addressee(&mut self, interface: InterfaceId, ip: &IpHeader) -> Option<LocalAddress> {
+        // What a kernel says to everybody on a link (its groups, its search for routers) is no error, and not for us.
+        if ip.dst.is_multicast() && ip.protocol != protocol::TCP {
+            return None;
+        }
         let local = self.addresses.get(ip.dst).or_else(|| self.stand_in(interface, ip.dst));
         // RFC 9293 3.9.2.3 [MUST-57]: nothing of what follows would reach anybody (T23).
         if local.is_none() || is_no_host(ip.src) || ip.src == ip.dst {
@@ -74,9 +90,17 @@ impl Endpoint {
         Some(LocalAddress { interface, ..local? })
     }
 
-    fn handle_tcp(&mut self, now: Instant, local: &LocalAddress, ip: &IpHeader, packet: &Bytes) {
+    fn handle_tcp(
+        &mut self,
+        now: Instant,
+        local: &LocalAddress,
+        ip: &IpHeader,
+        packet: &Bytes,
+        verified: bool,
+    ) {
         let bytes = ip.payload(packet);
-        let parsed = TcpHeader::parse(bytes).ok().filter(|_| verify_checksum(ip, bytes));
+        let parsed = TcpHeader::parse(bytes).ok();
+        let parsed = parsed.filter(|_| verified || verify_checksum(ip, bytes));
         let Some((header, header_len)) = parsed else {
             self.counters.tcp_in_errors += 1;
             return;

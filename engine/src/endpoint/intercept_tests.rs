@@ -24,7 +24,7 @@ fn addressed(config: EndpointConfig, seed: u8, address: &str) -> Endpoint {
     let mut endpoint = Endpoint::new(config, [seed; 32]);
     let (interface, address) = (WIRE, address.parse().expect("an address"));
     let (mtu, backup, checksum_offload) = (1_500, false, false);
-    let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+    let local = LocalAddress { address, interface, mtu, backup, checksum_offload, max_payload: 0 };
     endpoint.add_address(Instant::ZERO, local);
     endpoint
 }

@@ -66,6 +66,8 @@ pub struct LocalAddress {
     pub backup: bool,
     /// The device completes TCP checksums on send.
     pub checksum_offload: bool,
+    /// Most TCP payload of one packet the device cuts into segments itself, bytes; 0: it cuts none.
+    pub max_payload: u32,
 }
 
 /// A packet to be sent: headers stand in the buffer given to `poll_transmit`, the payload follows them.

@@ -327,8 +327,8 @@ impl Endpoint {
 }
 
 pub(super) const fn egress(local: &LocalAddress) -> Egress {
-    let (interface, checksum_offload) = (local.interface, local.checksum_offload);
-    Egress { interface, checksum_offload, route: None }
+    let LocalAddress { interface, checksum_offload, max_payload, .. } = *local;
+    Egress { interface, checksum_offload, max_payload, route: None }
 }
 
 #[cfg(test)]

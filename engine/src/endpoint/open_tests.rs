@@ -13,6 +13,7 @@ fn endpoint(seed: u8) -> Endpoint {
         mtu: 1_500,
         backup: false,
         checksum_offload: false,
+        max_payload: 0,
     };
     endpoint.add_address(Instant::ZERO, local);
     endpoint

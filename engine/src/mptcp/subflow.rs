@@ -65,6 +65,8 @@ pub(crate) struct Join {
 pub(crate) struct Egress {
     pub(crate) interface: InterfaceId,
     pub(crate) checksum_offload: bool,
+    /// Most payload of a super-segment; 0: there are none.
+    pub(crate) max_payload: u32,
     /// Gateways named in every packet (IPv4 loose source route).
     pub(crate) route: Option<SourceRoute>,
 }
@@ -333,7 +335,8 @@ impl Subflow {
         }
         let (window, promised) = windows;
         let promised = meta.mptcp.then_some(promised);
-        let limits = SendLimits { window, promised, reserved_options, max_payload: 0 };
+        let limits =
+            SendLimits { window, promised, reserved_options, max_payload: self.egress.max_payload };
         let plan = self.tcp.plan(now, &limits)?;
         let options = decorate(self, &plan, meta, config);
         let header = TcpHeader {

@@ -128,7 +128,14 @@ impl Setup {
     pub(super) fn local(&self, index: u8) -> LocalAddress {
         let address = self.own(index);
         let (interface, mtu) = (InterfaceId(u16::from(index)), 1_500);
-        LocalAddress { address, interface, mtu, backup: index == 3, checksum_offload: false }
+        LocalAddress {
+            address,
+            interface,
+            mtu,
+            backup: index == 3,
+            checksum_offload: false,
+            max_payload: 0,
+        }
     }
 
     pub(super) fn listen_on(&self) -> SocketAddr {

@@ -61,7 +61,14 @@ impl EngineTarget {
                 let address = stack_address(index, *ipv6);
                 let (interface, backup) = (InterfaceId(u16::from(index)), false);
                 let checksum_offload = false;
-                let local = LocalAddress { address, interface, mtu: MTU, backup, checksum_offload };
+                let local = LocalAddress {
+                    address,
+                    interface,
+                    mtu: MTU,
+                    backup,
+                    checksum_offload,
+                    max_payload: 0,
+                };
                 endpoint.add_address(Instant::ZERO, local);
             }
         }

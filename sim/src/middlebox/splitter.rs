@@ -46,6 +46,7 @@ impl Splitter {
             mtu: self.mss + headers,
             backup: false,
             checksum_offload: false,
+            max_payload: 0,
         };
         let config = ConnectionConfig {
             mptcp: false,
@@ -231,7 +232,8 @@ mod tests {
             let mut endpoint = Endpoint::new(EndpointConfig::default(), [n; 32]);
             let (address, interface) = (at(n), InterfaceId(0));
             let (mtu, backup, checksum_offload) = (1_500, false, false);
-            let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+            let local =
+                LocalAddress { address, interface, mtu, backup, checksum_offload, max_payload: 0 };
             endpoint.add_address(now, local);
             let remote = SocketAddr::new(at(9), 80);
             let id = endpoint.connect(now, ConnectionConfig::default(), None, remote).unwrap();

@@ -199,6 +199,7 @@ fn local_address(place: &Place, path: Option<u32>) -> LocalAddress {
         mtu: place.mtu,
         backup,
         checksum_offload: place.offload,
+        max_payload: 0,
     }
 }
 

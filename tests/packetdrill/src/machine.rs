@@ -161,6 +161,7 @@ impl Machine {
             mtu: self.mtu,
             backup: false,
             checksum_offload: false,
+            max_payload: 0,
         };
         self.endpoint.add_address(self.now, local);
     }

@@ -4,9 +4,9 @@ use super::peer::{Peer, ports};
 use crate::boxed::Boxed;
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_sim::{Link, LinkConfig};
-use mpuser_tun::device::{Faults, Faulty, PlainTun};
+use mpuser_tun::device::{Faults, Faulty, Offload, PlainTun, Tun};
 use mpuser_tun::lab::{self, Lab, LabOptions};
-use mpuser_tun::net::{self, Egress, ErrorKind, NetError, PathOptions, PathSet};
+use mpuser_tun::net::{self, Egress, ErrorKind, NetError, PathOptions, PathPlan, PathSet};
 use mpuser_tun::{CaptureWriter, PathConfig, Stack, clock};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -45,6 +45,9 @@ pub struct Setup {
     pub ways: Vec<(&'static str, IpAddr)>,
     /// Connections may still have a subflow on a lost path when all is over, and are aborted then.
     pub dead_subflows: bool,
+    /// Whether devices are asked for offload, those with nothing in front of them. By default they are, unless the
+    /// environment says `MPUSER_OFFLOAD=off`.
+    pub offload: Offload,
     /// A capture is written, and kept after a failure.
     pub capture: bool,
     /// Bytes of every packet in the capture that is kept after a failure; 0 is all.
@@ -64,10 +67,16 @@ impl Default for Setup {
             dest: SERVER,
             ways: Vec::new(),
             dead_subflows: false,
+            offload: offload(),
             capture: true,
             snaplen: 128,
         }
     }
+}
+
+fn offload() -> Offload {
+    let off = std::env::var("MPUSER_OFFLOAD").is_ok_and(|wish| wish == "off");
+    if off { Offload::Off } else { Offload::Auto }
 }
 
 impl Setup {
@@ -208,14 +217,12 @@ impl Drop for Kept {
 /// # Errors
 /// What the kernel says.
 pub fn open_tun(name: &str) -> net::Result<PlainTun> {
-    PlainTun::open(name).map_err(|e| {
-        NetError::new(
-            ErrorKind::Permission,
-            format!("cannot open {name}"),
-            e.to_string(),
-            "run as root",
-        )
-    })
+    PlainTun::open(name).map_err(|e| unopened(name, &e))
+}
+
+fn unopened(name: &str, error: &std::io::Error) -> NetError {
+    let what = format!("cannot open {name}");
+    NetError::new(ErrorKind::Permission, what, error.to_string(), "run as root")
 }
 
 /// The ways out that the setup asks for, in the namespace of the calling thread.
@@ -234,7 +241,7 @@ fn ways(setup: &Setup) -> Vec<Egress> {
 }
 
 /// The device with the link and the boxes of its path in front of it.
-fn boxed(setup: &Setup, path: usize, device: PlainTun) -> Boxed<PlainTun> {
+fn boxed(setup: &Setup, path: usize, device: Tun) -> Boxed<Tun> {
     let boxes = setup.boxes.iter().filter(|(at, _)| *at == path).map(|(_, text)| text.clone());
     let mut config = setup.links.get(path).map_or_else(LinkConfig::default, |text| {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -251,8 +258,12 @@ fn on_paths<T>(
 ) -> T {
     let ways = ways(setup);
     let options = PathOptions { dest: Some(setup.dest), mtu: setup.mtu, ..PathOptions::default() };
-    let (mut set, devices) = PathSet::setup(&ways, &options, |plan| open_tun(&plan.tun))
-        .unwrap_or_else(|e| panic!("{e}"));
+    // What stands in front of a device handles packets, and those have checksums.
+    let bare = setup.faults.is_none() && setup.links.is_empty() && setup.boxes.is_empty();
+    let offload = if bare { setup.offload } else { Offload::Off };
+    let open = |plan: &PathPlan| Tun::open(&plan.tun, offload).map_err(|e| unopened(&plan.tun, &e));
+    let (mut set, devices) =
+        PathSet::setup(&ways, &options, open).unwrap_or_else(|e| panic!("{e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
         let mut builder = Stack::builder().connection(setup.connection.clone());

@@ -89,7 +89,14 @@ impl Net {
                 end.set_carrier(interface);
                 let (address, mtu) = (own(side, way), MAX_PAYLOAD as u16 + 40);
                 let (backup, checksum_offload) = (false, true);
-                let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+                let local = LocalAddress {
+                    address,
+                    interface,
+                    mtu,
+                    backup,
+                    checksum_offload,
+                    max_payload: 0,
+                };
                 end.add_address(Instant::ZERO, local);
             }
             end

@@ -144,7 +144,8 @@ impl Lane {
     }
 }
 
-/// A device with faults in both directions. For tests and demonstrations: packets sent are copied.
+/// A device with faults in both directions. For tests and demonstrations: packets sent are copied. The device inside must
+/// be one without offload.
 #[derive(Debug)]
 pub struct Faulty<D> {
     inner: D,

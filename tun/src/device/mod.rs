@@ -2,14 +2,20 @@
 
 mod faulty;
 mod memory;
+mod offload;
 mod plain;
+mod pool;
 mod split;
+mod tun;
+pub(crate) mod vnet;
 
 pub use crate::driver::register;
 pub use faulty::{Faults, Faulty};
 pub use memory::{MemoryConfig, MemoryDevice, MemoryLink, memory_pair};
+pub use offload::OffloadTun;
 pub use plain::PlainTun;
 pub use split::{segments, split};
+pub use tun::{Offload, Tun};
 
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::time::Instant;
@@ -68,8 +74,14 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// Largest IP packet it carries, bytes.
     fn mtu(&self) -> u16;
 
-    /// It completes TCP checksums and cuts super-segments itself.
+    /// It completes the checksums of TCP packets itself: in what it is given to send, the field holds the sum of the
+    /// pseudo-header and nothing else.
     fn offload(&self) -> bool;
+
+    /// Most TCP payload of one super-segment it cuts itself; 0: it should get none, though [`split`] could help.
+    fn max_payload(&self) -> u32 {
+        0
+    }
 
     /// The descriptor that becomes readable when there is something to receive. Always the same one.
     fn fd(&self) -> BorrowedFd<'_>;

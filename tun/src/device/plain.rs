@@ -1,9 +1,9 @@
 //! The plain TUN device: one packet per system call, through the `tun-tap` crate.
 //!
-//! `tun-tap` opens `/dev/net/tun` itself and asks for fixed flags, so neither another path to the clone device nor
-//! the virtio-net header (offload) is to be had with it; both belong into a back end of our own behind the same
-//! trait.
+//! `tun-tap` opens `/dev/net/tun` itself and asks for fixed flags, so the virtio-net header is not to be had with it:
+//! that is [`OffloadTun`](super::OffloadTun).
 
+use super::offload::set_features;
 use super::{Device, MAX_PACKET, Received, read_packet, segments};
 use crate::error::Error;
 use bytes::BytesMut;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use tun_tap::{Iface, Mode};
 
 /// The MTU of a device that does not tell.
-const DEFAULT_MTU: u16 = 1500;
+pub(super) const DEFAULT_MTU: u16 = 1500;
 /// `IFNAMSIZ` less the terminating zero.
 const MAX_NAME: usize = libc::IFNAMSIZ - 1;
 
@@ -35,11 +35,7 @@ impl PlainTun {
     /// # Errors
     /// [`Error::DeviceName`], or [`Error::OpenDevice`] with the reason.
     pub fn open(name: &str) -> io::Result<Self> {
-        let unusable = |c: char| c == '/' || c == '\0' || c.is_whitespace();
-        // The kernel's rule; `tun-tap` would cut a longer name silently.
-        if name.is_empty() || name.len() > MAX_NAME || name.contains(unusable) {
-            return Err(Error::DeviceName(name.to_owned()).into());
-        }
+        check_name(name)?;
         let open = || -> io::Result<Iface> {
             let iface = Iface::without_packet_info(name, Mode::Tun)?;
             iface.set_non_blocking()?;
@@ -49,6 +45,8 @@ impl PlainTun {
         let name = iface.name().to_owned();
         // SAFETY: the descriptor is open, and `into_raw_fd` gives up its ownership.
         let file = unsafe { File::from_raw_fd(iface.into_raw_fd()) };
+        // A persistent device may still be told to merge, by a process that died.
+        let _ = set_features(file.as_fd(), 0);
         let mtu = interface_mtu(&name).unwrap_or(DEFAULT_MTU);
         Ok(Self { file, name, mtu: AtomicU16::new(mtu) })
     }
@@ -105,7 +103,16 @@ impl Device for PlainTun {
     }
 }
 
-fn open_error(name: &str, source: io::Error) -> io::Error {
+/// The kernel's rule; `tun-tap` would cut a longer name silently.
+pub(super) fn check_name(name: &str) -> io::Result<()> {
+    let unusable = |c: char| c == '/' || c == '\0' || c.is_whitespace();
+    if name.is_empty() || name.len() > MAX_NAME || name.contains(unusable) {
+        return Err(Error::DeviceName(name.to_owned()).into());
+    }
+    Ok(())
+}
+
+pub(super) fn open_error(name: &str, source: io::Error) -> io::Error {
     let hint = match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
             "permission denied; it takes CAP_NET_ADMIN, or a persistent device that belongs to this user"
@@ -119,14 +126,20 @@ fn open_error(name: &str, source: io::Error) -> io::Error {
     Error::OpenDevice { name: name.to_owned(), hint, source }.into()
 }
 
-/// MTU of an interface in this thread's network namespace.
-fn interface_mtu(name: &str) -> io::Result<u16> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+/// A request about an interface; its name is zero-terminated.
+pub(super) fn request_for(name: &str) -> libc::ifreq {
     // SAFETY: all-zero bytes are a valid ifreq: it holds integers and unions of them.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().take(MAX_NAME).zip(name.bytes()) {
         *to = libc::c_char::from_ne_bytes([from]);
     }
+    request
+}
+
+/// MTU of an interface in this thread's network namespace.
+pub(super) fn interface_mtu(name: &str) -> io::Result<u16> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    let mut request = request_for(name);
     // SAFETY: SIOCGIFMTU reads the name (zero-terminated, as its last byte was left alone) and writes one integer
     // into the request, which outlives the call.
     let outcome = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };

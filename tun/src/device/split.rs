@@ -11,10 +11,10 @@ const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
 /// Where the headers of a TCP packet lie.
-struct Layout {
-    version: u8,
+pub(super) struct Layout {
+    pub(super) version: u8,
     /// Offset of the TCP header: the length of the IP header.
-    tcp: usize,
+    pub(super) tcp: usize,
 }
 
 /// Cuts one TCP packet (`headers` = IP and TCP headers with options, then `payload`) into segments with at most
@@ -78,7 +78,7 @@ struct Place {
     last: bool,
 }
 
-fn layout(headers: &[u8]) -> Option<Layout> {
+pub(super) fn layout(headers: &[u8]) -> Option<Layout> {
     let version = headers.first()? >> 4;
     let (tcp, protocol) = match version {
         IPV4 => (usize::from(headers.first()? & 0x0f) * 4, *headers.get(9)?),

@@ -1,7 +1,9 @@
 //! What a stack writes into its capture: every packet, and beside those it sends what the scheduler decided upon.
 
+use super::path::Path;
 use crate::clock;
-use bytes::Bytes;
+use crate::device::Received;
+use crate::device::vnet::{completed, completed_packet};
 use mpuser_capture::{CaptureInterface, CaptureWriter, Direction, Story};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, SubflowId};
 use mpuser_engine::time::Instant;
@@ -24,17 +26,22 @@ impl Capture {
         Self { writer, interfaces, drops, story: Story::default() }
     }
 
-    /// A packet for path `name`; `info` is asked only where there is something to say.
+    /// A packet for `path`; `info` is asked only where there is something to say.
     pub(crate) fn sent(
         &mut self,
         now: Instant,
-        (name, headers): (&str, &[u8]),
+        path: &Path,
+        headers: &[u8],
         transmit: &Transmit,
         refused: bool,
         info: impl FnOnce(ConnectionId) -> Option<ConnectionInfo>,
     ) {
         let interface = transmit.interface;
-        let Some(&path) = self.interfaces.get(usize::from(interface.0)) else { return };
+        let Some(&number) = self.interfaces.get(usize::from(interface.0)) else { return };
+        // What the device would fill in is filled in here, or every reader would call it damaged.
+        let whole =
+            path.carriage.offload().then(|| completed(headers, &transmit.payload)).flatten();
+        let headers = whole.as_deref().unwrap_or(headers);
         let comment = transmit.subflow.map(|(connection, subflow)| {
             let len = transmit.payload.len();
             let carried = self.story.sent(connection.0, subflow.0, headers, len);
@@ -50,22 +57,25 @@ impl Capture {
         });
         let (at, parts) = (clock::to_wall(now), (headers, &transmit.payload[..]));
         if refused {
-            self.writer.dropped(path);
+            self.writer.dropped(number);
             let writer = &mut self.writer;
-            let new = || writer.add_interface(&format!("drop:{name}"));
+            let new = || writer.add_interface(&format!("drop:{}", path.name));
             let drops = *self.drops.entry(interface).or_insert_with(new);
             let reason = comment.unwrap_or_default() + "; the device did not take it";
             let reason = reason.trim_start_matches("; ");
             self.writer.lost(drops, at, Direction::Outbound, parts, reason);
         } else {
-            self.writer.packet(path, at, Direction::Outbound, parts, comment.as_deref());
+            self.writer.packet(number, at, Direction::Outbound, parts, comment.as_deref());
         }
     }
 
-    pub(crate) fn received(&mut self, now: Instant, interface: InterfaceId, packet: &Bytes) {
+    pub(crate) fn received(&mut self, now: Instant, interface: InterfaceId, received: &Received) {
         if let Some(&interface) = self.interfaces.get(usize::from(interface.0)) {
             let at = clock::to_wall(now);
-            self.writer.packet(interface, at, Direction::Inbound, (packet, &[]), None);
+            let packet = &received.packet;
+            let whole = received.checksum_verified.then(|| completed_packet(packet)).flatten();
+            let parts = whole.as_ref().map_or((&packet[..], &[][..]), |(head, rest)| (head, rest));
+            self.writer.packet(interface, at, Direction::Inbound, parts, None);
         }
     }
 }

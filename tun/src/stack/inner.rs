@@ -88,9 +88,10 @@ impl Inner {
     /// Takes in a packet a device received.
     pub(crate) fn receive(&mut self, now: Instant, interface: InterfaceId, received: Received) {
         if let Some(capture) = &mut self.capture {
-            capture.received(now, interface, &received.packet);
+            capture.received(now, interface, &received);
         }
-        self.endpoint.handle_packet(now, interface, received.packet);
+        let Received { packet, checksum_verified, .. } = received;
+        self.endpoint.handle_received(now, interface, packet, checksum_verified);
     }
 
     /// Sends what the engine wants to send, up to one batch, and passes on its events.
@@ -133,7 +134,7 @@ impl Inner {
         let refused = path.send(now, &self.headers, transmit);
         if let Some(capture) = &mut self.capture {
             let info = |id| self.endpoint.info(id);
-            capture.sent(now, (&path.name, &self.headers), transmit, refused, info);
+            capture.sent(now, path, &self.headers, transmit, refused, info);
         }
     }
 

@@ -354,8 +354,7 @@ impl Stack {
             let Some(path) = inner.paths.get(usize::from(interface.0)) else {
                 return Err(io::ErrorKind::NotFound.into());
             };
-            let (mtu, checksum_offload) = (path.mtu, path.carriage.offload());
-            let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+            let local = path.local(interface, address, backup);
             inner.endpoint.add_address(now, local);
             Ok(())
         })

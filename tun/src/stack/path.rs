@@ -2,9 +2,9 @@
 
 use crate::carrier::{PathNote, Streams};
 use crate::device::Device;
-use mpuser_engine::Transmit;
-use mpuser_engine::addr::IpAddr;
+use mpuser_engine::addr::{InterfaceId, IpAddr};
 use mpuser_engine::time::Instant;
+use mpuser_engine::{LocalAddress, Transmit};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -56,6 +56,14 @@ impl Carriage {
             Self::Device(device) => device.offload(),
             // the stream has a checksum of its own, and the packet at the other end gets one
             Self::Streams(_) => true,
+        }
+    }
+
+    /// Most payload of a super-segment; 0: there are none.
+    fn max_payload(&self) -> u32 {
+        match self {
+            Self::Device(device) => device.max_payload(),
+            Self::Streams(_) => 0,
         }
     }
 
@@ -123,6 +131,18 @@ impl Path {
             streams_refused: AtomicU64::new(0),
             trouble: Mutex::default(),
         }
+    }
+
+    /// One of its addresses as the engine sees it.
+    pub(crate) fn local(
+        &self,
+        interface: InterfaceId,
+        address: IpAddr,
+        backup: bool,
+    ) -> LocalAddress {
+        let (mtu, checksum_offload) = (self.mtu, self.carriage.offload());
+        let max_payload = self.carriage.max_payload();
+        LocalAddress { address, interface, mtu, backup, checksum_offload, max_payload }
     }
 
     /// Sends one packet; true if the device refused it.

@@ -8,7 +8,7 @@ use mpuser_engine::error::SubflowError;
 use mpuser_engine::settings::{Setting, SettingError, Settings};
 use mpuser_engine::tcp::FastOpenCookie;
 use mpuser_engine::time::Instant;
-use mpuser_engine::{ConnectionInfo, LocalAddress, SubflowInfo};
+use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use tokio::sync::broadcast;
@@ -218,9 +218,7 @@ impl Inner {
                 continue;
             }
             let backup = backup || state == Multipath::Backup;
-            let (mtu, checksum_offload) = (path.mtu, path.carriage.offload());
-            let interface = number;
-            let local = LocalAddress { address, interface, mtu, backup, checksum_offload };
+            let local = path.local(number, address, backup);
             self.endpoint.add_address(now, local);
             if before.is_some_and(|before| before != backup) {
                 self.set_backup_from(now, address, backup);

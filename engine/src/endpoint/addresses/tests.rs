@@ -8,6 +8,7 @@ fn local(last: u8) -> LocalAddress {
         mtu: 1_500,
         backup: false,
         checksum_offload: false,
+        max_payload: 0,
     }
 }
 

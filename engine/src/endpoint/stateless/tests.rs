@@ -11,6 +11,7 @@ fn local() -> LocalAddress {
         mtu: 1_500,
         backup: false,
         checksum_offload: false,
+        max_payload: 0,
     }
 }
 

@@ -13,9 +13,9 @@ use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
 /// Most segments one mapping covers: long enough to save work, short enough to spread over subflows.
-pub(super) const MAX_SEGMENTS: u64 = 16;
+const MAX_SEGMENTS: u64 = 16;
 /// The length field of a mapping is 16 bits wide.
-pub(super) const MAX_MAPPING: u64 = 0xffff;
+const MAX_MAPPING: u64 = 0xffff;
 /// Shortest data-level retransmission and probe interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -113,7 +113,7 @@ impl Connection {
         if available < mss.min(unsent) || (nagle && unsent < mss && !idle) {
             return false;
         }
-        let len = whole_segments(available.min(mss * MAX_SEGMENTS), mss);
+        let len = whole_segments(available.min(longest_mapping(first, mss)), mss);
         let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         if !(payload.len() as u64).is_multiple_of(mss) {
             self.send.was_short();
@@ -152,7 +152,7 @@ impl Connection {
         };
         let Some(target) = target else { return false };
         let mss = u64::from(target.tcp.effective_mss(reserved));
-        let room = target.tcp.available().min(MAX_MAPPING).min(mss * MAX_SEGMENTS);
+        let room = target.tcp.available().min(longest_mapping(target, mss));
         let len = (range.end - range.start).min(room);
         let len = usize::try_from(len).unwrap_or(0);
         let Some(payload) = self.send.sent_run(range.start, len) else { return false };
@@ -224,6 +224,13 @@ impl Connection {
             self.timers.probe = Some(now + self.interval() * factor);
         }
     }
+}
+
+/// Octets one mapping on `subflow` covers at most: with a device that cuts super-segments, all of one, so that its DSS
+/// is that of every piece.
+pub(super) fn longest_mapping(subflow: &Subflow, mss: u64) -> u64 {
+    let whole = u64::from(subflow.egress.max_payload);
+    (mss * MAX_SEGMENTS).max(whole - whole % mss.max(1)).min(MAX_MAPPING)
 }
 
 /// `len` cut to whole segments, unless it is less than one.

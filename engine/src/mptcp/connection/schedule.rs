@@ -1,7 +1,7 @@
 //! The scheduler is asked, and its answers are checked before they are obeyed: whatever it says, the connection goes on.
 
 use super::Connection;
-use super::output::{MAX_MAPPING, MAX_SEGMENTS, whole_segments};
+use super::output::{longest_mapping, whole_segments};
 use crate::addr::SubflowId;
 use crate::config::SchedulerSpec;
 use crate::counters::Counters;
@@ -366,8 +366,9 @@ impl Connection {
             self.send.boundary_after(self.send.nxt()).map(|end| end - self.send.nxt());
         let least = mss.min(self.send.unsent()).min(to_boundary.unwrap_or(u64::MAX)).min(room);
         // MP_CAPABLE maps its own segment and no more.
-        let most = if meta.client && !meta.confirmed { mss } else { mss * MAX_SEGMENTS };
-        let len = if len == 0 { 0 } else { len.max(least).min(room).min(most).min(MAX_MAPPING) };
+        let longest = longest_mapping(self.subflows.iter().find(|s| s.id == target.id)?, mss);
+        let most = if meta.client && !meta.confirmed { mss } else { longest };
+        let len = if len == 0 { 0 } else { len.max(least).min(room).min(most) };
         if len == 0 {
             return None;
         }
@@ -446,10 +447,10 @@ impl Connection {
 
     fn stage_again(&mut self, target: &SubflowSnapshot, range: Range<u64>) -> Option<Range<u64>> {
         let meta = self.meta_view();
-        let most = MAX_MAPPING.min(target.segment() * MAX_SEGMENTS);
+        let subflow = self.subflows.iter_mut().find(|s| s.id == target.id)?;
+        let most = longest_mapping(subflow, target.segment());
         let room = target.available.max(target.queue_room).min(most);
         let len = usize::try_from((range.end - range.start).min(room)).unwrap_or(0);
-        let subflow = self.subflows.iter_mut().find(|s| s.id == target.id)?;
         let payload = self.send.sent_run(range.start, len)?;
         let staged = range.start..range.start + payload.len() as u64;
         self.remapped = true;

@@ -73,7 +73,8 @@ fn subflow(join: bool) -> Subflow {
     };
     assert!(tcp.on_segment(Instant::ZERO, &answer).established);
     let join = join.then_some(Join { own_nonce: Nonce(1), peer_nonce: Some(Nonce(2)) });
-    let egress = Egress { interface: InterfaceId(0), checksum_offload: false, route: None };
+    let egress =
+        Egress { interface: InterfaceId(0), checksum_offload: false, max_payload: 0, route: None };
     let ids = (AddressId(1), AddressId(2));
     let mut subflow = Subflow::new(SubflowId(0), tuple, egress, ids, join, tcp);
     subflow.phase = Phase::Active;

@@ -22,7 +22,8 @@ use super::{LabOptions, LabPath, LabState, find_or_make, privileged};
 use crate::net::{ErrorKind, NetError, Netns, Result, ip_batch, state_dir, write_sysctl};
 use machine::{Places, TAPS};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 /// What this lab is called unless it is named.
 pub const NAME: &str = "vm";
@@ -83,9 +84,11 @@ impl Saved for VmLab {
         self.schema == SCHEMA && self.options.name == name
     }
 
+    /// Somebody holds the guest's line. It need not answer now: it serves one command at a time, and who comes second waits.
     fn stands(&self) -> bool {
-        let socket = state_dir().map(|dir| Places::of(&dir, &self.options.name).agent());
-        self.client.is_there() && socket.is_ok_and(|socket| agent::ping(&socket).is_some())
+        let line = |dir: PathBuf| Places::of(&dir, &self.options.name).agent();
+        let held = |dir| UnixStream::connect(line(dir)).is_ok();
+        self.client.is_there() && state_dir().is_ok_and(held)
     }
 }
 
