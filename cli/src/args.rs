@@ -317,7 +317,7 @@ pub(crate) struct Listen {
     pub(crate) address: String,
     /// Also take streams here, for subflows through proxies that end TCP (`connect --via URL`)
     ///
-    /// It has to be another port than the one above where that is translated.
+    /// Without an address on every address of this machine; an IPv6 address stands in brackets. It has to be another port than the one above where that is translated.
     #[arg(long, value_name = "[ADDR:]PORT")]
     pub(crate) stream: Option<String>,
     /// Take nothing but streams: no TUN device, no privileges

@@ -8,15 +8,19 @@ use crate::follow::Search;
 use crate::output::{Printer, connected_line};
 use crate::relay::{End, Limits, reflect};
 use crate::session::{Session, Setup, connection_config};
+use crate::streams::Taken;
 use crate::{runtime, signals};
 use mpuser_engine::error::ListenError;
 use mpuser_engine::time::Instant as EngineInstant;
 use mpuser_tun::net::{self, PathPlan, ReturnPath};
 use mpuser_tun::{Error, MptcpListener, MptcpStream, clock};
 use serde_json::json;
+use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,6 +30,7 @@ const SCHEMA: &str = "mpuser.listen/1";
 /// Listens, serves, reports.
 pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
     let (address, port) = address::parse_listen(&args.address)?;
+    check(&args, address, port)?;
     runtime::block_on(async {
         let mut stop = signals::listen()?;
         let ways = if args.streams_only {
@@ -38,23 +43,31 @@ pub(crate) fn run(args: Listen, printer: Printer) -> Result<ExitCode, Failure> {
             setup.follow = Some(setup.wishes(Search::In(address), &args.transport));
         }
         let mut session = Session::over(&ways, setup, None, &printer)?;
-        let bind = match &args.stream {
-            None => bind_address(&session, address, port)?,
-            Some(_) => everywhere(address, port)?,
+        let bind = match (&args.stream, address) {
+            // streams come to addresses of their own, of both families
+            (Some(_), None) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
+            _ => bind_address(&session, address, port)?,
         };
         let args = Arc::new(args);
-        let listener = listener(&session, &args.transport, bind, most_clients(&args)).await?;
+        let (transport, most) = (&args.transport, most_clients(&args));
+        let mut listeners = vec![listener(&session, transport, bind, most).await?];
         let streams = match &args.stream {
             Some(word) => Some(session.listen_streams(word, &printer).await?),
             None => None,
         };
+        if let (Some(Taken { own, .. }), Some(_)) = (streams, address) {
+            for own in own {
+                let own = SocketAddr::new(own, port);
+                listeners.push(listener(&session, transport, own, most).await?);
+            }
+        }
         if !session.plans().is_empty() {
             announce(&session, bind, &printer)?;
         }
-        if let Some(at) = streams {
+        if let Some(Taken { at, .. }) = streams {
             announce_streams(at, port, &printer);
         }
-        let outcome = serve(listener, &args, bind, printer, &mut stop).await;
+        let outcome = serve(&listeners, &args, bind, printer, &mut stop).await;
         let closed = tokio::select! {
             closed = session.close() => closed,
             Some(code) = stop.recv() => Err(interrupted(code)),
@@ -105,15 +118,14 @@ const fn reachable(plan: &PathPlan) -> IpAddr {
     }
 }
 
-/// Streams come to addresses of their own, of both families.
-fn everywhere(address: Option<IpAddr>, port: u16) -> Result<SocketAddr, Failure> {
-    address.map_or(Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)), |address| {
-        Err(Failure::usage(
-            format!("cannot listen on {address} alone and take streams"),
-            "streams have no address of this machine",
-            "leave the address out; --path limits the interfaces",
-        ))
-    })
+/// With streams alone there is no address of this machine to listen on but theirs.
+fn check(args: &Listen, address: Option<IpAddr>, port: u16) -> Result<(), Failure> {
+    let Some(address) = address.filter(|_| args.streams_only) else { return Ok(()) };
+    Err(Failure::usage(
+        format!("cannot listen on {address} for nothing but streams"),
+        "connections in streams have no address of this machine",
+        format!("write {port}; --stream ADDR:PORT is where streams are taken"),
+    ))
 }
 
 /// The engine's address for what the user wrote: an engine's, or that of the interface in front of it.
@@ -156,8 +168,17 @@ pub(crate) async fn listener(
     listener.map_err(|error| listen_failure(bind, &error))
 }
 
+/// The next client of any listener.
+async fn accept(listeners: &[MptcpListener]) -> io::Result<(MptcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        let next = listeners.iter().map(|listener| listener.poll_accept(cx)).find(Poll::is_ready);
+        next.unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
 async fn serve(
-    listener: MptcpListener,
+    listeners: &[MptcpListener],
     args: &Arc<Listen>,
     bind: SocketAddr,
     printer: Printer,
@@ -169,7 +190,7 @@ async fn serve(
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            (place, accept(listeners).await)
         };
         let (place, accepted) = tokio::select! {
             next = next => next,

@@ -241,7 +241,7 @@ impl Session {
         &mut self,
         word: &str,
         printer: &Printer,
-    ) -> Result<SocketAddr, Failure> {
+    ) -> Result<streams::Taken, Failure> {
         self.notes = Some(Notes::start(&self.stack, false, *printer));
         streams::listen(&self.stack, word).await
     }

@@ -53,8 +53,17 @@ pub(crate) fn lead(
     Ok(())
 }
 
-/// Takes in streams on `[ADDR:]PORT`; the address they are taken on.
-pub(crate) async fn listen(stack: &Stack, word: &str) -> Result<SocketAddr, Failure> {
+/// Where streams are taken in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// The address of the machine.
+    pub(crate) at: SocketAddr,
+    /// The addresses that subflows in them have at this end, one of each family.
+    pub(crate) own: [IpAddr; 2],
+}
+
+/// Takes in streams on `[ADDR:]PORT`.
+pub(crate) async fn listen(stack: &Stack, word: &str) -> Result<Taken, Failure> {
     let (address, port) = address::parse_listen(word)?;
     // both families, where the machine has both
     let any = || std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
@@ -78,9 +87,9 @@ pub(crate) async fn listen(stack: &Stack, word: &str) -> Result<SocketAddr, Fail
         }
     };
     let listener = TcpListener::bind(at).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    stack.listen_streams(listener).map_err(failed)?;
-    Ok(bound)
+    let at = listener.local_addr().map_err(failed)?;
+    let own = stack.listen_streams(listener).map_err(failed)?;
+    Ok(Taken { at, own })
 }
 
 /// Tells what is the matter with streams, as long as it lives.

@@ -72,8 +72,16 @@ fn subflows_come_and_go_on_schedule() {
     let Some(lab) = TestLab::up("perfat") else { return };
     let _server = Server::start(&lab, &["--kernel"]);
     let at = "--at 0.3s add=eth2:192.168.57.101 --at 0.8s del=0";
-    let run = client(&lab, &format!("-t 1.5 -i 0.25 --pm none {at}"));
+    let picture = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("schedule-{}.svg", std::process::id()));
+    let svg = picture.to_str().expect("a name in UTF-8");
+    let run = client(&lab, &format!("-t 1.5 -i 0.25 --pm none {at} --svg {svg}"));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let words = words(&std::fs::read_to_string(&picture).expect("a picture"));
+    for word in ["#0 eth1", "#1 eth2", "add=eth2:192.168.57.101", "del=0", "sent, Mbit/s"] {
+        assert!(words.iter().any(|found| found == word), "{word}: {words:?}");
+    }
+    let _ = std::fs::remove_file(picture);
     let heads: Vec<&str> = run.stdout.lines().filter(|line| line.contains("#")).collect();
     let columns: Vec<_> =
         heads.iter().map(|head| (head.contains("#0 eth1"), head.contains("#1 eth2"))).collect();
@@ -85,6 +93,13 @@ fn subflows_come_and_go_on_schedule() {
     let shown: Value = serde_json::from_str(&backup.stdout).expect("an object");
     assert_eq!(shown["subflows"][0]["subflows"][0]["backup"], true, "{shown}");
     assert_eq!(shown["start"]["peer_kernel"], true);
+}
+
+/// The texts of a picture, which has to be XML.
+fn words(svg: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(svg).expect("well-formed XML");
+    let texts = document.descendants().filter(|node| node.is_text());
+    texts.filter_map(|node| Some(node.text()?.trim().to_owned())).collect()
 }
 
 /// Something else listens there: an error that says so, at both ends of the mistake.
@@ -118,15 +133,17 @@ fn orders_that_make_no_sense_are_refused_before_any_packet() {
         ("-c 192.0.2.1 --at 1s cut=1", "there is no order `cut`"),
         ("-c 192.0.2.1 --at soon del=1", "must start with a number"),
         ("-c 192.0.2.1 -t 30h", "asks for nothing, or for too much"),
+        ("-c 192.0.2.1 -i 0 --svg x.svg", "-i is 0"),
+        ("-c 192.0.2.1 --svg /", "cannot write to /"),
     ] {
         let words: Vec<&str> = words.split(' ').collect();
         let run = mpuser(&[&["perf"], words.as_slice()].concat());
-        run.assert_error(2);
+        run.assert_error(if why.starts_with("cannot") { 1 } else { 2 });
         assert!(run.stderr.contains(why), "{}", run.stderr);
     }
 }
 
-/// The smallest part of the standard set: a table, an object, captures.
+/// The smallest part of the standard set: a table, an object, a picture, captures.
 #[test]
 fn the_suite_leaves_a_table() {
     if !common::lab_allowed("suite") {
@@ -142,6 +159,13 @@ fn the_suite_leaves_a_table() {
     assert_eq!(file("table.md"), run.bytes);
     let results: Value = serde_json::from_slice(&file("results.json")).expect("an object");
     assert_eq!(results["runs"].as_array().map(Vec::len), Some(6));
+    let words = words(&String::from_utf8(file("goodput.svg")).expect("text"));
+    for run in results["runs"].as_array().expect("runs") {
+        for key in ["name", "group"] {
+            let word = run[key].as_str().expect("a word");
+            assert!(words.iter().any(|found| found == word), "{word}: {words:?}");
+        }
+    }
     assert!(file("06.pcapng").len() > 1_000);
     let _ = std::fs::remove_dir_all(directory);
 }

@@ -5,7 +5,9 @@
 mod common;
 
 use common::proxies::{Proxies, SERVER, proxy};
-use common::real_proxies::{Program, free_port, haproxy, installed, microsocks, server, tinyproxy};
+use common::real_proxies::{
+    Program, free_port, haproxy, installed, microsocks, server, server_at, tinyproxy,
+};
 use common::{Run, data, finish, pipes};
 use mpuser_tun::clock;
 use serde_json::Value;
@@ -275,6 +277,55 @@ fn a_log_of_streams_is_done_again() {
     let _ = std::fs::remove_file(log);
     intact(&run, &sent);
     assert!(again.stdout.contains("identical"), "{}{}", again.stdout, again.stderr);
+}
+
+/// Streams are taken on one address, of either family, and on no other one.
+#[test]
+fn streams_are_taken_on_one_address() {
+    let sent = data(100_000);
+    for (own, other) in [("127.0.0.2", "127.0.0.1"), ("[::1]", "127.0.0.1")] {
+        let port = free_port();
+        let at = format!("{own}:{port}").parse().expect("an address");
+        let server = server_at(at);
+        let run = finish(connect(&[format!("tcp://{own}:{port}")]), &sent);
+        intact(&run, &sent);
+        let run = finish(connect(&[format!("tcp://{other}:{port}")]), b"");
+        assert_eq!(run.code, Some(3), "{}", run.stderr);
+        assert!(run.stderr.contains("Connection refused"), "{}", run.stderr);
+        drop(server);
+    }
+    // an address where there is nothing but streams; one that is not of this machine; none
+    for (words, why) in [
+        (["127.0.0.1:7000", "9000"], "cannot listen on 127.0.0.1 for nothing but streams"),
+        (["7000", "192.0.2.77:9000"], "cannot take streams on 192.0.2.77:9000"),
+        (["7000", "::1:9000"], "needs brackets"),
+    ] {
+        let run = common::mpuser(&["listen", words[0], "--stream", words[1], "--streams-only"]);
+        assert!(
+            run.code.is_some_and(|code| code != 0) && run.stderr.contains(why),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+/// One address for packets and one for streams: clients of both kinds, on these and no others.
+#[test]
+fn one_address_for_packets_and_one_for_streams() {
+    let Some(lab) = Proxies::up("addr", 1) else { return };
+    let program = env!("CARGO_BIN_EXE_mpuser");
+    let argv = [program, "listen", "-k", "--echo", SERVER, "--stream", "10.91.0.2:9000"];
+    let mut server = lab.spawn("server", &argv);
+    thread::sleep(Duration::from_millis(700));
+    let sent = data(1 << 20);
+    for vias in [[].as_slice(), &["--via", "tcp://10.91.0.2:9000"]] {
+        let child = lab.start(&[&["connect", SERVER], vias].concat());
+        intact(&finish(child, &sent), &sent);
+    }
+    server.kill().expect("it ran");
+    let heard = server.wait_with_output().expect("it ends");
+    let heard = String::from_utf8_lossy(&heard.stderr).into_owned();
+    assert!(heard.contains("listening on 10.91.0.2:9000 (streams for port 7000)"), "{heard}");
 }
 
 /// Strangers and liars at the server's port: each loses its stream, and nobody else notices.

@@ -7,17 +7,20 @@
 
 mod acceptance;
 mod captures;
+mod convert;
 pub mod corpus;
 mod craft;
 mod draw;
 mod endpoint;
 mod frames;
+mod greetings;
 mod identity;
 mod mappings;
 pub mod mutate;
 mod network;
 mod options;
 mod packet;
+mod pieces;
 mod reassembly;
 mod replaying;
 mod shown;
@@ -53,6 +56,8 @@ pub const TARGETS: &[Target] = &[
     target("endpoint", "packets, time and calls at a whole endpoint", 512, endpoint::run),
     target("network", "two endpoints over a hostile network", 512, network::run),
     target("frames", "any octets as a stream of frames, cut anywhere", 512, frames::run),
+    target("convert", "messages of RFC 8803, at both sides", 1_024, convert::run),
+    target("greetings", "SOCKS5 and HTTP CONNECT, at both sides", 1_024, greetings::run),
     target("pcap", "any octets as a capture, read and explained", 4_096, captures::run),
     target("pcapng", "blocks of pcapng, read and explained", 2_048, captures::blocks),
     target("scenario", "scenarios of the simulator in TOML", 1_024, text::scenario),

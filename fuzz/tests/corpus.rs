@@ -58,7 +58,7 @@ macro_rules! targets {
 
 targets! {
     options identity packet acceptance mappings reassembly endpoint network pcap pcapng scenario experiment line
-    craft dissect script log replay frames
+    craft dissect script log replay frames convert greetings
 }
 
 #[test]
@@ -99,8 +99,18 @@ fn inputs_cut_anywhere() {
     for target in TARGETS {
         let inputs = corpus::read(&corpus::root().join(target.name)).expect("a readable corpus");
         // some parse for long, and a model needs no file
-        let textual =
-            ["scenario", "experiment", "line", "craft", "script", "dissect", "pcap", "log"];
+        let textual = [
+            "scenario",
+            "experiment",
+            "line",
+            "craft",
+            "script",
+            "dissect",
+            "pcap",
+            "log",
+            "convert",
+            "greetings",
+        ];
         for (path, input) in inputs.iter().filter(|_| textual.contains(&target.name)).take(6) {
             for len in 0..input.len().min(1_500) {
                 let done = catch_unwind(|| (target.run)(&input[..len]));

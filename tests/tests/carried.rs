@@ -5,7 +5,7 @@ mod carried {
 }
 
 use carried::net::{CLIENT, Net, SERVER, WINDOW_OF_TIME};
-use mpuser_engine::tcp::{CARRIER_CREDIT, CARRIER_SEGMENT};
+use mpuser_engine::tcp::{CARRIER_CREDIT, CARRIER_KEEPALIVE, CARRIER_SEGMENT};
 use mpuser_engine::time::Duration;
 use mpuser_engine::wire::frame::MAX_PAYLOAD;
 use mpuser_engine::{Event, SubflowEnd};
@@ -141,4 +141,113 @@ fn a_dial_that_fails_is_the_end_of_the_attempt() {
     net.run(Duration::from_millis(100));
     let closed = |e: &Event| matches!(e, Event::Closed(Some(_)));
     assert!(net.events(CLIENT).iter().any(closed), "{:?}", net.events(CLIENT));
+}
+
+fn ended(net: &Net, side: usize) -> Vec<SubflowEnd> {
+    let cause = |e: &Event| match e {
+        Event::SubflowClosed { cause, .. } => Some(*cause),
+        _ => None,
+    };
+    net.events(side).iter().filter_map(cause).collect()
+}
+
+fn established(net: &Net) -> usize {
+    net.info(CLIENT).subflows.iter().filter(|s| s.state == "ESTAB").count()
+}
+
+/// How long after the last word of a peer its stream is given up.
+fn patience() -> Duration {
+    CARRIER_KEEPALIVE.idle + CARRIER_KEEPALIVE.interval.saturating_mul(CARRIER_KEEPALIVE.probes)
+}
+
+/// A connection on which nobody says anything for an hour: octets pass in both directions often enough for proxies that
+/// count idle time, few of them, and nothing ends.
+#[test]
+fn an_idle_stream_is_kept_alive() {
+    let mut net = Net::new(&[(50 * MBIT, 20)]);
+    net.transfer(&data(1_000));
+    net.run(Duration::from_secs(3_600));
+    assert_eq!(ended(&net, CLIENT), []);
+    assert_eq!(ended(&net, SERVER), []);
+    let hour = 3_600 / CARRIER_KEEPALIVE.idle.as_secs() as usize;
+    for side in [CLIENT, SERVER] {
+        let frames = &net.frames[side];
+        let gap = frames.windows(2).map(|two| two[1].saturating_since(two[0])).max();
+        let most = CARRIER_KEEPALIVE.idle + Duration::from_millis(100);
+        assert!(gap.is_some_and(|gap| gap <= most), "{gap:?}");
+        // a question and an answer in each interval
+        assert!(frames.len() < 2 * hour + 20, "{}", frames.len());
+    }
+    assert_eq!(net.info(CLIENT).subflows[0].bytes_retrans, 0);
+}
+
+/// A proxy takes octets and passes none on, without a word, while nobody has anything to say: both ends give the stream up
+/// in time, the other stream stays, and a new one is made through the proxy once it is back.
+#[test]
+fn a_proxy_that_vanished_is_noticed_on_an_idle_connection() {
+    let mut net = Net::new(&[(50 * MBIT, 10), (50 * MBIT, 10)]);
+    net.transfer(&data(1_000));
+    net.run(Duration::from_secs(5));
+    assert_eq!(established(&net), 2);
+    let gone = net.now();
+    net.pause(0, gone, gone + Duration::from_secs(300));
+    net.run(patience() - Duration::from_secs(11));
+    assert_eq!((ended(&net, CLIENT), ended(&net, SERVER)), (vec![], vec![]), "too early");
+    net.run(Duration::from_secs(12));
+    for side in [CLIENT, SERVER] {
+        assert_eq!(ended(&net, side), [SubflowEnd::Timeout]);
+    }
+    assert_eq!(established(&net), 1);
+    net.run(Duration::from_secs(400));
+    assert_eq!(established(&net), 2, "{:?}", net.events(CLIENT));
+}
+
+/// The only proxy takes data and passes none on: the stream is given up although its next hop still answers, and what was
+/// on it arrives by the next one.
+#[test]
+fn data_in_a_stream_that_vanished_comes_by_the_next_one() {
+    let mut net = Net::new(&[(50 * MBIT, 10)]);
+    net.transfer(&data(1_000));
+    let gone = net.now();
+    net.pause(0, gone, gone + patience() + Duration::from_secs(5));
+    net.run(Duration::from_secs(1));
+    let sent = data(100_000);
+    assert_eq!(net.write_some(&sent), sent.len());
+    net.run(patience() + Duration::from_secs(2));
+    assert_eq!(ended(&net, CLIENT), [SubflowEnd::Timeout]);
+    net.run(Duration::from_secs(60));
+    assert!(net.read_some() == sent, "{:?}", net.events(CLIENT));
+    assert_eq!(established(&net), 1);
+}
+
+/// A stream that says nothing for less than that is left as it is.
+#[test]
+fn silence_that_ends_in_time_ends_nothing() {
+    let mut net = Net::new(&[(50 * MBIT, 10)]);
+    net.transfer(&data(1_000));
+    let gone = net.now();
+    net.pause(0, gone, gone + patience() - Duration::from_secs(11));
+    net.run(Duration::from_secs(120));
+    assert_eq!((ended(&net, CLIENT), ended(&net, SERVER)), (vec![], vec![]));
+    let sent = data(100_000);
+    assert_eq!(net.write_some(&sent), sent.len());
+    net.run(Duration::from_secs(1));
+    assert!(net.read_some() == sent);
+}
+
+/// The answer to the first octets is held up, and says nothing of the rate of what follows.
+#[test]
+fn a_pause_behind_the_first_octets_slows_nothing_down() {
+    for pause in [100, 1_000, 7_000] {
+        let mut net = Net::new(&[(50 * MBIT, 10)]);
+        net.transfer(&data(1_000));
+        let gone = net.now();
+        net.pause(0, gone, gone + Duration::from_millis(pause));
+        net.run(Duration::from_secs(8));
+        let sent = data(100_000);
+        assert_eq!(net.write_some(&sent), sent.len());
+        net.run(Duration::from_millis(300));
+        let got = net.read_some();
+        assert!(got == sent, "{pause} ms: {} octets, {:?}", got.len(), net.info(CLIENT));
+    }
 }

@@ -35,6 +35,8 @@ pub mod net;
 mod stack;
 mod stream;
 
+#[cfg(feature = "internals")]
+pub use carrier::internals;
 pub use carrier::{HostPort, PathNote, ProxyUrl, Scheme, StreamVia};
 pub use error::Error;
 pub use intercept::{Incoming, Interceptor};

@@ -20,6 +20,7 @@ Examples:
   mpuser perf -c HOST -R -t 30 -P 2           thirty seconds down, two connections
   mpuser perf -c HOST -n 100M -J              100 MiB, and the figures as JSON
   mpuser perf -c HOST --pm none --at 2s add=eth2:192.168.57.101 --at 5s del=0 --at 7s backup=1
+  mpuser perf -c HOST -i 0.1 --svg perf.svg   a picture of each subflow's rate over time
   mpuser perf --suite results --capture       the standard set, in a lab of its own (root)
 
 Letters and units are iperf3's: MBytes are 1024 * 1024 bytes, Mbits/sec 1000 * 1000 bits a second.
@@ -34,7 +35,7 @@ pub(crate) struct Perf {
     /// Measure the way to a server
     #[arg(short = 'c', long, value_name = "HOST")]
     pub(super) client: Option<String>,
-    /// Run the standard set in a lab, and leave table and JSON in this directory
+    /// Run the standard set in a lab, and leave table, picture and JSON in this directory
     #[arg(long, value_name = "DIR")]
     pub(super) suite: Option<PathBuf>,
     /// With --suite: a capture of every run, too
@@ -89,6 +90,9 @@ pub(crate) struct Perf {
     /// stand in brackets.
     #[arg(long, num_args = 2, value_names = ["TIME", "ORDER"], conflicts_with_all = ["server", "suite"])]
     pub(super) at: Vec<String>,
+    /// Leave a picture of each subflow's rate over time in this file, with what --at did; a point is an interval (-i)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "suite"])]
+    pub(super) svg: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) transport: Transport,
 }

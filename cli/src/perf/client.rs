@@ -4,6 +4,7 @@ use super::args::Perf;
 use super::flow::{Flow, Job};
 use super::link::Link;
 use super::meter::{Directions, Interval, Meter};
+use super::picture;
 use super::report::{self, Outcome};
 use super::schedule::{self, At};
 use super::wire::{Answer, Order, Reader, Tally, VERSION, say};
@@ -33,6 +34,13 @@ pub(super) fn run(args: &Perf, host: &str, printer: Printer) -> Result<ExitCode,
     let plan = schedule::parse(&args.at)?;
     if let Some(why) = order(args).objection() {
         return Err(Failure::usage("this cannot be measured", why, "-t takes 1ms to 24h"));
+    }
+    if let Some(path) = &args.svg {
+        if args.interval.is_zero() {
+            let why = "a picture has a point for each interval, and -i is 0";
+            return Err(Failure::usage("there would be nothing to draw", why, "leave -i out"));
+        }
+        picture::writable(path)?;
     }
     let target = address::parse_target(&[host.to_owned(), args.port.to_string()])?;
     let remotes = address::resolve(&target)?;
@@ -98,6 +106,9 @@ impl Client<'_> {
             output::stdout(&(outcome.object(self.args, self.remote).to_string() + "\n"));
         } else {
             outcome.lines().iter().for_each(|line| self.say(line));
+        }
+        if let Some(path) = &self.args.svg {
+            picture::write(path, &outcome.picture(self.remote)?)?;
         }
         outcome.verdict(self.remote)
     }
@@ -222,16 +233,19 @@ impl Client<'_> {
         // what is left of the last one, if it is worth a line
         if !pause.is_zero() && interval.to.saturating_sub(interval.from) > pause / 10 {
             self.print(&mut meter, &mut outcome, interval);
+        } else if outcome.intervals.is_empty() {
+            outcome.intervals.extend(self.args.svg.is_some().then_some(interval));
         }
         outcome.elapsed = start.elapsed();
         Ok(outcome)
     }
 
     fn print(&self, meter: &mut Meter, outcome: &mut Outcome, interval: Interval) {
-        if self.printer.json {
-            outcome.intervals.push(interval.object());
-        } else {
+        if !self.printer.json {
             meter.lines(&interval).iter().for_each(|line| self.say(line));
+        }
+        if self.printer.json || self.args.svg.is_some() {
+            outcome.intervals.push(interval);
         }
     }
 

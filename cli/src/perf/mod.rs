@@ -6,6 +6,7 @@ mod figures;
 mod flow;
 mod link;
 mod meter;
+mod picture;
 mod report;
 mod schedule;
 mod server;

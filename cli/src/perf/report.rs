@@ -3,7 +3,8 @@
 use super::args::Perf;
 use super::client::Tallies;
 use super::flow::Flow;
-use super::meter::{Directions, Row, beginning, row_object, sum};
+use super::meter::{Directions, Interval, Row, beginning, row_object, sum};
+use super::picture;
 use super::wire::Tally;
 use crate::error::{Code, Failure, plain_words};
 use crate::output::subflow_reports;
@@ -34,7 +35,7 @@ pub(super) struct Outcome {
     tallies: Vec<Option<Result<Tallies, io::Error>>>,
     /// The server's sockets are its kernel's.
     kernel: bool,
-    pub(super) intervals: Vec<Value>,
+    pub(super) intervals: Vec<Interval>,
     pub(super) orders: Vec<Obeyed>,
     pub(super) elapsed: Duration,
     /// A signal ended it.
@@ -176,10 +177,16 @@ impl Outcome {
                 "num_streams": args.parallel, "blksize": args.length,
                 "reverse": args.reverse, "bidir": args.bidir,
             },
-            "intervals": self.intervals,
+            "intervals": self.intervals.iter().map(Interval::object).collect::<Vec<_>>(),
             "orders": orders.collect::<Vec<_>>(),
             "end": end, "subflows": subflows, "seconds": self.elapsed.as_secs_f64(),
         })
+    }
+
+    /// All of it as a picture.
+    pub(super) fn picture(&self, remote: SocketAddr) -> Result<String, Failure> {
+        let title = format!("mpuser perf with {remote}");
+        picture::measurement(&title, &self.intervals, &self.orders)
     }
 
     /// The exit code, or what went wrong.

@@ -4,7 +4,7 @@
 //! can be had by hand, with the words of its row.
 
 use super::args::Perf;
-use super::figures::bits_per_second;
+use super::picture::{self, Figures};
 use crate::error::{Code, Failure};
 use crate::output::{self, Printer};
 use crate::units;
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// The rate of each of the three paths, each way.
 const RATE: &str = "50mbit";
+/// The same for people.
+const SHOWN_RATE: &str = "50 Mbit/s";
 /// How long each run sends unless told otherwise.
 const EACH: Duration = Duration::from_secs(3);
 /// How long the server may take to listen.
@@ -28,6 +30,8 @@ const SERVERS: [(&str, &str); 2] = [("IPv4", "192.168.56.101"), ("IPv6", "fd00:1
 /// One line of the table: its name, and the words of the client behind `perf -c HOST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Case {
+    /// What it is shown with in the picture.
+    group: String,
     name: String,
     server: &'static str,
     words: Vec<String>,
@@ -35,9 +39,15 @@ struct Case {
     short: bool,
 }
 
-fn case(name: String, server: &'static str, words: &str) -> Case {
-    let short = words.contains("-n ");
-    Case { name, server, words: words.split_whitespace().map(str::to_owned).collect(), short }
+fn case(group: &str, name: String, server: &'static str, words: &str) -> Case {
+    let (group, short) = (group.to_owned(), words.contains("-n "));
+    Case {
+        group,
+        name,
+        server,
+        words: words.split_whitespace().map(str::to_owned).collect(),
+        short,
+    }
 }
 
 /// Up and down, both families, one to four subflows, every scheduler, checksums, short transfers.
@@ -52,24 +62,37 @@ fn cases() -> Vec<Case> {
                     _ => format!("{direction} {family}, {subflows} subflows on as many paths"),
                 };
                 let joins = if family == "IPv6" { joins_v6(subflows) } else { String::new() };
-                all.push(case(name, server, &format!("{paths}{joins}{letter}")));
+                let group = format!("{family}, {direction}");
+                all.push(case(&group, name, server, &format!("{paths}{joins}{letter}")));
             }
         }
     }
     let [(_, server), _] = SERVERS;
     let one = "--path eth1 --pm ndiffports=4";
-    all.push(case("up IPv4, 4 subflows on one path".to_owned(), server, one));
+    all.push(case("One path", "up IPv4, 4 subflows on one path".to_owned(), server, one));
     for name in SCHEDULER_NAMES {
-        all.push(case(format!("up IPv4, scheduler {name}"), server, &format!("--sched {name}")));
+        all.push(case(
+            "Schedulers",
+            format!("up IPv4, scheduler {name}"),
+            server,
+            &format!("--sched {name}"),
+        ));
     }
     for switch in ["on", "off"] {
         let words = format!("--checksum {switch}");
-        all.push(case(format!("up IPv4, checksum {switch}"), server, &words));
-        all.push(case(format!("down IPv4, checksum {switch}"), server, &format!("{words} -R")));
+        all.push(case("Checksums", format!("up IPv4, checksum {switch}"), server, &words));
+        all.push(case(
+            "Checksums",
+            format!("down IPv4, checksum {switch}"),
+            server,
+            &format!("{words} -R"),
+        ));
     }
+    let group = "Short transfers";
     for size in ["1K", "100K", "1M"] {
-        all.push(case(format!("up IPv4, short: {size}"), server, &format!("-n {size}")));
-        all.push(case(format!("down IPv4, short: {size}"), server, &format!("-n {size} -R")));
+        let words = format!("-n {size}");
+        all.push(case(group, format!("up IPv4, short: {size}"), server, &words));
+        all.push(case(group, format!("down IPv4, short: {size}"), server, &format!("{words} -R")));
     }
     all
 }
@@ -99,7 +122,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs the cases and leaves `table.md`, `results.json` and captures in `directory`.
+/// Runs the cases and leaves `table.md`, `results.json`, `goodput.svg` and captures in `directory`.
 pub(super) fn run(args: &Perf, directory: &Path, printer: Printer) -> Result<ExitCode, Failure> {
     let wanted = |case: &Case| {
         args.only.is_empty() || args.only.iter().any(|word| case.name.contains(word.as_str()))
@@ -130,6 +153,7 @@ pub(super) fn run(args: &Perf, directory: &Path, printer: Printer) -> Result<Exi
     let results = json!({ "schema": "mpuser.perf.suite/1", "rate": RATE, "runs": rows });
     let text = format!("{results}\n");
     std::fs::write(directory.join("results.json"), &text).map_err(failed)?;
+    picture::write(&directory.join("goodput.svg"), &picture::suite(&rows, &heading())?)?;
     output::stdout(if printer.json { &text } else { &table });
     if rows.iter().all(|row| row["exit"] == 0) {
         return Ok(ExitCode::SUCCESS);
@@ -191,40 +215,36 @@ fn one(
     let result: Value = serde_json::from_str(&said).unwrap_or_default();
     let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Ok(json!({
-        "name": case.name, "words": case.words.join(" "), "exit": output.status.code(),
+        "name": case.name, "group": case.group, "words": case.words.join(" "), "exit": output.status.code(),
         "error": (!output.status.success()).then_some(error), "result": result,
     }))
+}
+
+/// What was measured.
+fn heading() -> String {
+    format!("Three paths of {SHOWN_RATE} each way, the kernel's MPTCP at the other end")
 }
 
 /// The table for people.
 fn table(rows: &[Value]) -> String {
     let mut text = format!(
-        "Three paths of {RATE} each way, the kernel's MPTCP at the other end.\n\n\
+        "{}.\n\n\
          | run | received | in | rate | sent again | subflows, share of each |\n\
-         |---|---:|---:|---:|---:|---|\n"
+         |---|---:|---:|---:|---:|---|\n",
+        heading()
     );
     for row in rows {
-        let end = &row["result"]["end"];
-        let (got, sent) = (&end["received"][0], &end["sent"][0]);
         let name = row["name"].as_str().unwrap_or_default();
-        let Some(bytes) = got["bytes"].as_u64() else {
+        let Some(figures) = Figures::of(row) else {
             // writing to a String cannot fail
             let _ = writeln!(text, "| {name} | failed | | | | |");
             continue;
         };
-        let time = Duration::try_from_secs_f64(got["seconds"].as_f64().unwrap_or(0.0));
-        let time = time.unwrap_or_default();
-        let key = if sent["sender"] == true { "share_sent" } else { "share_received" };
-        let subflows = row["result"]["subflows"][0]["subflows"].as_array();
-        let shares = subflows
-            .into_iter()
-            .flatten()
-            .map(|subflow| units::percent(subflow[key].as_f64().unwrap_or(0.0)));
-        let shares: Vec<String> = shares.collect();
-        let again = sent["retransmits"].as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
-        let rate = units::bit_rate(bits_per_second(bytes, time));
-        let (bytes, time) = (units::size(bytes), units::time(time));
-        let shares = shares.join(", ");
+        let shares = figures.shares.iter().map(|(_, share)| units::percent(*share));
+        let shares = shares.collect::<Vec<_>>().join(", ");
+        let again = figures.again.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let rate = units::bit_rate(figures.goodput);
+        let (bytes, time) = (units::size(figures.bytes), units::time(figures.time));
         let _ = writeln!(text, "| {name} | {bytes} | {time} | {rate} | {again} | {shares} |");
     }
     text
@@ -247,6 +267,17 @@ mod tests {
             assert!(all[..number].iter().all(|other| other.name != case.name), "{}", case.name);
         }
         assert!(SCHEDULER_NAMES.iter().all(|name| all.iter().any(|c| c.name.ends_with(name))));
+    }
+
+    /// Those of a group stand together, whatever is left out: each group has one heading.
+    #[test]
+    fn groups_are_in_one_piece() {
+        let all = cases();
+        let pieces: Vec<&str> =
+            all.chunk_by(|a, b| a.group == b.group).map(|p| p[0].group.as_str()).collect();
+        for (number, piece) in pieces.iter().enumerate() {
+            assert!(!pieces[..number].contains(piece), "{piece}");
+        }
     }
 
     #[test]

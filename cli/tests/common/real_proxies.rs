@@ -34,11 +34,15 @@ impl Program {
     }
 
     fn start(argv: &[&str], port: u16, files: Vec<PathBuf>) -> Self {
+        Self::start_at(argv, ([127, 0, 0, 1], port).into(), files)
+    }
+
+    fn start_at(argv: &[&str], at: SocketAddr, files: Vec<PathBuf>) -> Self {
         let mut command = Command::new(argv[0]);
         command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("it was found a moment ago");
-        let program = Self { child, port, files };
-        until_it_listens(port);
+        let program = Self { child, port: at.port(), files };
+        until_it_listens(at);
         program
     }
 }
@@ -49,12 +53,12 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-fn until_it_listens(port: u16) {
+fn until_it_listens(at: SocketAddr) {
     let listens = |_| {
         thread::sleep(Duration::from_millis(10));
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
+        TcpStream::connect(at).is_ok()
     };
-    assert!((0..500).any(listens), "nobody listens on port {port}");
+    assert!((0..500).any(listens), "nobody listens on {at}");
 }
 
 /// False, after saying so, when one of these is not installed; a panic when that must not happen.
@@ -117,7 +121,15 @@ pub(crate) fn tinyproxy(to: u16) -> Program {
 pub(crate) fn server() -> Program {
     let port = free_port();
     let at = format!("0.0.0.0:{port}");
+    Program::start(&streams_at(&at), port, Vec::new())
+}
+
+/// The same on one address.
+pub(crate) fn server_at(at: SocketAddr) -> Program {
+    Program::start_at(&streams_at(&at.to_string()), at, Vec::new())
+}
+
+fn streams_at(at: &str) -> [&str; 8] {
     let program = env!("CARGO_BIN_EXE_mpuser");
-    let argv = [program, "listen", "-k", "--echo", "7000", "--stream", &at, "--streams-only"];
-    Program::start(&argv, port, Vec::new())
+    [program, "listen", "-k", "--echo", "7000", "--stream", at, "--streams-only"]
 }

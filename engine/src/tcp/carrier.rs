@@ -8,13 +8,19 @@
 use super::send::Send;
 use super::socket::Socket;
 use super::state::{SocketEnd, State};
-use crate::config::{CongestionAlgorithm, TcpConfig};
-use crate::time::Instant;
+use crate::config::{CongestionAlgorithm, Keepalive, TcpConfig};
+use crate::time::{Duration, Instant};
 
 /// Octets a carrier takes before some were written: what may wait outside of the engine.
 pub const CARRIER_CREDIT: u32 = 128 << 10;
 /// What a segment costs beside its payload, octets.
 pub const CARRIER_SEGMENT: u32 = 64;
+
+/// Keepalive of a subflow in a stream, unless it is configured otherwise: whoever has heard nothing for `idle` asks. Proxies
+/// count idle time in octets, half a minute often, so that is well below it; a peer behind them that vanished is noticed
+/// 40 s after its last word.
+pub const CARRIER_KEEPALIVE: Keepalive =
+    Keepalive { idle: Duration::from_secs(10), interval: Duration::from_secs(10), probes: 3 };
 
 /// The stream under a socket, as the socket sees it.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +52,7 @@ impl Carrier {
 pub(super) fn config(mut config: TcpConfig) -> TcpConfig {
     // Outer TCPs answer loss; what is left to find is how much fits.
     config.congestion = CongestionAlgorithm::Bbr;
+    config.keepalive.get_or_insert(CARRIER_KEEPALIVE);
     config
 }
 

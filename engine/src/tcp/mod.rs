@@ -36,7 +36,7 @@ mod timestamps;
 pub(crate) mod tlp;
 pub(crate) mod undo;
 
-pub use carrier::{CARRIER_CREDIT, CARRIER_SEGMENT};
+pub use carrier::{CARRIER_CREDIT, CARRIER_KEEPALIVE, CARRIER_SEGMENT};
 pub use fast_open::FastOpenCookie;
 pub use plan::{Disposition, PlanKind, SegmentPlan, SendLimits};
 pub use segment::{Flags, SackBlocks, Segment, SegmentOptions, Timestamps};

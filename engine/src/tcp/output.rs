@@ -208,7 +208,7 @@ impl Socket {
             PlanKind::WindowProbe => {
                 self.probe.on_window_probe_sent(now, self.send.base_rto(), max_rto);
             }
-            PlanKind::Keepalive => self.probe.on_keepalive_sent(now),
+            PlanKind::Keepalive => self.probe.keepalive_due = false,
             PlanKind::Ack | PlanKind::ChallengeAck => {}
             PlanKind::Reset => {
                 self.finish(SocketEnd::Aborted);

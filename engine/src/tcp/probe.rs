@@ -4,7 +4,8 @@ use super::socket::Socket;
 use super::state::{SocketEnd, State};
 use crate::time::{Duration, Instant};
 
-/// Both probe timers; neither runs while data is in flight, the retransmission timer does their work then.
+/// Both probe timers; neither runs while data is in flight, the retransmission timer does their work then. In a stream,
+/// where nothing is sent again, keepalive asks then, too.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
     persist: Option<Instant>,
@@ -14,6 +15,7 @@ pub(super) struct Probe {
     persist_backoff: u32,
     /// Probes since the peer was last heard of.
     unanswered: u32,
+    /// Keepalives since the peer was last heard of, and when the last one was due: it may wait for a stream to take it.
     keepalives: u32,
     last_keepalive: Option<Instant>,
     pub(super) keepalive_due: bool,
@@ -52,8 +54,8 @@ impl Probe {
         self.persist = Some(now + timeout);
     }
 
-    pub(super) fn on_keepalive_sent(&mut self, now: Instant) {
-        self.keepalive_due = false;
+    fn on_keepalive_due(&mut self, now: Instant) {
+        self.keepalive_due = true;
         self.keepalives = self.keepalives.saturating_add(1);
         self.last_keepalive = Some(now);
     }
@@ -78,10 +80,13 @@ impl Socket {
 
     fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.params.config.keepalive?;
-        let runs = matches!(self.state, State::Established | State::CloseWait | State::FinWait2)
-            && !self.send.is_outstanding()
-            && self.probe.persist.is_none()
-            && !self.probe.keepalive_due;
+        let runs = if self.is_carried() {
+            self.state.is_synchronized() && self.state != State::TimeWait
+        } else {
+            matches!(self.state, State::Established | State::CloseWait | State::FinWait2)
+                && !self.send.is_outstanding()
+                && self.probe.persist.is_none()
+        };
         runs.then(|| match self.probe.last_keepalive {
             Some(at) => at + keepalive.interval,
             None => self.last_received_at + keepalive.idle,
@@ -107,7 +112,7 @@ impl Socket {
                 self.finish(SocketEnd::Timeout);
                 return;
             }
-            self.probe.keepalive_due = true;
+            self.probe.on_keepalive_due(now);
         }
     }
 }

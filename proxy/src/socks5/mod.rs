@@ -3,5 +3,5 @@
 mod server;
 mod wire;
 
-pub use server::Socks5;
+pub use server::{Socks5, hear};
 pub use wire::{Command, Destination, Method, Mistake, Reply, Request};

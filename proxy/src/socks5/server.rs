@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq as _};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 /// Leads each client to the destination it names, over MPTCP.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl<N: Stream> Guide<N> for Socks5 {
 
     async fn lead(&self, near: &mut N, _: SocketAddr) -> Result<Led<MptcpStream>, Refusal> {
         let mut greeting = Greeting::new(self.patience);
-        let request = self.hear(near, &mut greeting).await?;
+        let request = hear(near, &mut greeting, &self.users).await?;
         let to = request.destination.to_string();
         match self.reach(&request).await {
             Ok(far) => {
@@ -49,61 +49,65 @@ impl<N: Stream> Guide<N> for Socks5 {
     }
 }
 
-impl Socks5 {
-    /// The conversation up to the request.
-    async fn hear<N: Stream>(
-        &self,
-        near: &mut N,
-        greeting: &mut Greeting,
-    ) -> Result<Request, Refusal> {
-        let wanted = if self.users.is_empty() { Method::None } else { Method::Password };
-        let heard = greeting.next(near, |bytes| wire::offers(bytes, wanted)).await;
-        if !heard.map_err(misunderstood)? {
-            say(near, &wire::choose(Method::Unacceptable)).await?;
-            let (because, help) = match wanted {
-                Method::Password => {
-                    ("it offers no user name and password", "configure the program with the --user")
-                }
-                _ => ("it insists on showing who it is", "start the proxy with --user"),
-            };
+/// What a client says up to its request, and the answers to it, for whoever is welcome: with `users`, those; everybody
+/// without.
+///
+/// # Errors
+/// Why it gets no answer to a request.
+pub async fn hear<N: AsyncRead + AsyncWrite + Unpin>(
+    near: &mut N,
+    greeting: &mut Greeting,
+    users: &[(String, String)],
+) -> Result<Request, Refusal> {
+    let wanted = if users.is_empty() { Method::None } else { Method::Password };
+    let heard = greeting.next(near, |bytes| wire::offers(bytes, wanted)).await;
+    if !heard.map_err(misunderstood)? {
+        say(near, &wire::choose(Method::Unacceptable)).await?;
+        let (because, help) = match wanted {
+            Method::Password => {
+                ("it offers no user name and password", "configure the program with the --user")
+            }
+            _ => ("it insists on showing who it is", "start the proxy with --user"),
+        };
+        return Err(Refusal::new("a client was turned away", because, help).told());
+    }
+    say(near, &wire::choose(wanted)).await?;
+    if wanted == Method::Password {
+        let said = greeting.next(near, wire::credentials).await.map_err(misunderstood)?;
+        let welcome = is_welcome(users, &said);
+        say(near, &wire::verdict(welcome)).await?;
+        if !welcome {
+            let because = "its user name or password is wrong";
+            let help = "configure the program with one of the --user";
             return Err(Refusal::new("a client was turned away", because, help).told());
         }
-        say(near, &wire::choose(wanted)).await?;
-        if wanted == Method::Password {
-            let said = greeting.next(near, wire::credentials).await.map_err(misunderstood)?;
-            let welcome = self.is_welcome(&said);
-            say(near, &wire::verdict(welcome)).await?;
-            if !welcome {
-                let because = "its user name or password is wrong";
-                let help = "configure the program with one of the --user";
-                return Err(Refusal::new("a client was turned away", because, help).told());
+    }
+    match greeting.next(near, wire::request).await {
+        Ok(request) => Ok(request),
+        Err(trouble) => {
+            let refusal = match &trouble {
+                Trouble::Wrong(Mistake::AddressType(_)) => Some(Reply::AddressTypeNotSupported),
+                Trouble::Wrong(_) => Some(Reply::GeneralFailure),
+                _ => None,
+            };
+            if let Some(reply) = refusal {
+                say(near, &wire::answer(reply, None)).await?;
             }
-        }
-        match greeting.next(near, wire::request).await {
-            Ok(request) => Ok(request),
-            Err(trouble) => {
-                let refusal = match &trouble {
-                    Trouble::Wrong(Mistake::AddressType(_)) => Some(Reply::AddressTypeNotSupported),
-                    Trouble::Wrong(_) => Some(Reply::GeneralFailure),
-                    _ => None,
-                };
-                if let Some(reply) = refusal {
-                    say(near, &wire::answer(reply, None)).await?;
-                }
-                Err(misunderstood(trouble))
-            }
+            Err(misunderstood(trouble))
         }
     }
+}
 
-    /// Looks at every user, and at all of each: how long it takes says nothing.
-    fn is_welcome(&self, (name, password): &(Vec<u8>, Vec<u8>)) -> bool {
-        let same = |(known, secret): &(String, String)| {
-            known.as_bytes().ct_eq(name) & secret.as_bytes().ct_eq(password)
-        };
-        let no = Choice::from(0);
-        self.users.iter().map(same).fold(no, |found, same| found | same).into()
-    }
+/// Looks at every user, and at all of each: how long it takes says nothing.
+fn is_welcome(users: &[(String, String)], (name, password): &(Vec<u8>, Vec<u8>)) -> bool {
+    let same = |(known, secret): &(String, String)| {
+        known.as_bytes().ct_eq(name) & secret.as_bytes().ct_eq(password)
+    };
+    let no = Choice::from(0);
+    users.iter().map(same).fold(no, |found, same| found | same).into()
+}
 
+impl Socks5 {
     /// The connection asked for; else what the client is to be told, and the reason.
     async fn reach(&self, request: &Request) -> Result<MptcpStream, (Reply, String)> {
         match request.command {
@@ -150,7 +154,7 @@ fn reply(error: &io::Error) -> Reply {
     }
 }
 
-async fn say<N: Stream>(near: &mut N, words: &[u8]) -> Result<(), Refusal> {
+async fn say<N: AsyncWrite + Unpin>(near: &mut N, words: &[u8]) -> Result<(), Refusal> {
     near.write_all(words).await.map_err(|error| misunderstood::<Mistake>(Trouble::Io(error)))
 }
 

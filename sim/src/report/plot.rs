@@ -28,12 +28,12 @@ pub struct Axes<'a> {
     pub log_y: bool,
 }
 
-const SIZE: (u32, u32) = (860, 420);
-/// Height of title and legend.
-const HEAD: u32 = 58;
+pub(super) const SIZE: (u32, u32) = (860, 420);
+/// Height of the title, and of each line of the legend.
+const HEAD: [u32; 2] = [36, 22];
 const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(34, 40, 49);
-const GRID: RGBColor = RGBColor(228, 231, 235);
+pub(super) const INK: RGBColor = RGBColor(34, 40, 49);
+pub(super) const GRID: RGBColor = RGBColor(228, 231, 235);
 
 /// Colours of Okabe and Ito, which colour-blind readers tell apart; yellow is left out, it is faint on white.
 const COLOURS: [RGBColor; 7] = [
@@ -46,14 +46,14 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
 ];
 
-fn colour(index: usize) -> RGBColor {
+pub(super) fn colour(index: usize) -> RGBColor {
     COLOURS.get(index % COLOURS.len()).copied().unwrap_or(INK)
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), String>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = Result<(), String>;
 
-fn failed(error: impl std::fmt::Display) -> String {
+pub(super) fn failed(error: impl std::fmt::Display) -> String {
     format!("the plot cannot be drawn: {error}")
 }
 
@@ -153,11 +153,16 @@ fn figure(
     Ok(svg)
 }
 
-fn text(size: i32) -> TextStyle<'static> {
+/// How wide a text of size 14 is, about: there are no fonts to measure with, this is the mean width of a letter.
+pub(super) fn width(text: &str) -> i32 {
+    7 * text.chars().count() as i32
+}
+
+pub(super) fn text(size: i32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
 }
 
-fn mesh<X, Y>(
+pub(super) fn mesh<X, Y>(
     chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>,
     axes: &Axes<'_>,
 ) -> Drawn
@@ -198,22 +203,42 @@ pub(super) fn tick(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
+/// Where each name of the legend stands, from the left, and in which line.
+fn legend(names: &[&str], room: i32) -> Vec<(i32, i32)> {
+    let (mut x, mut line) = (14, 0);
+    let place = |name: &&str| {
+        let wide = 18 + width(name);
+        if x + wide > room && x > 14 {
+            (x, line) = (14, line + 1);
+        }
+        let here = (x, line);
+        x += wide + 22;
+        here
+    };
+    names.iter().map(place).collect()
+}
+
+/// How high title and legend are.
+pub(super) fn head_height(names: &[&str], room: i32) -> u32 {
+    let lines = legend(names, room).last().map_or(1, |(_, line)| line + 1);
+    HEAD[0] + HEAD[1] * lines.unsigned_abs()
+}
+
 /// Title and legend; gives what is left below.
-fn head<'a>(root: &Area<'a>, title: &str, names: &[&str]) -> Result<Area<'a>, String> {
+pub(super) fn head<'a>(root: &Area<'a>, title: &str, names: &[&str]) -> Result<Area<'a>, String> {
     root.fill(&WHITE).map_err(failed)?;
     let left = Pos::new(HPos::Left, VPos::Center);
     let bold = (FONT, 18, FontStyle::Bold).into_font().color(&INK).pos(left);
     root.draw(&Text::new(title.to_owned(), (14, 18), bold)).map_err(failed)?;
-    let mut x = 14;
-    for (index, name) in names.iter().enumerate() {
-        let square = [(x, 38), (x + 12, 50)];
+    let room = root.dim_in_pixel().0 as i32 - 14;
+    for (index, (name, (x, line))) in names.iter().zip(legend(names, room)).enumerate() {
+        let y = 44 + line * HEAD[1] as i32;
+        let square = [(x, y - 6), (x + 12, y + 6)];
         root.draw(&Rectangle::new(square, colour(index).filled())).map_err(failed)?;
-        let label = Text::new((*name).to_owned(), (x + 18, 44), text(14).pos(left));
+        let label = Text::new((*name).to_owned(), (x + 18, y), text(14).pos(left));
         root.draw(&label).map_err(failed)?;
-        // there are no fonts to measure with; this is the mean width of a letter
-        x += 18 + 7 * name.chars().count() as i32 + 22;
     }
-    Ok(root.split_vertically(HEAD).1)
+    Ok(root.split_vertically(head_height(names, room)).1)
 }
 
 /// Boxes beside one another, each over its name.

@@ -65,6 +65,8 @@ pub(crate) struct Net {
     pub(crate) most_waiting: u64,
     /// Longest time between two octets that reached the application, the first ones left out.
     pub(crate) longest_pause: Duration,
+    /// Frames put into streams and when, by each side.
+    pub(crate) frames: [Vec<Instant>; 2],
 }
 
 fn own(side: usize, way: usize) -> std::net::IpAddr {
@@ -120,6 +122,7 @@ impl Net {
             syns: 0,
             most_waiting: 0,
             longest_pause: Duration::ZERO,
+            frames: [Vec::new(), Vec::new()],
         }
     }
 
@@ -153,6 +156,26 @@ impl Net {
         let first = proxy(CLIENT, 0, 1080);
         let id = self.ends[CLIENT].connect(self.now, config, None, first).expect("a connection");
         self.ids[CLIENT] = Some(id);
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.now.saturating_since(Instant::ZERO)
+    }
+
+    /// As much of `octets` as the client's connection takes.
+    pub(crate) fn write_some(&mut self, octets: &[u8]) -> usize {
+        let id = self.ids[CLIENT].expect("connected");
+        self.ends[CLIENT].write(self.now, id, octets).unwrap_or(0)
+    }
+
+    /// What the server's application reads now.
+    pub(crate) fn read_some(&mut self) -> Vec<u8> {
+        let id = self.ids[SERVER].expect("accepted");
+        let (mut piece, mut got) = ([0; 64 << 10], Vec::new());
+        while let Ok(read @ 1..) = self.ends[SERVER].read(self.now, id, &mut piece) {
+            got.extend_from_slice(&piece[..read]);
+        }
+        got
     }
 
     /// All of `sent` from the client to the server; how long it took from the SYN on.
@@ -239,6 +262,7 @@ impl Net {
             // of a stream that is gone
             None => return,
         };
+        self.frames[side].push(self.now);
         let cost = CARRIER_SEGMENT + payload.len() as u32;
         let lane = &mut self.streams[index].lanes[side];
         lane.waiting.push_back((octets.into(), cost));

@@ -9,7 +9,7 @@ use mpuser_engine::addr::SocketAddr;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_socks::tcp::Socks5Stream;
@@ -76,6 +76,14 @@ impl Dialer {
             )
         })?;
         tune(&stream);
+        self.greet(stream).await
+    }
+
+    /// Asks the proxy for the way to the server; octets of it may have come with the answer.
+    pub(super) async fn greet<S>(&self, stream: S) -> Result<(S, BytesMut), DialError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         match self.url.scheme {
             Scheme::Tcp => Ok((stream, BytesMut::new())),
             Scheme::Socks5 => Ok((self.socks5(stream).await?, BytesMut::new())),
@@ -83,7 +91,7 @@ impl Dialer {
         }
     }
 
-    async fn socks5(&self, stream: TcpStream) -> Result<TcpStream, DialError> {
+    async fn socks5<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<S, DialError> {
         let target = (self.server.host.as_str(), self.server.port);
         let outcome = match &self.url.login {
             None => Socks5Stream::connect_with_socket(stream, target).await,
@@ -111,7 +119,10 @@ impl Dialer {
         DialError::new(format!("SOCKS5 to {}: {}", self.server, plain(error.to_string())), help)
     }
 
-    async fn connect(&self, mut stream: TcpStream) -> Result<(TcpStream, BytesMut), DialError> {
+    async fn connect<S>(&self, mut stream: S) -> Result<(S, BytesMut), DialError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let server = &self.server;
         let login = self.url.login.as_ref().map(|(user, password)| {
             let token = BASE64_STANDARD.encode(format!("{user}:{password}"));

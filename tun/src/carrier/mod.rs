@@ -7,6 +7,8 @@
 
 mod accept;
 mod dial;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod lane;
 mod url;
 

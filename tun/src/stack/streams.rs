@@ -57,19 +57,20 @@ impl Stack {
         self.add_stream_via(StreamVia { url, proxy, server, port })
     }
 
-    /// Takes in streams of subflows. Listeners of this stack get them by the port they ask for.
+    /// Takes in streams of subflows. Listeners of this stack get them by the port they ask for; at this end their subflows
+    /// have one of the addresses returned, of either family, which is for listeners that are not for all addresses.
     ///
     /// # Errors
     /// [`Error::NoRuntime`], [`Error::StackDown`], or what the listener says of its address.
-    pub fn listen_streams(&self, listener: TcpListener) -> io::Result<()> {
+    pub fn listen_streams(&self, listener: TcpListener) -> io::Result<[IpAddr; 2]> {
         let name = format!("streams {}", listener.local_addr()?);
         self.handle.with(|inner, now| {
             let streams = inner.add_streams(now, &self.handle, name, None)?;
             let shared = Arc::clone(&self.handle.0);
-            let runtime = runtime()?;
+            let (runtime, own) = (runtime()?, carrier::addresses(streams.interface()));
             let task = runtime.spawn(carrier::accept(listener, shared, streams));
             inner.tasks.push(task.abort_handle());
-            Ok(())
+            Ok(own)
         })
     }
 

@@ -291,6 +291,10 @@ impl CongestionControl for Bbr {
 
     fn on_ack(&mut self, sample: &AckSample, _coupled: &CoupledView<'_>) {
         self.delivered = sample.rate.map_or(self.delivered, |rate| rate.total);
+        if self.rate == 0 {
+            // What was the rate so far stays until the pipe is filled: one ACK that was held up says little of the path.
+            self.rate = self.first_rate(sample.min_rtt.or(sample.srtt));
+        }
         self.update_round(sample.rate.as_ref());
         if let Some(rate) = &sample.rate {
             self.update_bandwidth(rate);
