@@ -26,6 +26,9 @@ use vias::Vias;
 /// peer sends one at a time and waits for the echo (K28).
 const MIN_GRACE: Duration = Duration::from_millis(10);
 const MAX_GRACE: Duration = Duration::from_millis(250);
+/// How long the next announcement is waited for after one: a round trip, and what a busy peer needs to hear the echo and
+/// to go on.
+const NEXT_GRACE: Duration = Duration::from_millis(50);
 
 /// An address of this end as the path manager sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +98,8 @@ pub(crate) struct PathManager {
     attempts: Attempts,
     vias: Vias,
     grace_until: Option<Instant>,
+    /// When it ends at the latest, however many announcements come.
+    grace_end: Instant,
     /// The peer's C flag [INI-20], or it has withdrawn its first address (K29): no join to that address and port.
     deny_join_initial: bool,
     /// Something changed since the last look.
@@ -113,6 +118,7 @@ impl PathManager {
             attempts: Attempts::new(first.local.ip(), first.remote),
             vias: Vias::new(vias),
             grace_until: None,
+            grace_end: Instant::ZERO,
             deny_join_initial: false,
             changed: false,
             look_at: None,
@@ -167,6 +173,7 @@ impl PathManager {
     /// Joins are allowed from now on; where `wait` is some random number, announcements get a moment to arrive: one and
     /// a half to three round-trip times, so that two ends that start at once do not go on at once [HEU-7].
     pub(crate) fn start(&mut self, now: Instant, srtt: Option<Duration>, wait: Option<u16>) {
+        self.grace_end = now + MAX_GRACE;
         self.grace_until = wait.map(|random| {
             let longest = (srtt.unwrap_or(MIN_GRACE) * 3).clamp(MIN_GRACE, MAX_GRACE);
             let half = longest / 2;
@@ -221,6 +228,10 @@ impl PathManager {
         let refreshed = verdict == Verdict::Known && self.attempts.is_old(now, address);
         if refreshed {
             self.attempts.forget_remote(address);
+        }
+        if verdict == Verdict::News {
+            let next = (now + NEXT_GRACE).min(self.grace_end);
+            self.grace_until = self.grace_until.map(|until| until.max(next));
         }
         self.changed |= refreshed || verdict == Verdict::News;
         verdict

@@ -76,6 +76,22 @@ fn the_grace_is_random_within_bounds() {
     assert_eq!([0, u16::MAX].map(|random| wait(1_000, random)), [125, 250]);
 }
 
+/// A peer sends one announcement at a time (K28): after one, the next gets its time, but not for ever.
+#[test]
+fn an_announcement_renews_the_grace_within_bounds() {
+    let mut pm = PathManager::new(first(), true, &[]);
+    pm.start(Instant::ZERO, None, Some(0));
+    let mut now = Instant::ZERO;
+    for number in 1..=9u8 {
+        let address = IpAddr::from([192, 0, 2, number]);
+        pm.on_announced(now, AddressId(number), address, 443);
+        let until = pm.grace_until.expect("a wait");
+        assert_eq!(until, (now + NEXT_GRACE).min(Instant::ZERO + MAX_GRACE), "{number}");
+        now = until - Duration::from_millis(10);
+    }
+    assert!(now > Instant::ZERO + Duration::from_millis(200));
+}
+
 #[test]
 fn a_single_local_address_reaches_every_announced_one() {
     let mut pm = PathManager::new(first(), true, &[]);
