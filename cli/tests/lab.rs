@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 /// U2: stdout holds the peer's bytes and nothing else, whatever the bytes are.
 #[test]
 fn connect_is_netcat() {
-    let Some(lab) = TestLab::up("connect") else { return };
+    let Some(lab) = TestLab::up_at("connect", "100mbit") else { return };
     let _echo = lab.serve(7000, Protocol::Mptcp, Mode::Echo);
     let input: Vec<u8> =
         (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();

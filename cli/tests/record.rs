@@ -25,11 +25,11 @@ fn replay(log: &Path) -> (Run, Value) {
 /// Three paths, data both ways, an orderly end.
 #[test]
 fn a_client_is_replayed_exactly() {
-    let Some(lab) = TestLab::up("record") else { return };
+    let Some(lab) = TestLab::up_at("record", "100mbit") else { return };
     let _echo = lab.serve(7000, Protocol::Mptcp, Mode::Echo);
     let log = log("client.log");
     let input: Vec<u8> =
-        (0..400_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
+        (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
     let file = log.to_str().expect("a path");
     let run = lab.run(&["connect", "192.168.56.101:7000", "--record", file], &input);
     assert_eq!(run.code, Some(0), "{}", run.stderr);

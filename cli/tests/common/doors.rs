@@ -50,6 +50,12 @@ impl Doors {
                 ("a", &format!("e{net}"), &format!("192.168.{net}.100/24")),
                 ("p", &format!("e{net}"), &format!("192.168.{net}.101/24")),
             );
+            // without a rate a small transfer is over before there is a second subflow
+            for node in ["a", "p"] {
+                let shape =
+                    format!("qdisc add dev e{net} root tbf rate 200mbit burst 64kb latency 50ms");
+                lab.run(node, &[&["tc"][..], &shape.split(' ').collect::<Vec<_>>()].concat());
+            }
         }
         lab.cable(("p", "eb", "10.50.0.1/24"), ("b", "ep", "10.50.0.2/24"));
         for node in ["a", "p", "b"] {

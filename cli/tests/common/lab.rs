@@ -17,18 +17,23 @@ pub(crate) struct TestLab(pub(crate) Lab);
 impl TestLab {
     /// `None` where this machine does not allow one.
     pub(crate) fn up(name: &str) -> Option<Self> {
-        lab_allowed(name).then(|| Self::make(name, false))
+        lab_allowed(name).then(|| Self::make(name, false, None))
+    }
+
+    /// With links of this rate: without one a small transfer is over before there is a second subflow.
+    pub(crate) fn up_at(name: &str, rate: &str) -> Option<Self> {
+        lab_allowed(name).then(|| Self::make(name, false, Some(rate.to_owned())))
     }
 
     /// With IPv6 on every path, too. The server announces its other addresses: a neighbour answers for those of its own
     /// link only, so there is no other way over the other links.
     pub(crate) fn up_with_ipv6(name: &str) -> Option<Self> {
-        lab_allowed(name).then(|| Self::make(name, true))
+        lab_allowed(name).then(|| Self::make(name, true, None))
     }
 
-    fn make(name: &str, ipv6: bool) -> Self {
+    fn make(name: &str, ipv6: bool, rate: Option<String>) -> Self {
         let name = format!("cli-{name}-{}", std::process::id());
-        let options = LabOptions { name, server_signal: ipv6, ipv6, ..LabOptions::default() };
+        let options = LabOptions { name, server_signal: ipv6, ipv6, rate, ..LabOptions::default() };
         Self(lab::up(&options).expect("doctor said that a lab can be made"))
     }
 
