@@ -230,3 +230,19 @@ fn a_path_that_reports_its_mtu_carries_the_rest() {
     assert_eq!(pair.hosts[1].received, 50_000);
     pair.finish();
 }
+
+/// A peer whose window shrank under what it had sent acknowledges from the edge it knows: an old number where the rest was
+/// taken. Its ACK counts; not one of something never sent, and nothing that comes with data.
+#[test]
+fn the_ack_of_an_old_empty_segment_counts() {
+    let mut socket = established();
+    socket.on_segment(ms(20), &seg(1, 1, b"0123456789"));
+    socket.write(Bytes::from(vec![1; 1_000]));
+    drain(&mut socket, ms(21));
+    socket.on_segment(ms(22), &seg(3, 2_001, b""));
+    assert_eq!(socket.send.una(), 0);
+    socket.on_segment(ms(23), &seg(4, 401, b"345"));
+    assert_eq!(socket.send.una(), 0);
+    socket.on_segment(ms(24), &seg(3, 1_001, b""));
+    assert_eq!((socket.send.una(), socket.in_flight()), (1_000, 0));
+}
