@@ -24,6 +24,8 @@ const fn octet(at: i64) -> u8 {
 struct Model {
     nxt: i64,
     edge: i64,
+    /// Largest window there was.
+    widest: i64,
     /// Octets that came, from offset 0 on.
     came: Vec<bool>,
     fin: Option<i64>,
@@ -33,10 +35,11 @@ struct Model {
 }
 
 impl Model {
-    /// RFC 9293 3.10.7.4 first check, RFC 5961 4 and 5.
+    /// RFC 9293 3.10.7.4 first check, RFC 5961 4 and 5. Old empty segments count, too, a window back: one that shrank is
+    /// known late.
     fn accepts(&self, start: i64, len: i64, ack: Option<i64>, syn: bool) -> bool {
         let in_window = if len == 0 {
-            (self.nxt..=self.edge).contains(&start)
+            (self.nxt - self.widest..=self.edge).contains(&start)
         } else {
             start + len > self.nxt && (start < self.edge || start == self.nxt)
         };
@@ -110,8 +113,16 @@ impl Run {
             carried: false,
         };
         let now = Instant::from_millis(1);
-        let model =
-            Model { nxt: 0, edge: 0, came: Vec::new(), fin: None, una: 0, sent: 0, read: 0 };
+        let model = Model {
+            nxt: 0,
+            edge: 0,
+            widest: WINDOW.into(),
+            came: Vec::new(),
+            fin: None,
+            una: 0,
+            sent: 0,
+            read: 0,
+        };
         let mut run = Self { socket: Socket::connect(now, params), now, model, iss, irs };
         run.send(WINDOW);
         let mut syn =
@@ -223,7 +234,9 @@ impl Run {
             let acked = plan.ack.map_or(0, |ack| relative(ack, self.irs));
             assert_eq!(acked, self.model.nxt, "everything in order is acknowledged");
             let scale = self.socket.window_scales().map_or(0, |(own, _)| own.shift());
-            self.model.edge = self.model.edge.max(acked + (i64::from(plan.window) << scale));
+            let window = i64::from(plan.window) << scale;
+            self.model.edge = self.model.edge.max(acked + window);
+            self.model.widest = self.model.widest.max(window);
             let end = relative(plan.seq, self.iss) + plan.payload.len() as i64;
             self.model.sent = self.model.sent.max(end);
             assert!(end <= self.model.una + i64::from(WINDOW), "beyond the peer's window");

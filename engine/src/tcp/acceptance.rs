@@ -17,9 +17,6 @@ pub(super) enum Acceptance {
     Drop,
 }
 
-/// What can have been in flight (RFC 7323 2.3).
-const LONGEST_WINDOW: i64 = 1 << 30;
-
 /// At most so many answers in so long a time (RFC 5961 7). Each connection has its own: one for all would tell
 /// strangers about others (CVE-2016-5696).
 #[derive(Debug)]
@@ -83,7 +80,7 @@ impl Socket {
         // A window that shrank (all subflows share one) makes a peer acknowledge from its edge, although what it had sent
         // beyond was taken. Were the ACK field of that not read, two such ends would tell each other nothing for ever. Linux
         // reads old numbers, too.
-        let oldest = nxt.saturating_sub(LONGEST_WINDOW);
+        let oldest = nxt.saturating_sub(self.recv.widest_window() as i64);
         let late = seg.is_empty() && start < nxt && start >= oldest;
         if late { Acceptance::Accept } else { Acceptance::Drop }
     }

@@ -54,6 +54,8 @@ pub(super) struct Recv {
     shared: bool,
     /// Largest window the layer above ever offered: the buffer size of silly-window avoidance.
     buffer: u64,
+    /// Largest window the peer may have sent by.
+    widest: u64,
     assembler: Assembler,
     ready: VecDeque<(u64, Bytes)>,
     /// An offset within each of the blocks that changed last, latest first.
@@ -75,6 +77,7 @@ impl Recv {
             told: 0,
             shared: false,
             buffer: u64::from(window),
+            widest: 0,
             assembler: Assembler::new(MAX_NODES),
             ready: VecDeque::new(),
             recent: [None; RECENT],
@@ -106,6 +109,11 @@ impl Recv {
     /// RCV.WND: octets from `nxt` to the furthest edge the peer was ever told.
     pub(super) const fn window(&self) -> u64 {
         self.advertised.saturating_sub(self.nxt)
+    }
+
+    /// At most so much can have been in flight towards this end.
+    pub(super) const fn widest_window(&self) -> u64 {
+        self.widest
     }
 
     pub(super) fn fin_received(&self) -> bool {
@@ -276,7 +284,9 @@ impl Recv {
     /// The window is shared, and the peer knows of so much of it.
     pub(super) fn on_promised(&mut self, window: Option<u32>) {
         self.shared = window.is_some();
-        self.granted = self.granted.max(self.nxt + u64::from(window.unwrap_or(0)));
+        let window = u64::from(window.unwrap_or(0));
+        self.granted = self.granted.max(self.nxt + window);
+        self.widest = self.widest.max(window);
     }
 
     /// SEG.WND for an offer of `window` bytes.
@@ -306,6 +316,7 @@ impl Recv {
             self.edge_for(window, mss)
         };
         self.told = self.nxt + u64::from(bytes);
+        self.widest = self.widest.max(u64::from(bytes));
         self.advertised = self.advertised.max(self.told);
     }
 
