@@ -218,23 +218,28 @@ fn addresses(fixture: &Fixture) {
             |stream: &MptcpStream| stream.subflows().iter().filter(|s| s.state == "ESTAB").count();
         let story = async {
             change(lab, endpoint("delete")).await;
-            // The kernel's RST comes on the subflow itself, its REMOVE_ADDR on another path: in any order.
-            let (mut removed, mut closed) = (false, None);
+            // The kernel's RST comes on the subflow itself, its REMOVE_ADDR on another path: in any order. Our address that
+            // is free again may join another of the server's at any time after it.
+            let (mut removed, mut closed, mut opened) = (false, None, None);
             while !removed || closed.is_none() {
-                let either = |e: &Event| {
-                    matches!(e, Event::AddressRemoved { .. } | Event::SubflowClosed { .. })
-                };
-                match expect(&mut events, either).await {
+                match expect(&mut events, is_change).await {
                     Event::AddressRemoved { .. } => removed = true,
-                    event => closed = Some(event),
+                    event @ Event::SubflowClosed { .. } => closed = Some(event),
+                    event @ Event::SubflowEstablished { .. } => opened = Some(event),
+                    _ => {}
                 }
             }
             let closed = closed.unwrap();
             let left = alive(&stream);
             change(lab, endpoint("add")).await;
-            expect(&mut events, |e| matches!(e, Event::AddressAnnounced { .. })).await;
-            let opened =
-                expect(&mut events, |e| matches!(e, Event::SubflowEstablished { .. })).await;
+            let mut announced = false;
+            while !announced || opened.is_none() {
+                match expect(&mut events, is_news).await {
+                    Event::AddressAnnounced { .. } => announced = true,
+                    event => opened = Some(event),
+                }
+            }
+            let opened = opened.unwrap();
             (closed, left, opened, alive(&stream))
         };
         let (story, ()) = tokio::join!(story, write_all(&stream, &data.bytes));
@@ -248,6 +253,14 @@ fn addresses(fixture: &Fixture) {
     });
     watch.assert_no_fault("addresses");
     println!("{table}");
+}
+
+const fn is_news(event: &Event) -> bool {
+    matches!(event, Event::AddressAnnounced { .. } | Event::SubflowEstablished { .. })
+}
+
+const fn is_change(event: &Event) -> bool {
+    matches!(event, Event::AddressRemoved { .. } | Event::SubflowClosed { .. }) || is_news(event)
 }
 
 /// The next event of this kind.
