@@ -5,7 +5,7 @@ use std::io;
 
 pub(super) const IPV4: u8 = 4;
 const IPV6: u8 = 6;
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 const IPV6_HEADER: usize = 40;
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
@@ -170,6 +170,20 @@ fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Sum of 16-bit words (RFC 1071), the slow way; an odd octet at the end counts as a high one.
+    fn sum(bytes: &[u8]) -> u64 {
+        let word =
+            |pair: &[u8]| u64::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u64::from);
+        bytes.chunks(2).map(word).sum()
+    }
+
+    fn fold(mut sum: u64) -> u16 {
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum as u16
+    }
 
     /// A valid packet: IPv4 or IPv6, options of `options` bytes, sequence number near the wrap.
     fn headers(version: u8, options: usize, flags: u8) -> Vec<u8> {
