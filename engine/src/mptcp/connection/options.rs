@@ -70,6 +70,7 @@ impl Connection {
         let rest = self.config.behaviour.settle_joins;
         if rest > Duration::ZERO
             && self.send.una() < self.send.nxt()
+            && self.has_usable_beside(index)
             && let Some(subflow) = self.subflows.get_mut(index)
         {
             subflow.settle(now + rest);
