@@ -176,6 +176,18 @@ async fn lose(
     (seconds, longest, info.bytes_retrans)
 }
 
+const ANNOUNCED: &[&str] = &["add", "192.168.57.101", "id", "1", "dev", "eth2", "signal"];
+
+/// `ip mptcp endpoint` at the server.
+fn endpoint(words: &'static [&str]) -> impl FnOnce(&Lab) -> mpuser_tun::net::Result<()> + Send {
+    move |lab| {
+        let argv = [&["ip", "mptcp", "endpoint"], words].concat();
+        let status = lab.exec("server", &argv)?;
+        assert!(status.success(), "{words:?}");
+        Ok(())
+    }
+}
+
 fn addresses(fixture: &Fixture) {
     let mut table = Table::new(
         "The server withdraws an address and announces it again",
@@ -185,29 +197,6 @@ fn addresses(fixture: &Fixture) {
     for path in ["eth1", "eth2", "eth3"] {
         fixture.lab().set_rate(path, Some(RATE)).unwrap();
     }
-    let endpoint = |verb: &'static str| {
-        move |lab: &Lab| {
-            let argv = [
-                "ip",
-                "mptcp",
-                "endpoint",
-                verb,
-                "192.168.57.101",
-                "id",
-                "1",
-                "dev",
-                "eth2",
-                "signal",
-            ];
-            let argv = if verb == "add" {
-                &argv[..]
-            } else {
-                &["ip", "mptcp", "endpoint", "delete", "id", "1"]
-            };
-            assert!(lab.exec("server", argv)?.success(), "{argv:?}");
-            Ok(())
-        }
-    };
     let (data, lab) = (Data::new(CUT_SIZE, 5), fixture.lab());
     let watch = Watch::start(fixture, "server");
     fixture.client(&Setup::default(), async |stack| {
@@ -217,7 +206,7 @@ fn addresses(fixture: &Fixture) {
         let alive =
             |stream: &MptcpStream| stream.subflows().iter().filter(|s| s.state == "ESTAB").count();
         let story = async {
-            change(lab, endpoint("delete")).await;
+            change(lab, endpoint(&["delete", "id", "1"])).await;
             // The kernel's RST comes on the subflow itself, its REMOVE_ADDR on another path: in any order. Our address that
             // is free again may join another of the server's at any time after it.
             let (mut removed, mut closed, mut opened) = (false, None, None);
@@ -231,7 +220,7 @@ fn addresses(fixture: &Fixture) {
             }
             let closed = closed.unwrap();
             let left = alive(&stream);
-            change(lab, endpoint("add")).await;
+            change(lab, endpoint(ANNOUNCED)).await;
             let mut announced = false;
             while !announced || opened.is_none() {
                 match expect(&mut events, is_news).await {
