@@ -122,6 +122,8 @@ pub(crate) struct BehaviourDef {
     join_any_port: bool,
     join_half_closed: bool,
     other_algorithms: bool,
+    #[serde(default)]
+    settle_joins: Duration,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -133,7 +133,7 @@ fn a_log_gives_the_same_packets() {
         probes: 3,
     });
     for config in [ConnectionConfig::default(), config, keepalive] {
-        let log = transfer(config, 300_000, u64::MAX);
+        let log = transfer(config, 400_000, u64::MAX);
         let outcome = parse(&log).expect("a log");
         assert_eq!(outcome.difference, None);
         assert_eq!(outcome.ended, Ended::Whole);

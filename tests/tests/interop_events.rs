@@ -176,6 +176,18 @@ async fn lose(
     (seconds, longest, info.bytes_retrans)
 }
 
+const ANNOUNCED: &[&str] = &["add", "192.168.57.101", "id", "1", "dev", "eth2", "signal"];
+
+/// `ip mptcp endpoint` at the server.
+fn endpoint(words: &'static [&str]) -> impl FnOnce(&Lab) -> mpuser_tun::net::Result<()> + Send {
+    move |lab| {
+        let argv = [&["ip", "mptcp", "endpoint"], words].concat();
+        let status = lab.exec("server", &argv)?;
+        assert!(status.success(), "{words:?}");
+        Ok(())
+    }
+}
+
 fn addresses(fixture: &Fixture) {
     let mut table = Table::new(
         "The server withdraws an address and announces it again",
@@ -185,29 +197,6 @@ fn addresses(fixture: &Fixture) {
     for path in ["eth1", "eth2", "eth3"] {
         fixture.lab().set_rate(path, Some(RATE)).unwrap();
     }
-    let endpoint = |verb: &'static str| {
-        move |lab: &Lab| {
-            let argv = [
-                "ip",
-                "mptcp",
-                "endpoint",
-                verb,
-                "192.168.57.101",
-                "id",
-                "1",
-                "dev",
-                "eth2",
-                "signal",
-            ];
-            let argv = if verb == "add" {
-                &argv[..]
-            } else {
-                &["ip", "mptcp", "endpoint", "delete", "id", "1"]
-            };
-            assert!(lab.exec("server", argv)?.success(), "{argv:?}");
-            Ok(())
-        }
-    };
     let (data, lab) = (Data::new(CUT_SIZE, 5), fixture.lab());
     let watch = Watch::start(fixture, "server");
     fixture.client(&Setup::default(), async |stack| {
@@ -217,24 +206,29 @@ fn addresses(fixture: &Fixture) {
         let alive =
             |stream: &MptcpStream| stream.subflows().iter().filter(|s| s.state == "ESTAB").count();
         let story = async {
-            change(lab, endpoint("delete")).await;
-            // The kernel's RST comes on the subflow itself, its REMOVE_ADDR on another path: in any order.
-            let (mut removed, mut closed) = (false, None);
+            change(lab, endpoint(&["delete", "id", "1"])).await;
+            // The kernel's RST comes on the subflow itself, its REMOVE_ADDR on another path: in any order. Our address that
+            // is free again may join another of the server's at any time after it.
+            let (mut removed, mut closed, mut opened) = (false, None, None);
             while !removed || closed.is_none() {
-                let either = |e: &Event| {
-                    matches!(e, Event::AddressRemoved { .. } | Event::SubflowClosed { .. })
-                };
-                match expect(&mut events, either).await {
+                match expect(&mut events, is_change).await {
                     Event::AddressRemoved { .. } => removed = true,
-                    event => closed = Some(event),
+                    event @ Event::SubflowClosed { .. } => closed = Some(event),
+                    event @ Event::SubflowEstablished { .. } => opened = Some(event),
+                    _ => {}
                 }
             }
             let closed = closed.unwrap();
             let left = alive(&stream);
-            change(lab, endpoint("add")).await;
-            expect(&mut events, |e| matches!(e, Event::AddressAnnounced { .. })).await;
-            let opened =
-                expect(&mut events, |e| matches!(e, Event::SubflowEstablished { .. })).await;
+            change(lab, endpoint(ANNOUNCED)).await;
+            let mut announced = false;
+            while !announced || opened.is_none() {
+                match expect(&mut events, is_news).await {
+                    Event::AddressAnnounced { .. } => announced = true,
+                    event => opened = Some(event),
+                }
+            }
+            let opened = opened.unwrap();
             (closed, left, opened, alive(&stream))
         };
         let (story, ()) = tokio::join!(story, write_all(&stream, &data.bytes));
@@ -248,6 +242,14 @@ fn addresses(fixture: &Fixture) {
     });
     watch.assert_no_fault("addresses");
     println!("{table}");
+}
+
+const fn is_news(event: &Event) -> bool {
+    matches!(event, Event::AddressAnnounced { .. } | Event::SubflowEstablished { .. })
+}
+
+const fn is_change(event: &Event) -> bool {
+    matches!(event, Event::AddressRemoved { .. } | Event::SubflowClosed { .. }) || is_news(event)
 }
 
 /// The next event of this kind.

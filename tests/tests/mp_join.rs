@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use mpuser_engine::addr::{AddressId, SocketAddr};
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{Behaviour, ConnectionConfig};
 use mpuser_engine::crypto::{Token, join_hmac};
 use mpuser_engine::error::ResetReason;
 use mpuser_engine::time::Duration;
@@ -168,8 +168,32 @@ fn client_joins() {
     assert!(script.try_next(&mut flow).is_none(), "no data before the fourth ACK");
     let dss = script.ack(0);
     script.send(&mut flow, seg().dss(dss));
-    let data = script.next(&mut flow);
+    let data = script.wait(&mut flow, Duration::from_millis(20)).expect("data");
     assert!(!data.payload.is_empty() && data.mapping().is_some());
+}
+
+/// (K46): where data is on its way over another subflow, a new one rests first.
+#[test]
+fn client_rests_before_data_on_a_join() {
+    let usual = Behaviour::default();
+    let none = Behaviour { settle_joins: Duration::ZERO, ..usual };
+    for (behaviour, busy) in [(usual, true), (usual, false), (none, true)] {
+        let mut script = Script::client(ConnectionConfig { behaviour, ..config() }, 2);
+        let _first = script.connect();
+        script.advance(Duration::from_millis(300));
+        if busy {
+            script.write(&[1; 50_000]);
+        }
+        let mut flow = script.take_join();
+        if !busy {
+            script.write(&[1; 50_000]);
+        }
+        let rests = busy && behaviour.settle_joins > Duration::ZERO;
+        script.advance(Duration::from_millis(19));
+        assert_eq!(script.try_next(&mut flow).is_none(), rests, "busy: {busy}");
+        let data = script.wait(&mut flow, Duration::from_millis(1));
+        assert!(!rests || data.is_some_and(|data| data.mapping().is_some()));
+    }
 }
 
 /// [JOIN-9]: the third ACK is repeated until it is answered, and not for ever.

@@ -78,6 +78,7 @@ choices! {
     join_any_port: "taken", "refused", Test("join_policy.rs");
     join_half_closed: "taken", "refused", Case("J19");
     other_algorithms: "MPTCP", "plain TCP", Case("H10");
+    settle_joins: "20 ms", "at once", Test("mp_join.rs");
 }
 
 fn with(behaviour: Behaviour) -> ConnectionConfig {

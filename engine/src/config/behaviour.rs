@@ -3,6 +3,8 @@
 //! Each is a value that is read where the choice is made. The default follows the RFC; [`Behaviour::linux`] does what
 //! Linux 6.18 was seen to do.
 
+use crate::time::Duration;
+
 /// What becomes of the only subflow when its mappings cannot be believed and plain TCP would still be possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnlySubflow {
@@ -170,6 +172,10 @@ pub struct Behaviour {
     /// A client may offer further algorithms beside HMAC-SHA256 (RFC 8684 3.1 [INI-24]). Default true; Linux answers
     /// such a SYN in plain TCP.
     pub other_algorithms: bool,
+    /// How long a subflow that this end joined rests while others carry data. A Linux receiver whose application is just
+    /// reading may take what comes first on a new subflow for what it expects next, and the application gets wrong octets
+    /// (K46). Default 20 ms; Linux does not wait.
+    pub settle_joins: Duration,
 }
 
 impl Behaviour {
@@ -207,6 +213,7 @@ impl Behaviour {
             join_any_port: true,
             join_half_closed: true,
             other_algorithms: true,
+            settle_joins: Duration::from_millis(20),
         }
     }
 
@@ -243,6 +250,7 @@ impl Behaviour {
             join_any_port: false,
             join_half_closed: false,
             other_algorithms: false,
+            settle_joins: Duration::ZERO,
             ..Self::rfc()
         }
     }

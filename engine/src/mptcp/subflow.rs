@@ -147,6 +147,8 @@ pub(crate) struct Subflow {
     outstanding_since: Option<Instant>,
     /// When the subflow is given up for want of a mapping.
     mapping_due: Option<Instant>,
+    /// Joined a moment ago: rests until then (K46).
+    settles_at: Option<Instant>,
 }
 
 impl Subflow {
@@ -198,12 +200,26 @@ impl Subflow {
             join_acks: 0,
             outstanding_since: None,
             mapping_due: None,
+            settles_at: None,
         }
     }
 
     /// New data may be given to it.
     pub(crate) fn is_usable(&self) -> bool {
-        self.phase == Phase::Active && !self.stale && self.doubt.is_none() && self.tcp.can_send()
+        let at_rest = self.doubt.is_some() || self.settles_at.is_some();
+        self.phase == Phase::Active && !self.stale && !at_rest && self.tcp.can_send()
+    }
+
+    /// The join is complete; data waits until then, if another subflow can carry it.
+    pub(crate) fn settle(&mut self, until: Instant) {
+        self.settles_at = Some(until);
+    }
+
+    /// The rest of a new subflow is over; true if it was just now.
+    pub(crate) fn on_settled(&mut self, now: Instant) -> bool {
+        let over = self.settles_at.is_some_and(|at| at <= now);
+        self.settles_at = self.settles_at.filter(|_| !over);
+        over
     }
 
     /// A join of the peer whose third ACK has not come.
@@ -495,7 +511,7 @@ impl Subflow {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let own = [self.suspect_at(), self.join_ack_at(), self.doubt_at(), self.signals_at];
         own.into_iter()
-            .chain([self.mapping_due(), self.repeats.poll_timeout()])
+            .chain([self.mapping_due(), self.settles_at, self.repeats.poll_timeout()])
             .fold(self.tcp.poll_timeout(), Instant::earliest)
     }
 

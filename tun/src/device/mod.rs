@@ -5,9 +5,9 @@ mod memory;
 mod offload;
 mod plain;
 mod pool;
-mod split;
+pub(crate) mod split;
 mod tun;
-pub(crate) mod vnet;
+mod vnet;
 
 pub use crate::driver::register;
 pub use faulty::{Faults, Faulty};

@@ -10,7 +10,6 @@ use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 /// What the kernel may leave to us, that is, what it merges or does not complete.
 const FEATURES: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
@@ -23,9 +22,7 @@ const MAX_HEADERS: usize = 120;
 #[derive(Debug)]
 pub struct OffloadTun {
     file: File,
-    name: String,
-    /// As last seen: the interface may be in a namespace this thread has left.
-    mtu: AtomicU16,
+    interface: plain::Interface,
     pool: Arc<Pool>,
 }
 
@@ -37,8 +34,7 @@ impl OffloadTun {
     pub fn open(name: &str) -> io::Result<Self> {
         plain::check_name(name)?;
         let (file, name) = open(name).map_err(|source| plain::open_error(name, source))?;
-        let mtu = AtomicU16::new(plain::interface_mtu(&name).unwrap_or(plain::DEFAULT_MTU));
-        Ok(Self { file, name, mtu, pool: Pool::new(MAX_PACKET) })
+        Ok(Self { file, interface: plain::Interface::new(name), pool: Pool::new(MAX_PACKET) })
     }
 }
 
@@ -120,14 +116,11 @@ impl Device for OffloadTun {
     }
 
     fn name(&self) -> &str {
-        &self.name
+        &self.interface.name
     }
 
     fn mtu(&self) -> u16 {
-        if let Ok(mtu) = plain::interface_mtu(&self.name) {
-            self.mtu.store(mtu, Ordering::Relaxed);
-        }
-        self.mtu.load(Ordering::Relaxed)
+        self.interface.mtu()
     }
 
     fn offload(&self) -> bool {

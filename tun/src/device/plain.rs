@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use tun_tap::{Iface, Mode};
 
 /// The MTU of a device that does not tell.
-pub(super) const DEFAULT_MTU: u16 = 1500;
+const DEFAULT_MTU: u16 = 1500;
 /// `IFNAMSIZ` less the terminating zero.
 const MAX_NAME: usize = libc::IFNAMSIZ - 1;
 
@@ -23,9 +23,7 @@ const MAX_NAME: usize = libc::IFNAMSIZ - 1;
 #[derive(Debug)]
 pub struct PlainTun {
     file: File,
-    name: String,
-    /// As last seen: the interface may be in a namespace this thread has left.
-    mtu: AtomicU16,
+    interface: Interface,
 }
 
 impl PlainTun {
@@ -47,8 +45,7 @@ impl PlainTun {
         let file = unsafe { File::from_raw_fd(iface.into_raw_fd()) };
         // A persistent device may still be told to merge, by a process that died.
         let _ = set_features(file.as_fd(), 0);
-        let mtu = interface_mtu(&name).unwrap_or(DEFAULT_MTU);
-        Ok(Self { file, name, mtu: AtomicU16::new(mtu) })
+        Ok(Self { file, interface: Interface::new(name) })
     }
 
     /// Attaches to a persistent device that must exist already (`ip tuntap add NAME mode tun`).
@@ -65,7 +62,7 @@ impl PlainTun {
 
 impl Device for PlainTun {
     fn recv(&self, _now: Instant, arena: &mut BytesMut) -> io::Result<Received> {
-        let max = usize::from(self.mtu.load(Ordering::Relaxed));
+        let max = usize::from(self.interface.last_mtu());
         read_packet(self.file.as_fd(), arena, max).map(Received::plain)
     }
 
@@ -84,14 +81,11 @@ impl Device for PlainTun {
     }
 
     fn name(&self) -> &str {
-        &self.name
+        &self.interface.name
     }
 
     fn mtu(&self) -> u16 {
-        if let Ok(mtu) = interface_mtu(&self.name) {
-            self.mtu.store(mtu, Ordering::Relaxed);
-        }
-        self.mtu.load(Ordering::Relaxed)
+        self.interface.mtu()
     }
 
     fn offload(&self) -> bool {
@@ -126,6 +120,32 @@ pub(super) fn open_error(name: &str, source: io::Error) -> io::Error {
     Error::OpenDevice { name: name.to_owned(), hint, source }.into()
 }
 
+/// The interface of a device.
+#[derive(Debug)]
+pub(super) struct Interface {
+    pub(super) name: String,
+    /// As last seen: the interface may be in a namespace this thread has left.
+    mtu: AtomicU16,
+}
+
+impl Interface {
+    pub(super) fn new(name: String) -> Self {
+        let mtu = AtomicU16::new(interface_mtu(&name).unwrap_or(DEFAULT_MTU));
+        Self { name, mtu }
+    }
+
+    pub(super) fn mtu(&self) -> u16 {
+        if let Ok(mtu) = interface_mtu(&self.name) {
+            self.mtu.store(mtu, Ordering::Relaxed);
+        }
+        self.last_mtu()
+    }
+
+    fn last_mtu(&self) -> u16 {
+        self.mtu.load(Ordering::Relaxed)
+    }
+}
+
 /// A request about an interface; its name is zero-terminated.
 pub(super) fn request_for(name: &str) -> libc::ifreq {
     // SAFETY: all-zero bytes are a valid ifreq: it holds integers and unions of them.
@@ -137,7 +157,7 @@ pub(super) fn request_for(name: &str) -> libc::ifreq {
 }
 
 /// MTU of an interface in this thread's network namespace.
-pub(super) fn interface_mtu(name: &str) -> io::Result<u16> {
+fn interface_mtu(name: &str) -> io::Result<u16> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
     let mut request = request_for(name);
     // SAFETY: SIOCGIFMTU reads the name (zero-terminated, as its last byte was left alone) and writes one integer

@@ -1,14 +1,17 @@
 //! Cutting a super-segment in software, as a device with segmentation offload would.
 
+use mpuser_engine::wire::checksum::Checksum;
 use std::io;
 
-const IPV4: u8 = 4;
+pub(super) const IPV4: u8 = 4;
 const IPV6: u8 = 6;
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 const IPV6_HEADER: usize = 40;
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
+/// Where the checksum stands in a TCP header.
+pub(super) const TCP_CHECKSUM: usize = 16;
 
 /// Where the headers of a TCP packet lie.
 pub(super) struct Layout {
@@ -78,14 +81,18 @@ struct Place {
     last: bool,
 }
 
+/// Length of the IP header. The engine sends no extension headers.
+fn tcp_offset(packet: &[u8]) -> Option<usize> {
+    match packet.first()? >> 4 {
+        IPV4 => Some(usize::from(packet.first()? & 0x0f) * 4),
+        IPV6 => Some(IPV6_HEADER),
+        _ => None,
+    }
+}
+
 pub(super) fn layout(headers: &[u8]) -> Option<Layout> {
-    let version = headers.first()? >> 4;
-    let (tcp, protocol) = match version {
-        IPV4 => (usize::from(headers.first()? & 0x0f) * 4, *headers.get(9)?),
-        // The engine sends no extension headers.
-        IPV6 => (IPV6_HEADER, *headers.get(6)?),
-        _ => return None,
-    };
+    let (version, tcp) = (headers.first()? >> 4, tcp_offset(headers)?);
+    let protocol = *headers.get(if version == IPV4 { 9 } else { 6 })?;
     let offset = usize::from(headers.get(tcp + 12)? >> 4) * 4;
     let whole = tcp >= 20 && offset >= 20 && headers.len() == tcp + offset;
     (protocol == TCP && whole).then_some(Layout { version, tcp })
@@ -94,19 +101,18 @@ pub(super) fn layout(headers: &[u8]) -> Option<Layout> {
 fn rewrite(headers: &mut [u8], layout: &Layout, place: Place, payload: &[u8]) -> Option<()> {
     let tcp_length = headers.len() - layout.tcp + payload.len();
     let (ip, tcp) = headers.split_at_mut_checked(layout.tcp)?;
-    let pseudo = if layout.version == IPV4 {
+    if layout.version == IPV4 {
         put16(ip, 2, u16::try_from(layout.tcp + tcp_length).ok()?)?;
         // RFC 6864: atomic datagrams need no distinct identification, but offload hardware counts up as well.
         let identification = get16(ip, 4)?.wrapping_add(place.index as u16);
         put16(ip, 4, identification)?;
         put16(ip, 10, 0)?;
-        let checksum = !fold(sum(ip));
-        put16(ip, 10, checksum)?;
-        sum(ip.get(12..20)?)
+        let mut sum = Checksum::new();
+        sum.add_bytes(ip);
+        put16(ip, 10, sum.finish())?;
     } else {
         put16(ip, 4, u16::try_from(tcp_length).ok()?)?;
-        sum(ip.get(8..40)?)
-    };
+    }
     let seq = u32::from_be_bytes(tcp.get(4..8)?.try_into().ok()?).wrapping_add(place.offset);
     tcp.get_mut(4..8)?.copy_from_slice(&seq.to_be_bytes());
     let flags = tcp.get_mut(13)?;
@@ -117,10 +123,38 @@ fn rewrite(headers: &mut [u8], layout: &Layout, place: Place, payload: &[u8]) ->
         // RFC 3168 6.1.2: CWR goes on the first new data packet.
         *flags &= !CWR;
     }
-    put16(tcp, 16, 0)?;
-    // RFC 9293 3.1: pseudo header, header and payload. Headers are a multiple of four bytes long.
-    let total = pseudo + u64::from(TCP) + tcp_length as u64 + sum(tcp) + sum(payload);
-    put16(tcp, 16, !fold(total))
+    checksum(layout, ip, tcp, payload)
+}
+
+/// Fills in the TCP checksum: pseudo header, header and payload (RFC 9293 3.1).
+fn checksum(layout: &Layout, ip: &[u8], tcp: &mut [u8], payload: &[u8]) -> Option<()> {
+    put16(tcp, TCP_CHECKSUM, 0)?;
+    let addresses = if layout.version == IPV4 { 12..20 } else { 8..IPV6_HEADER };
+    let mut sum = Checksum::new();
+    sum.add_bytes(ip.get(addresses)?);
+    sum.add_u16(u16::from(TCP));
+    sum.add_u32(u32::try_from(tcp.len() + payload.len()).ok()?);
+    // A multiple of four octets long.
+    sum.add_bytes(tcp);
+    sum.add_bytes(payload);
+    put16(tcp, TCP_CHECKSUM, sum.finish())
+}
+
+/// The headers of a TCP packet, `payload` behind them, with the checksum a device would give it; `None` if it is none.
+pub(crate) fn completed(headers: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    let layout = layout(headers)?;
+    let mut done = headers.to_vec();
+    let (ip, tcp) = done.split_at_mut_checked(layout.tcp)?;
+    checksum(&layout, ip, tcp, payload)?;
+    Some(done)
+}
+
+/// [`completed`] for a packet in one piece: its headers, and where its payload begins.
+pub(crate) fn completed_packet(packet: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let tcp = tcp_offset(packet)?;
+    let end = tcp + usize::from(packet.get(tcp + 12)? >> 4) * 4;
+    let (headers, payload) = packet.split_at_checked(end)?;
+    Some((completed(headers, payload)?, payload))
 }
 
 fn get16(bytes: &[u8], at: usize) -> Option<u16> {
@@ -132,24 +166,24 @@ fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
     Some(())
 }
 
-/// Sum of 16-bit words, RFC 1071; an odd byte at the end counts as a high byte.
-fn sum(bytes: &[u8]) -> u64 {
-    let (words, odd) = bytes.as_chunks::<2>();
-    let total: u64 = words.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
-    total + odd.first().map_or(0, |byte| u64::from(*byte) << 8)
-}
-
-fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Sum of 16-bit words (RFC 1071), the slow way; an odd octet at the end counts as a high one.
+    fn sum(bytes: &[u8]) -> u64 {
+        let word =
+            |pair: &[u8]| u64::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u64::from);
+        bytes.chunks(2).map(word).sum()
+    }
+
+    fn fold(mut sum: u64) -> u16 {
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum as u16
+    }
 
     /// A valid packet: IPv4 or IPv6, options of `options` bytes, sequence number near the wrap.
     fn headers(version: u8, options: usize, flags: u8) -> Vec<u8> {

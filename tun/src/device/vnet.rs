@@ -2,8 +2,7 @@
 //!
 //! Layout: `struct virtio_net_hdr` of the virtio specification (5.1.6), little-endian, without `num_buffers`.
 
-use super::split::layout;
-use mpuser_engine::wire::checksum::Checksum;
+use super::split::{IPV4, TCP_CHECKSUM, layout};
 
 /// Octets of the header.
 pub(super) const HEADER_LEN: usize = 10;
@@ -17,11 +16,6 @@ const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
 /// A mark beside the type: the first segment has CWR.
 const GSO_ECN: u8 = 0x80;
-
-/// Where the checksum stands in a TCP header.
-const TCP_CHECKSUM: usize = 16;
-const IPV4: u8 = 4;
-const TCP: u8 = 6;
 
 /// One header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,34 +81,6 @@ impl VnetHeader {
         let merged = self.gso_type & !GSO_ECN != GSO_NONE && self.gso_size > 0;
         if merged { Some(self.gso_size) } else { None }
     }
-}
-
-/// The headers of a TCP packet, `payload` behind them, with the checksum a device would give it; `None` if it is none.
-pub(crate) fn completed(headers: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
-    let layout = layout(headers)?;
-    let mut done = headers.to_vec();
-    let (ip, tcp) = done.split_at_mut_checked(layout.tcp)?;
-    tcp.get_mut(TCP_CHECKSUM..TCP_CHECKSUM + 2)?.fill(0);
-    let addresses = if layout.version == IPV4 { 12..20 } else { 8..40 };
-    let mut sum = Checksum::new();
-    sum.add_bytes(ip.get(addresses)?);
-    sum.add_u16(u16::from(TCP));
-    sum.add_u32(u32::try_from(tcp.len() + payload.len()).ok()?);
-    sum.add_bytes(tcp);
-    sum.add_bytes(payload);
-    tcp.get_mut(TCP_CHECKSUM..TCP_CHECKSUM + 2)?.copy_from_slice(&sum.finish().to_be_bytes());
-    Some(done)
-}
-
-/// [`completed`] for a packet in one piece: its headers, and where its payload begins.
-pub(crate) fn completed_packet(packet: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let ip = match packet.first()? >> 4 {
-        IPV4 => usize::from(packet.first()? & 0x0f) * 4,
-        _ => 40,
-    };
-    let end = ip + usize::from(packet.get(ip + 12)? >> 4) * 4;
-    let (headers, payload) = packet.split_at_checked(end)?;
-    Some((completed(headers, payload)?, payload))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::device::split;
+use crate::device::split::{TCP, completed, completed_packet};
 use proptest::prelude::*;
 
 /// Headers of a TCP packet with `options` octets of TCP options, all of it otherwise arbitrary but plausible.

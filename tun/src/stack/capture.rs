@@ -3,7 +3,7 @@
 use super::path::Path;
 use crate::clock;
 use crate::device::Received;
-use crate::device::vnet::{completed, completed_packet};
+use crate::device::split::{completed, completed_packet};
 use mpuser_capture::{CaptureInterface, CaptureWriter, Direction, Story};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, SubflowId};
 use mpuser_engine::time::Instant;

@@ -53,14 +53,15 @@ impl MptcpStream {
                     return Poll::Ready(Err(Error::NotConnected.into()));
                 };
                 match conn.phase {
-                    _ if conn.opened => Poll::Ready(Ok(())),
-                    Phase::Established | Phase::Closed(None) => Poll::Ready(Ok(())),
-                    Phase::Closed(Some(error)) => Poll::Ready(Err(Error::from(error).into())),
+                    Phase::Closed(Some(error)) if !conn.opened => {
+                        Poll::Ready(Err(Error::from(error).into()))
+                    }
                     Phase::Connecting if inner.stopped => Poll::Ready(Err(Error::StackDown.into())),
                     Phase::Connecting => {
                         conn.writers.add(cx, &mut inner.deferred);
                         Poll::Pending
                     }
+                    _ => Poll::Ready(Ok(())),
                 }
             })
         })

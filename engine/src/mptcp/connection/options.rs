@@ -59,7 +59,21 @@ impl Connection {
             && !disposition.reset
             && !segment.flags.syn
         {
+            self.settle_join(now, index);
             self.on_joined(index);
+        }
+    }
+
+    /// A Linux receiver may give what comes first on a new subflow the wrong place while its application is reading; it is
+    /// while data is on its way (K46).
+    fn settle_join(&mut self, now: Instant, index: usize) {
+        let rest = self.config.behaviour.settle_joins;
+        if rest > Duration::ZERO
+            && self.send.una() < self.send.nxt()
+            && self.has_usable_beside(index)
+            && let Some(subflow) = self.subflows.get_mut(index)
+        {
+            subflow.settle(now + rest);
         }
     }
 

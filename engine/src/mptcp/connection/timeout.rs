@@ -89,6 +89,10 @@ impl Connection {
             return self.on_mapping_overdue(now, index, counters);
         }
         subflow.on_signal_time(now);
+        if subflow.on_settled(now) {
+            self.scheduling.note(SchedulerEvent::PathChanged(subflow.id));
+        }
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
         // Silence, or an RTO: the way there may be broken while the way back is not.
         let suspect = subflow.suspect_at().is_some_and(|at| at <= now);
         if suspect {
