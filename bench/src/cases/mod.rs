@@ -1,11 +1,12 @@
 //! Every case, in the order they are shown.
 
 mod memory;
+mod wire;
 
 use crate::case::Case;
 
 /// All of them.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [memory::CASES].concat()
+    [memory::CASES, wire::CASES].concat()
 }
