@@ -3,6 +3,7 @@
 mod codec;
 mod idle;
 mod memory;
+mod wire;
 
 use crate::case::Case;
 pub use idle::resident_of_idle;
@@ -10,5 +11,5 @@ pub use idle::resident_of_idle;
 /// All of them.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [memory::CASES, codec::CASES, idle::CASES].concat()
+    [memory::CASES, wire::CASES, codec::CASES, idle::CASES].concat()
 }

@@ -115,15 +115,16 @@ fn the_kernel_talks_over_all_links() {
         let before = kernel_counters(&there).unwrap();
         let client = KernelClient::connect(&here, peer, Protocol::Mptcp).unwrap();
         assert!(client.subflows().is_some(), "no fallback");
-        let transfer = client.echo(4_000_000).unwrap_or_else(|e| panic!("{e}"));
         // The server announces two addresses, or two of each family.
         let joins = if ipv6 { 4 } else { 2 };
-        assert_eq!(u64::from(transfer.subflows), joins + 1, "{transfer:?}");
+        client.settle(joins + 1).unwrap_or_else(|e| panic!("{e}"));
+        let transfer = client.echo(4_000_000).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(transfer.subflows, joins + 1, "{transfer:?}");
         assert!(transfer.goodput() > 1e6, "{transfer:?}");
-        assert_eq!((server.connections(), server.received()), (1, 4_000_000));
+        assert_eq!((server.connections(), server.received()), (1, 4_000_001));
         let delta = counter_delta(&before, &kernel_counters(&there).unwrap());
         assert_eq!(delta.get("MPTcpExtMPCapableSYNRX"), Some(&1), "{delta:?}");
-        assert_eq!(delta.get("MPTcpExtMPJoinAckRx"), Some(&joins), "{delta:?}");
+        assert_eq!(delta.get("MPTcpExtMPJoinAckRx"), Some(&u64::from(joins)), "{delta:?}");
         assert_eq!(delta.get("MPTcpExtDataCsumErr"), None);
     }
 }

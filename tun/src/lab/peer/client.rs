@@ -31,6 +31,9 @@ struct MptcpInfo {
 /// How long a transfer may stand still before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long joins may take.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// A pause that people notice; shorter ones are not added up.
 const STALL: Duration = Duration::from_millis(50);
 
@@ -98,6 +101,30 @@ impl KernelClient {
         // The kernel counts those beside the first one.
         let whole = result == 0 && info.flags & MPTCP_INFO_FLAG_FALLBACK == 0;
         whole.then(|| u32::from(info.subflows) + 1)
+    }
+
+    /// One octet to an echo server and back, then waits for so many subflows: a kernel client joins only after an answer,
+    /// and data that joins meet on its way may be misplaced by a Linux server (docs/kernel-joins.md).
+    ///
+    /// # Errors
+    /// The exchange failed, or there are not so many after 5 s.
+    pub fn settle(&self, subflows: u32) -> Result<()> {
+        let exchange = || -> std::io::Result<()> {
+            (&self.stream).write_all(&[0])?;
+            (&self.stream).read_exact(&mut [0])
+        };
+        exchange().map_err(|e| socket_error("the first octet did not come back", &e))?;
+        let start = now();
+        while self.subflows().unwrap_or(0) < subflows {
+            if now().duration_since(start) > SETTLING {
+                let there = self.subflows().unwrap_or(0);
+                let because = format!("there are {there} subflows instead of {subflows} after 5 s");
+                let help = "`ip mptcp limits` and `ip mptcp endpoint` at both ends say what may be";
+                return Err(NetError::new(ErrorKind::Socket, "too few joins", because, help));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Sends `bytes`, ends its data, and reads the same back from an echo server.
@@ -174,7 +201,7 @@ impl KernelClient {
 }
 
 fn wrong(because: String) -> NetError {
-    let help = "this would be a bug of the kernel, or the peer is not the server it should be";
+    let help = "a Linux server can do that when a subflow joins in the middle (docs/kernel-joins.md), or the peer is not the server it should be";
     NetError::new(ErrorKind::Socket, "the transfer is not intact", because, help)
 }
 
