@@ -1,4 +1,5 @@
 //! Limits that noise cannot move: a count is a count on a busy machine, too.
+#![expect(clippy::unwrap_used, reason = "a panic is the report")]
 
 use allocation_counter::{AllocationInfo, measure};
 use mpuser_bench::memory::Flow;
