@@ -43,7 +43,7 @@ impl Endpoint {
         tuple: &FourTuple,
         act: impl FnOnce(&mut Connection, usize),
     ) {
-        let Some((id, subflow)) = self.demux.get(tuple).copied() else { return };
+        let Some((id, subflow)) = self.demux.get(tuple) else { return };
         let Some(entry) = self.connections.get_mut(&id) else { return };
         if let Some(index) = entry.connection.subflow_index(subflow) {
             act(&mut entry.connection, index);

@@ -82,7 +82,7 @@ impl Endpoint {
         let config = listener.config.clone();
         let (key, offer) = self.remembered_key(&tuple, &remembered, options);
         self.reconstruct(now, (local, tuple, listener_id), (config, key, offer), &remembered);
-        let Some((id, _)) = self.demux.get(&tuple).copied() else { return true };
+        let Some((id, _)) = self.demux.get(&tuple) else { return true };
         if let Some(entry) = self.connections.get_mut(&id) {
             entry.connection.on_segment(now, 0, segment, options, &mut self.counters);
             if !entry.connection.established {

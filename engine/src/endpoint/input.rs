@@ -127,7 +127,7 @@ impl Endpoint {
             remote: SocketAddr::new(ip.src, header.src_port),
         };
         let segment = segment(header, options, payload);
-        if let Some((id, subflow)) = self.demux.get(&tuple).copied()
+        if let Some((id, subflow)) = self.demux.find(&tuple)
             && let Some(entry) = self.connections.get_mut(&id)
             && let Some(index) = entry.connection.subflow_index(subflow)
         {
@@ -194,7 +194,7 @@ impl Endpoint {
             self.counters.ip_in_errors += 1;
             return;
         };
-        let Some((id, subflow)) = self.demux.get(&error.tuple).copied() else { return };
+        let Some((id, subflow)) = self.demux.get(&error.tuple) else { return };
         let Some(entry) = self.connections.get_mut(&id) else { return };
         let connection = &mut entry.connection;
         let Some(index) = connection.subflow_index(subflow) else { return };

@@ -106,7 +106,7 @@ impl Endpoint {
     pub fn let_in(&mut self, now: Instant, tuple: &FourTuple) -> Option<ConnectionId> {
         let (held, interceptor) = self.interceptors.take(tuple)?;
         let config = interceptor.config.clone();
-        let taken = self.demux.contains_key(tuple);
+        let taken = self.demux.contains(tuple);
         if taken || self.connections.len() >= self.config.max_connections {
             self.counters.listen_drops += 1;
             return None;

@@ -6,6 +6,7 @@
 mod addresses;
 mod api;
 mod carriers;
+mod demux;
 mod destinations;
 mod fast_open;
 mod flood;
@@ -24,7 +25,7 @@ mod stateless;
 mod syn_cookies;
 mod view;
 
-use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, ListenerId, SubflowId};
+use crate::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SubflowId};
 use crate::config::{EndpointConfig, Limits};
 use crate::counters::Counters;
 use crate::crypto::Token;
@@ -39,6 +40,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use carriers::Carriers;
+use demux::Demux;
 use destinations::Destinations;
 use fast_open::FastOpenCookies;
 pub use info::{ConnectionInfo, FastOpenUse, ReceiveStats, SubflowInfo};
@@ -117,7 +119,7 @@ pub struct Endpoint {
     pm_endpoints: PmEndpoints,
     limits: Limits,
     connections: BTreeMap<ConnectionId, Entry>,
-    demux: BTreeMap<FourTuple, (ConnectionId, SubflowId)>,
+    demux: Demux,
     tokens: BTreeMap<Token, ConnectionId>,
     listeners: Listeners,
     interceptors: Interceptors,
@@ -159,7 +161,7 @@ impl Endpoint {
             pm_endpoints: PmEndpoints::default(),
             limits: Limits::default(),
             connections: BTreeMap::new(),
-            demux: BTreeMap::new(),
+            demux: Demux::default(),
             tokens: BTreeMap::new(),
             listeners: Listeners::default(),
             interceptors: Interceptors::default(),
@@ -283,7 +285,9 @@ impl Endpoint {
             entry.lingers = true;
             self.lingering.push_back(id);
         }
-        self.forget_if_gone(id);
+        if connection.is_gone() {
+            self.forget_if_gone(id);
+        }
         self.limit_time_wait(now);
     }
 
@@ -330,7 +334,7 @@ impl Endpoint {
         for entry in self.connections.values() {
             entry.connection.check_invariants()?;
         }
-        for (id, subflow) in self.demux.values() {
+        for (id, subflow) in self.demux.owners() {
             let known = self.connections.get(id).map(|e| e.connection.subflow_index(*subflow));
             if known.flatten().is_none() {
                 return Err("a four-tuple leads to no subflow");

@@ -299,7 +299,7 @@ impl Endpoint {
         let on = |address, port| FourTuple { local: SocketAddr::new(address, port), remote };
         let free = |tuple: &FourTuple| {
             let announced = self.pm_endpoints.of_port(tuple.local.ip(), tuple.local.port());
-            let used = announced.is_some() || self.demux.contains_key(tuple);
+            let used = announced.is_some() || self.demux.contains(tuple);
             !used && self.listeners.find(tuple.local).is_none()
         };
         // [HEU-4]: joins will want the first subflow's port on the other addresses.

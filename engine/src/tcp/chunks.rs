@@ -36,6 +36,13 @@ impl Chunks {
         if skip < data.len() { data.slice(skip..) } else { Bytes::new() }
     }
 
+    /// Length of [`Self::rest`].
+    pub(super) fn rest_len(&self, offset: u64) -> u64 {
+        let after = self.chunks.partition_point(|(start, _)| *start <= offset);
+        let chunk = after.checked_sub(1).and_then(|at| self.chunks.get(at));
+        chunk.map_or(0, |(start, data)| (start + data.len() as u64).saturating_sub(offset))
+    }
+
     /// Drops the chunks that lie wholly before `una`.
     pub(super) fn release(&mut self, una: u64) {
         while self.chunks.front().is_some_and(|(start, data)| start + data.len() as u64 <= una) {

@@ -298,7 +298,7 @@ impl Send {
             return false;
         }
         let mss = u64::from(self.effective_mss(self.reserved));
-        let rest = self.chunks.rest(self.nxt).len() as u64;
+        let rest = self.chunks.rest_len(self.nxt);
         self.window_takes(rest.clamp(1, mss), mss, false) == 0
     }
 

@@ -357,7 +357,13 @@ impl Connection {
     }
 
     fn emit(&mut self, event: Event) {
-        if matches!(event, Event::Readable | Event::Writable) && self.events.contains(&event) {
+        // Said with every packet of a bulk transfer.
+        let is_said = match event {
+            Event::Readable => self.events.iter().any(|said| matches!(said, Event::Readable)),
+            Event::Writable => self.events.iter().any(|said| matches!(said, Event::Writable)),
+            _ => false,
+        };
+        if is_said {
             return;
         }
         if self.events.len() >= MAX_EVENTS {
