@@ -9,3 +9,4 @@ pub mod memory;
 pub mod quiet;
 pub mod report;
 pub mod run;
+pub mod wire;

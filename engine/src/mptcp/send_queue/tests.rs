@@ -127,7 +127,7 @@ proptest! {
 /// Blocks are crossed without losing or doubling an octet.
 #[test]
 fn writes_larger_than_a_block_come_out_whole() {
-    let data: Vec<u8> = (0..3 * BLOCK as u64 + 17).map(octet).collect();
+    let data: Vec<u8> = (0..3 * *BLOCKS.end() as u64 + 17).map(octet).collect();
     let mut queue = SendQueue::new(data.len());
     for piece in data.chunks(100_001) {
         assert_eq!(queue.write(piece), piece.len());

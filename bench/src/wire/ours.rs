@@ -1,0 +1,133 @@
+//! mpuser over the hop, on tokio's current thread.
+
+use super::kernel::{App, Meter, Transfer, Way};
+use super::pattern::{CHUNK, Pattern};
+use super::place::{Cpu, Hop, server};
+use mpuser_engine::config::ConnectionConfig;
+use mpuser_tun::lab::peer::Protocol;
+use mpuser_tun::{MptcpStream, PathConfig, Stack};
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// How often the sending end looks whether the kernel has everything.
+const LOOK: Duration = Duration::from_millis(1);
+/// How long subflows may take to open.
+const JOINS: Duration = Duration::from_secs(5);
+
+/// Runs `work` with a stack over the hop.
+///
+/// # Errors
+/// The stack cannot be made, or what the work says.
+pub fn with_stack<R>(
+    hop: Hop,
+    config: ConnectionConfig,
+    work: impl AsyncFnOnce(&Stack) -> io::Result<R>,
+) -> io::Result<R> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut builder = Stack::builder().connection(config);
+        for (device, address) in hop.devices {
+            builder = builder.path(PathConfig::new(device, IpAddr::V4(address)));
+        }
+        let stack = builder.build()?;
+        work(&stack).await
+    })
+}
+
+/// Connects to the kernel's application.
+///
+/// # Errors
+/// As [`Stack::connect`], or the connection fell back to plain TCP.
+pub async fn connect(stack: &Stack, server: SocketAddrV4) -> io::Result<MptcpStream> {
+    let stream = stack.connect(SocketAddr::V4(server)).await?;
+    if stream.is_mptcp() { Ok(stream) } else { Err(io::Error::other("fell back to plain TCP")) }
+}
+
+/// Waits until there are `count` subflows.
+async fn joined(stream: &MptcpStream, count: usize) -> io::Result<()> {
+    let established = || {
+        let subflows = stream.subflows();
+        subflows.iter().filter(|subflow| subflow.state == "ESTAB").count()
+    };
+    let all_there = async {
+        while established() < count {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(JOINS, all_there)
+        .await
+        .map_err(|_| io::Error::other(format!("{} of {count} subflows came up", established())))
+}
+
+/// Moves `bytes` octets over the hop, on a subflow for each of its devices.
+///
+/// # Errors
+/// The connection failed, or the octets are wrong.
+pub fn transfer(hop: Hop, way: Way, bytes: u64) -> io::Result<Transfer> {
+    let subflows = hop.devices.len();
+    let app = App::start(Protocol::Mptcp, server(), way, bytes)?;
+    with_stack(hop, ConnectionConfig::default(), async |stack| {
+        let mut stream = connect(stack, server()).await?;
+        exchange(&mut stream, app, subflows, way, bytes, Meter::default()).await
+    })
+}
+
+/// Moves `bytes` octets between a connection and the kernel's application at its other end.
+///
+/// # Errors
+/// As [`transfer`].
+pub async fn exchange(
+    stream: &mut MptcpStream,
+    app: App,
+    subflows: usize,
+    way: Way,
+    bytes: u64,
+    meter: Meter,
+) -> io::Result<Transfer> {
+    let before = Cpu::of_thread();
+    match way {
+        Way::Up => {
+            let first = send(stream, 0, 1).await?;
+            joined(stream, subflows).await?;
+            send(stream, first, bytes).await?;
+            while !app.is_done() {
+                tokio::time::sleep(LOOK).await;
+            }
+            let cpu = Cpu::of_thread().since(before);
+            Ok(Transfer { cpu, ..app.join()? })
+        }
+        Way::Down => {
+            let transfer = receive(stream, bytes, meter, before).await?;
+            app.join()?;
+            Ok(transfer)
+        }
+    }
+}
+
+/// Sends the octets from `position` to `end`; where it has come to.
+async fn send(stream: &mut MptcpStream, mut position: u64, end: u64) -> io::Result<u64> {
+    let pattern = Pattern::default();
+    while position < end {
+        position += stream.write(pattern.at(position, end - position)).await? as u64;
+    }
+    Ok(position)
+}
+
+async fn receive(
+    stream: &mut MptcpStream,
+    bytes: u64,
+    mut meter: Meter,
+    before: Cpu,
+) -> io::Result<Transfer> {
+    let mut buffer = vec![0; CHUNK];
+    while meter.bytes() < bytes {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        meter.take(buffer.get(..count).unwrap_or_default())?;
+    }
+    Ok(meter.finish(before))
+}

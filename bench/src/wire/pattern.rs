@@ -1,0 +1,99 @@
+//! What transfers carry: octets that tell where they belong.
+
+use std::io;
+
+/// The period of the octets: a prime, so that no shift by a segment or a buffer goes unnoticed.
+const PERIOD: usize = 251;
+/// How much is written or read at a time.
+pub const CHUNK: usize = 256 * 1024;
+/// Of every so many reads one is compared whole, of the others both edges: comparing everything would be a good part
+/// of what is measured.
+const WHOLE: u64 = 16;
+/// Octets of an edge.
+const EDGE: usize = 64;
+
+/// Octets to take any chunk from: octet `i` of a stream is `i % 251`.
+#[derive(Debug)]
+pub struct Pattern(Vec<u8>);
+
+impl Default for Pattern {
+    fn default() -> Self {
+        let period = (0..PERIOD).cycle().filter_map(|octet| u8::try_from(octet).ok());
+        Self(period.take(CHUNK + PERIOD).collect())
+    }
+}
+
+impl Pattern {
+    /// The octets from `position` on, at most `len` and at most a chunk.
+    #[must_use]
+    pub fn at(&self, position: u64, len: u64) -> &[u8] {
+        let start = usize::try_from(position % PERIOD as u64).unwrap_or(0);
+        let len = usize::try_from(len).unwrap_or(CHUNK).min(CHUNK);
+        self.0.get(start..start + len).unwrap_or_default()
+    }
+}
+
+/// The receiving end's view of a transfer.
+#[derive(Debug, Default)]
+pub struct Check {
+    pattern: Pattern,
+    position: u64,
+    reads: u64,
+}
+
+impl Check {
+    /// Octets that came so far.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Takes in what was read.
+    ///
+    /// # Errors
+    /// It is not what belongs there.
+    pub fn take(&mut self, read: &[u8]) -> io::Result<()> {
+        let whole = self.reads.is_multiple_of(WHOLE);
+        self.reads += 1;
+        let mut position = self.position;
+        for part in read.chunks(CHUNK) {
+            let wanted = self.pattern.at(position, part.len() as u64);
+            let edge = part.len().min(EDGE);
+            let right = if whole {
+                part == wanted
+            } else {
+                part.get(..edge) == wanted.get(..edge)
+                    && part.get(part.len() - edge..) == wanted.get(part.len() - edge..)
+            };
+            if !right {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("wrong octets at or behind {position}"),
+                ));
+            }
+            position += part.len() as u64;
+        }
+        self.position = position;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shift_or_a_change_is_noticed() {
+        let pattern = Pattern::default();
+        let mut check = Check::default();
+        for len in [1, 63, 64, 65, 1432, 64_440, 100_000, 3] {
+            check.take(pattern.at(check.position(), len)).unwrap();
+        }
+        assert_eq!(check.position(), 1 + 63 + 64 + 65 + 1432 + 64_440 + 100_000 + 3);
+        for shift in [1, 1432, 64_440, 65_536, CHUNK as u64] {
+            let mut check = Check::default();
+            check.take(pattern.at(0, 5000)).unwrap();
+            check.take(pattern.at(5000 + shift, 5000)).unwrap_err();
+        }
+    }
+}
