@@ -26,6 +26,9 @@ struct Arguments {
     /// A picture goes there
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// For the case itself: resident octets of each of so many idle connections
+    #[arg(long, value_name = "N", hide = true)]
+    resident_of_idle: Option<usize>,
     /// Which cases there are
     #[arg(long)]
     list: bool,
@@ -52,6 +55,10 @@ fn chosen(only: &[String]) -> Result<Vec<Case>, String> {
 }
 
 fn go(arguments: &Arguments) -> Result<(), String> {
+    if let Some(count) = arguments.resident_of_idle {
+        println!("{}", cases::resident_of_idle(count)?);
+        return Ok(());
+    }
     let chosen = chosen(&arguments.only)?;
     if arguments.list {
         for case in chosen {

@@ -1,28 +1,60 @@
 //! Both ends of a connection on one core, without input or output.
 
 use crate::case::{Ask, Case, Contender, Settings, Watch};
-use crate::memory::{Flow, mpuser, smoltcp};
+use crate::memory::mpuser::{Options, Pair};
+use crate::memory::{Flow, smoltcp};
 use mpuser_engine::time::Duration;
 use mpuser_tun::clock;
 
 /// P1 to P3.
-pub(super) const CASES: &[Case] = &[Case {
-    id: "P1",
-    what: "in memory, MTU 1500, checksums: mpuser / smoltcp",
-    unit: "Gbit/s",
-    ask: Ask::RatioAtLeast(1.5),
-    watch: Watch::Throughout,
-    prepare: beside_smoltcp,
-}];
+pub(super) const CASES: &[Case] = &[
+    goodput("P1", "in memory, MTU 1500, checksums: mpuser / smoltcp", 1.5, beside_smoltcp),
+    goodput("P2", "in memory, MTU 1500: mpuser / quinn-proto with its TLS", 5.0, beside_quinn),
+    goodput("P3", "in memory: MPTCP / TCP, both ours", 0.92, |_| {
+        Ok(vec![ours("MPTCP", &Options::default())?, ours("TCP", &TCP)?])
+    }),
+    goodput("P3", "in memory: two subflows / one", 0.9, |_| {
+        Ok(vec![ours("two", &TWO)?, ours("one", &Options::default())?])
+    }),
+];
+
+const ONE: Options =
+    Options { mptcp: true, subflows: 1, idle: 0, dss_checksum: false, mtu: crate::memory::MTU };
+const TCP: Options = Options { mptcp: false, ..ONE };
+const TWO: Options = Options { subflows: 2, ..ONE };
+
+pub(super) const fn goodput(
+    id: &'static str,
+    what: &'static str,
+    ask: f64,
+    prepare: crate::case::Prepare,
+) -> Case {
+    let (unit, ask, watch) = ("Gbit/s", Ask::RatioAtLeast(ask), Watch::Throughout);
+    Case { id, what, unit, ask, watch, prepare }
+}
+
+/// One of ours.
+pub(super) fn ours(name: &str, options: &Options) -> Result<Contender, String> {
+    Ok(flow(name, Pair::open(options)?))
+}
 
 fn beside_smoltcp(_: &Settings) -> Result<Vec<Contender>, String> {
-    let ours = mpuser::Pair::open(&mpuser::Options::default())?;
-    Ok(vec![goodput("mpuser", ours), goodput("smoltcp", smoltcp::Pair::open()?)])
+    Ok(vec![ours("mpuser", &ONE)?, flow("smoltcp", smoltcp::Pair::open()?)])
+}
+
+#[cfg(feature = "quinn")]
+fn beside_quinn(_: &Settings) -> Result<Vec<Contender>, String> {
+    Ok(vec![ours("mpuser", &ONE)?, flow("quinn-proto", crate::memory::quinn::Pair::open()?)])
+}
+
+#[cfg(not(feature = "quinn"))]
+fn beside_quinn(_: &Settings) -> Result<Vec<Contender>, String> {
+    Err("built without the feature quinn; tests/bench has it".to_owned())
 }
 
 /// Gbit/s of application data, for a while.
-fn goodput(name: &str, mut flow: impl Flow + 'static) -> Contender {
-    Contender::new(name, move |settings| {
+fn flow(name: &str, mut flow: impl Flow + 'static) -> Contender {
+    Contender::new(name, move |settings: &Settings| {
         let long = Duration::from_millis(if settings.quick { 100 } else { 500 });
         let (start, mut octets) = (clock::now(), 0);
         loop {

@@ -1,6 +1,8 @@
 //! Stacks that talk to themselves in memory, on one thread and in virtual time.
 
 pub mod mpuser;
+#[cfg(feature = "quinn")]
+pub mod quinn;
 pub mod smoltcp;
 
 /// What an application writes and reads at a time, octets.

@@ -41,13 +41,19 @@ impl Default for Options {
 struct Arena {
     current: BytesMut,
     used: VecDeque<BytesMut>,
+    /// There is a block: nothing can be reclaimed of the first, empty one.
+    begun: bool,
 }
 
 impl Arena {
     fn packet(&mut self, headers: &[u8], payload: &[u8]) -> Bytes {
         let len = headers.len() + payload.len();
         if self.current.capacity() < len {
-            self.used.push_back(std::mem::take(&mut self.current));
+            let full = std::mem::take(&mut self.current);
+            if self.begun {
+                self.used.push_back(full);
+            }
+            self.begun = true;
             let oldest_is_free =
                 self.used.front_mut().is_some_and(|block| block.try_reclaim(BLOCK));
             let block = if oldest_is_free { self.used.pop_front() } else { None };
@@ -144,8 +150,9 @@ impl Pair {
         };
         pair.receiver = pair.accept(listener)?;
         for _ in 0..options.idle {
-            connect(&mut pair.client, pair.now, options, at)?;
-            pair.accept(listener)?;
+            let sender = connect(&mut pair.client, pair.now, options, at)?;
+            let receiver = pair.accept(listener)?;
+            pair.greet(sender, receiver)?;
         }
         for _ in 0..MAX_OPENING {
             if pair.subflows() == usize::from(options.subflows) {
@@ -167,6 +174,27 @@ impl Pair {
             }
         }
         Err("no connection is established".to_owned())
+    }
+
+    /// 1 KiB, so that a connection is idle rather than fresh.
+    fn greet(&mut self, sender: ConnectionId, receiver: ConnectionId) -> Result<(), String> {
+        let (mut greeting, mut heard) = ([7; 1_024], 0);
+        let written = self.client.endpoint.write(self.now, sender, &greeting);
+        written.map_err(|error| error.to_string())?;
+        for _ in 0..MAX_OPENING {
+            self.exchange();
+            if let Ok(count) = self.server.endpoint.read(self.now, receiver, &mut greeting) {
+                heard += count;
+            }
+            if heard == greeting.len() {
+                // the last acknowledgement, which may be delayed
+                self.now += Duration::from_millis(50);
+                self.exchange();
+                self.exchange();
+                return Ok(());
+            }
+        }
+        Err("an idle connection has not had its data".to_owned())
     }
 
     /// Subflows of the busy connection that are established.
@@ -205,11 +233,13 @@ impl Pair {
 
     /// A batch of packets there, and what answers them back.
     fn exchange(&mut self) {
-        self.now += Duration::from_micros(TURN_US);
+        let half = Duration::from_micros(TURN_US / 2);
         let Self { now, client, server, arena, headers, .. } = self;
         self.data_packets += send(*now, client, server, arena, headers);
+        *now += half;
         receive(*now, server);
         self.data_packets += send(*now, server, client, arena, headers);
+        *now += half;
         receive(*now, client);
     }
 }

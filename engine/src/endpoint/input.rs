@@ -10,7 +10,7 @@ use crate::wire::MpTcpRst;
 use crate::wire::ip::protocol;
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// A segment that no subflow has, and where it came.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl Endpoint {
         };
         let Some(local) = self.addressee(interface, &ip) else { return };
         match ip.protocol {
-            protocol::TCP => self.handle_tcp(now, &local, &ip, &packet, verified),
+            protocol::TCP => self.handle_tcp(now, &local, &ip, packet, verified),
             protocol::ICMP | protocol::ICMPV6 => self.handle_icmp(now, &ip, &packet),
             _ => self.counters.ip_in_errors += 1,
         }
@@ -70,8 +70,8 @@ impl Endpoint {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
-        self.handle_segment(now, &local, &ip, &header, options, payload);
+        let options = TcpOptions::parse(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
+        self.handle_segment(now, &local, &ip, &header, &options, payload);
     }
 
     /// The address of this end a packet is for, if it is for one and comes from somebody who can be answered.
@@ -95,19 +95,21 @@ impl Endpoint {
         now: Instant,
         local: &LocalAddress,
         ip: &IpHeader,
-        packet: &Bytes,
+        mut packet: Bytes,
         verified: bool,
     ) {
-        let bytes = ip.payload(packet);
+        let bytes = ip.payload(&packet);
         let parsed = TcpHeader::parse(bytes).ok();
         let parsed = parsed.filter(|_| verified || verify_checksum(ip, bytes));
         let Some((header, header_len)) = parsed else {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
-        let payload = packet.slice(ip.header_len + header_len..ip.total_len);
-        self.handle_segment(now, local, ip, &header, options, payload);
+        let options = TcpOptions::parse(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
+        // Shortened in place: one more reference would have to be counted, up and down.
+        packet.truncate(ip.total_len);
+        packet.advance((ip.header_len + header_len).min(packet.len()));
+        self.handle_segment(now, local, ip, &header, &options, packet);
     }
 
     fn handle_segment(
@@ -116,32 +118,31 @@ impl Endpoint {
         local: &LocalAddress,
         ip: &IpHeader,
         header: &TcpHeader,
-        options: &[u8],
+        options: &TcpOptions,
         payload: Bytes,
     ) {
         self.counters.tcp_in_segs += 1;
-        let options = TcpOptions::parse(options);
         let tuple = FourTuple {
             local: SocketAddr::new(ip.dst, header.dst_port),
             remote: SocketAddr::new(ip.src, header.src_port),
         };
-        let segment = segment(header, &options, payload);
+        let segment = segment(header, options, payload);
         if let Some((id, subflow)) = self.demux.get(&tuple).copied()
             && let Some(entry) = self.connections.get_mut(&id)
             && let Some(index) = entry.connection.subflow_index(subflow)
         {
             let connection = &mut entry.connection;
-            let reopens = connection.reopens(index, &segment);
-            let open =
-                self.listeners.find(tuple.local).is_some() || self.interceptors.on(local.interface);
-            if !reopens || !open {
-                connection.on_segment(now, index, &segment, &options, &mut self.counters);
+            let reopens = connection.reopens(index, &segment)
+                && (self.listeners.find(tuple.local).is_some()
+                    || self.interceptors.on(local.interface));
+            if !reopens {
+                connection.on_segment(now, index, &segment, options, &mut self.counters);
                 return self.serve(now, id);
             }
             connection.end_time_wait(now, index);
             self.serve(now, id);
         }
-        self.handle_unknown(now, &Stranger { local, tuple, segment: &segment, options: &options });
+        self.handle_unknown(now, &Stranger { local, tuple, segment: &segment, options });
     }
 
     /// No subflow has these addresses: a join, a new connection, or a mistake.

@@ -95,7 +95,12 @@ struct Entry {
     lingers: bool,
     /// It is among those counted as established.
     counted: bool,
+    /// Packets it has sent since its deadline was asked for.
+    unasked: u8,
 }
+
+/// Packets of a connection that always has more to send, after which its timers are looked at.
+const ASK_AFTER: u8 = 32;
 
 /// All connections over a set of local addresses.
 ///
@@ -193,6 +198,12 @@ impl Endpoint {
             headers.clear();
             let connection = &mut entry.connection;
             if let Some(transmit) = connection.poll_transmit(now, &mut self.counters, headers) {
+                // One that never rests has timers, too.
+                entry.unasked += 1;
+                if entry.unasked >= ASK_AFTER {
+                    entry.unasked = 0;
+                    self.schedule.set_deadline(id, connection.poll_timeout());
+                }
                 self.schedule.rotate();
                 return Some(transmit);
             }

@@ -164,7 +164,14 @@ impl Endpoint {
         }
         self.connections.insert(
             id,
-            Entry { connection, listener, has_events: false, lingers: false, counted: false },
+            Entry {
+                connection,
+                listener,
+                has_events: false,
+                lingers: false,
+                counted: false,
+                unasked: 0,
+            },
         );
     }
 

@@ -43,7 +43,8 @@ impl Schedule {
         self.set_deadline(id, deadline);
     }
 
-    fn set_deadline(&mut self, id: ConnectionId, deadline: Option<Instant>) {
+    /// When a connection wants the time, whether it is active or not.
+    pub(super) fn set_deadline(&mut self, id: ConnectionId, deadline: Option<Instant>) {
         if self.deadline_of.get(&id).copied() == deadline {
             return;
         }

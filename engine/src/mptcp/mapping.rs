@@ -108,6 +108,8 @@ pub(crate) struct MappingQueue {
     raw_len: usize,
     /// Octets before `consumed` that came without a mapping.
     held: Held,
+    /// The empty queue of a mapping handed on, for the next one.
+    spare: VecDeque<Bytes>,
 }
 
 impl MappingQueue {
@@ -155,9 +157,12 @@ impl MappingQueue {
         let mut entry = Entry::new(mapping);
         if mapping.checksum.is_none() {
             self.hand_on_held(mapping);
-        } else if self.held.covers(mapping.start, self.consumed) {
-            for (_, piece) in self.held.take(mapping.start, self.consumed) {
-                entry.hold(piece);
+        } else {
+            entry.held = core::mem::take(&mut self.spare);
+            if self.held.covers(mapping.start, self.consumed) {
+                for (_, piece) in self.held.take(mapping.start, self.consumed) {
+                    entry.hold(piece);
+                }
             }
         }
         self.entries.insert(at, entry);
@@ -350,14 +355,15 @@ impl MappingQueue {
         self.hand_on(entry);
     }
 
-    fn hand_on(&mut self, entry: Entry) {
+    fn hand_on(&mut self, mut entry: Entry) {
         let Mapping { data, data_fin, .. } = entry.mapping;
         let mut at = data;
-        for piece in entry.held {
+        for piece in entry.held.drain(..) {
             let len = piece.len() as u64;
             self.ready.push_back(Mapped::Data(at, piece));
             at = at.wrapping_add(len);
         }
+        self.spare = entry.held;
         if data_fin {
             self.ready.push_back(Mapped::DataFin(at));
         }

@@ -4,7 +4,7 @@ use super::arrivals::Arrivals;
 use crate::buffer::Assembler;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Most pieces that may wait for a hole to be filled: more than full segments in the default window. Beyond it the
 /// assembler looks for neighbours to merge, at a cost that grows with this number.
@@ -235,16 +235,21 @@ impl RecvQueue {
     /// Copies readable octets into `buf`.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
         let mut copied = 0;
-        while copied < buf.len() {
-            let piece = self.read_chunk(buf.len() - copied);
-            if piece.is_empty() {
+        while let Some(front) = self.ready.front_mut() {
+            let len = front.len().min(buf.len() - copied);
+            let (Some(target), Some(piece)) = (buf.get_mut(copied..copied + len), front.get(..len))
+            else {
+                break;
+            };
+            target.copy_from_slice(piece);
+            copied += len;
+            if len < front.len() {
+                front.advance(len);
                 break;
             }
-            if let Some(target) = buf.get_mut(copied..copied + piece.len()) {
-                target.copy_from_slice(&piece);
-            }
-            copied += piece.len();
+            self.ready.pop_front();
         }
+        self.ready_len -= copied;
         copied
     }
 

@@ -6,10 +6,17 @@ use crate::addr::SubflowId;
 use crate::scheduling::{InFlight, Outstanding, Reinjection, SubflowSet};
 use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
-/// Octets the application's small writes are gathered into before they get a mapping.
-const BLOCK: usize = 256 << 10;
+/// Octets the application's writes are gathered into before they get a mapping: so many while much is written, at least
+/// so few for who writes little.
+const BLOCKS: RangeInclusive<usize> = 4 << 10..=256 << 10;
+
+/// The longest piece there is: the payload of an IP packet.
+const LONGEST: usize = 65_535;
+
+/// Used blocks whose memory may come back. A full queue has no more of them, if it is not very large.
+const MAX_USED: usize = 32;
 
 /// Most ends of writes remembered; beyond that writes run together.
 const MAX_BOUNDARIES: usize = 256;
@@ -84,13 +91,19 @@ pub(crate) struct SendQueue {
     /// Written and not yet given to a subflow.
     unsent: VecDeque<Block>,
     unsent_len: usize,
+    /// Blocks of which nothing is left to be sent, the oldest first.
+    used: VecDeque<BytesMut>,
+    /// The longest piece that was asked for.
+    longest: usize,
+    /// Memory for segments with octets of two blocks; empty between two of them.
+    gathered: BytesMut,
     /// Ranges waiting for another subflow, ascending and disjoint, all of them sent and not acknowledged.
     reinject: VecDeque<Reinjection>,
     capacity: usize,
     /// Where the application's writes end, ascending.
     boundaries: VecDeque<u64>,
     /// An octet acknowledged, with its offset: a window probe repeats it.
-    last_acked: Option<(u64, Bytes)>,
+    last_acked: Option<(u64, u8)>,
     /// Where the last short segment ends.
     short_end: u64,
 }
@@ -105,6 +118,9 @@ impl SendQueue {
             sent: VecDeque::new(),
             unsent: VecDeque::new(),
             unsent_len: 0,
+            used: VecDeque::new(),
+            longest: 1,
+            gathered: BytesMut::new(),
             reinject: VecDeque::new(),
             capacity,
             boundaries: VecDeque::new(),
@@ -181,7 +197,8 @@ impl SendQueue {
         while !rest.is_empty() {
             let spare = self.unsent.back().map_or(0, Block::spare);
             if spare == 0 {
-                self.unsent.push_back(Block::Open(BytesMut::with_capacity(BLOCK)));
+                let block = self.new_block(rest.len());
+                self.unsent.push_back(Block::Open(block));
                 continue;
             }
             let (head, tail) = rest.split_at(spare.min(rest.len()));
@@ -193,6 +210,31 @@ impl SendQueue {
         self.unsent_len += taken;
         self.note_boundary(taken);
         taken
+    }
+
+    /// A block for at least a part of `len` octets. The memory of one whose octets are all acknowledged comes back: fresh
+    /// pages would cost more than what is written to them.
+    fn new_block(&mut self, len: usize) -> BytesMut {
+        let (least, most) = (*BLOCKS.start(), *BLOCKS.end());
+        let wanted = len.saturating_add(self.unsent_len).clamp(least, most).next_power_of_two();
+        // whole pieces: what is left over at the end of a block would make a packet of its own
+        let wanted = if wanted > self.longest { wanted - wanted % self.longest } else { wanted };
+        while self.used.front_mut().is_some_and(|block| block.try_reclaim(wanted))
+            && let Some(block) = self.used.pop_front()
+        {
+            if wanted < self.longest || block.capacity().is_multiple_of(self.longest) {
+                return block;
+            }
+        }
+        BytesMut::with_capacity(wanted)
+    }
+
+    /// Nothing more is written to this block.
+    fn retire(&mut self, block: BytesMut) {
+        if self.used.len() >= MAX_USED {
+            self.used.pop_front();
+        }
+        self.used.push_back(block);
     }
 
     /// A write ends here.
@@ -222,6 +264,9 @@ impl SendQueue {
     /// writes end in the middle of a `unit`, that one is gathered from both, so that no segment is short for it.
     pub(crate) fn take_new(&mut self, max: usize, unit: usize) -> Option<(u64, Bytes)> {
         let front = self.unsent.front_mut()?;
+        if unit > 1 && max <= LONGEST {
+            self.longest = self.longest.max(max);
+        }
         let mut len = max.min(front.len());
         if len < max && len < self.unsent_len {
             len -= len % unit.max(1);
@@ -248,22 +293,28 @@ impl SendQueue {
 
     /// `len` octets of as many blocks as needed.
     fn gather(&mut self, len: usize) -> Bytes {
-        let mut piece = BytesMut::with_capacity(len);
-        while piece.len() < len
+        if self.gathered.capacity() < len {
+            let full = core::mem::take(&mut self.gathered);
+            self.retire(full);
+            self.gathered = self.new_block(len);
+        }
+        while self.gathered.len() < len
             && let Some(front) = self.unsent.front_mut()
         {
-            let part = front.split_to((len - piece.len()).min(front.len()));
-            piece.extend_from_slice(&part);
+            let part = front.split_to((len - self.gathered.len()).min(front.len()));
+            self.gathered.extend_from_slice(&part);
             self.drop_used_up();
         }
-        piece.freeze()
+        self.gathered.split().freeze()
     }
 
     /// Forgets the first block if nothing is left of it and nothing will be written to it.
     fn drop_used_up(&mut self) {
         let last = self.unsent.len() == 1;
-        if self.unsent.front().is_some_and(|b| b.len() == 0 && (b.spare() == 0 || !last)) {
-            self.unsent.pop_front();
+        if self.unsent.front().is_some_and(|b| b.len() == 0 && (b.spare() == 0 || !last))
+            && let Some(Block::Open(block)) = self.unsent.pop_front()
+        {
+            self.retire(block);
         }
     }
 
@@ -308,9 +359,14 @@ impl SendQueue {
         }
         self.una = ack;
         while let Some(front) = self.sent.front().filter(|sent| sent.end() <= ack) {
-            let last = front.octets.slice(front.octets.len() - 1..);
-            self.last_acked = Some((front.end() - 1, last));
+            self.last_acked = front.octets.last().map(|octet| (front.end() - 1, *octet));
             self.sent.pop_front();
+        }
+        if self.is_drained() {
+            // An idle connection keeps no memory for data.
+            self.used.clear();
+            self.unsent.clear();
+            self.gathered = BytesMut::new();
         }
         while let Some(front) = self.reinject.front_mut() {
             front.range.start = front.range.start.max(ack);
@@ -415,7 +471,7 @@ impl SendQueue {
 
     /// An octet that was acknowledged before, for a window probe, and its offset (K32).
     pub(crate) fn probe_octet(&self) -> Option<(u64, Bytes)> {
-        self.last_acked.clone()
+        self.last_acked.map(|(at, octet)| (at, Bytes::copy_from_slice(&[octet])))
     }
 
     /// Asks for `range` to be sent again on a subflow other than `origin`. What waits already is not asked for

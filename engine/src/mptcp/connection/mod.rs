@@ -113,6 +113,8 @@ pub(crate) struct Connection {
     retries: Retries,
     scheduling: Scheduling,
     siblings: Vec<SiblingView>,
+    /// Used again and again: the live subflows' addresses.
+    live_tuples: Vec<FourTuple>,
     timers: Timers,
     events: VecDeque<Event>,
     /// The application waits for room to write.
@@ -214,6 +216,7 @@ impl Connection {
             retries: Retries::default(),
             scheduling: Scheduling::new(&config.scheduler),
             siblings: Vec::new(),
+            live_tuples: Vec::new(),
             timers: Timers::default(),
             events: VecDeque::new(),
             write_blocked: false,

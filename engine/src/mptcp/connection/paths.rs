@@ -37,9 +37,12 @@ impl Connection {
         now: Instant,
         locals: &[LocalEndpoint],
     ) -> Option<JoinTarget> {
-        let existing: Vec<FourTuple> =
-            self.subflows.iter().filter(|s| s.is_alive()).map(|s| s.tuple).collect();
+        // Asked again and again, in bulk transfers, too: its memory is kept.
+        let mut existing = core::mem::take(&mut self.live_tuples);
+        existing.clear();
+        existing.extend(self.subflows.iter().filter(|s| s.is_alive()).map(|s| s.tuple));
         let target = self.paths.next_join(now, &self.config, self.limits, locals, &existing);
+        self.live_tuples = existing;
         if target.is_none() {
             self.paths.rest();
         }
