@@ -38,8 +38,8 @@ impl Sent {
 /// Octets the application wrote.
 #[derive(Debug)]
 enum Block {
-    /// Copied; there may be room for more behind them.
-    Open(BytesMut),
+    /// Copied; there may be room for more behind them, of which so many octets are left out.
+    Open { block: BytesMut, left_out: usize },
     /// Handed over as they are.
     Shared(Bytes),
 }
@@ -47,7 +47,7 @@ enum Block {
 impl Block {
     fn len(&self) -> usize {
         match self {
-            Self::Open(block) => block.len(),
+            Self::Open { block, .. } => block.len(),
             Self::Shared(block) => block.len(),
         }
     }
@@ -55,21 +55,23 @@ impl Block {
     /// Octets that can be added without another allocation.
     fn spare(&self) -> usize {
         match self {
-            Self::Open(block) => block.capacity() - block.len(),
+            Self::Open { block, left_out } => {
+                (block.capacity() - block.len()).saturating_sub(*left_out)
+            }
             Self::Shared(_) => 0,
         }
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Open(block) => block,
+            Self::Open { block, .. } => block,
             Self::Shared(block) => block,
         }
     }
 
     fn split_to(&mut self, len: usize) -> Bytes {
         match self {
-            Self::Open(block) => block.split_to(len).freeze(),
+            Self::Open { block, .. } => block.split_to(len).freeze(),
             Self::Shared(block) => block.split_to(len),
         }
     }
@@ -93,8 +95,8 @@ pub(crate) struct SendQueue {
     unsent_len: usize,
     /// Blocks of which nothing is left to be sent, the oldest first.
     used: VecDeque<BytesMut>,
-    /// The longest piece that was asked for.
-    longest: usize,
+    /// The longest piece that was asked for, and its unit.
+    longest: (usize, usize),
     /// Memory for segments with octets of two blocks; empty between two of them.
     gathered: BytesMut,
     /// Ranges waiting for another subflow, ascending and disjoint, all of them sent and not acknowledged.
@@ -119,7 +121,7 @@ impl SendQueue {
             unsent: VecDeque::new(),
             unsent_len: 0,
             used: VecDeque::new(),
-            longest: 1,
+            longest: (1, 1),
             gathered: BytesMut::new(),
             reinject: VecDeque::new(),
             capacity,
@@ -198,11 +200,13 @@ impl SendQueue {
             let spare = self.unsent.back().map_or(0, Block::spare);
             if spare == 0 {
                 let block = self.new_block(rest.len());
-                self.unsent.push_back(Block::Open(block));
+                let ahead = self.unsent_len + taken - rest.len();
+                let left_out = self.left_out(ahead, block.capacity());
+                self.unsent.push_back(Block::Open { block, left_out });
                 continue;
             }
             let (head, tail) = rest.split_at(spare.min(rest.len()));
-            if let Some(Block::Open(block)) = self.unsent.back_mut() {
+            if let Some(Block::Open { block, .. }) = self.unsent.back_mut() {
                 block.extend_from_slice(head);
             }
             rest = tail;
@@ -212,19 +216,24 @@ impl SendQueue {
         taken
     }
 
+    /// Octets that are not used of a block behind `ahead` unsent ones, so that it ends where a piece does: what is left over
+    /// there would make a packet of its own. Its beginning completes the last segment of those ahead.
+    const fn left_out(&self, ahead: usize, capacity: usize) -> usize {
+        let (longest, unit) = self.longest;
+        let begun = ahead % unit;
+        let completing = if begun > 0 { unit - begun } else { 0 };
+        if capacity < completing + longest { 0 } else { (capacity - completing) % longest }
+    }
+
     /// A block for at least a part of `len` octets. The memory of one whose octets are all acknowledged comes back: fresh
     /// pages would cost more than what is written to them.
     fn new_block(&mut self, len: usize) -> BytesMut {
         let (least, most) = (*BLOCKS.start(), *BLOCKS.end());
         let wanted = len.saturating_add(self.unsent_len).clamp(least, most).next_power_of_two();
-        // whole pieces: what is left over at the end of a block would make a packet of its own
-        let wanted = if wanted > self.longest { wanted - wanted % self.longest } else { wanted };
-        while self.used.front_mut().is_some_and(|block| block.try_reclaim(wanted))
+        if self.used.front_mut().is_some_and(|block| block.try_reclaim(wanted))
             && let Some(block) = self.used.pop_front()
         {
-            if wanted < self.longest || block.capacity().is_multiple_of(self.longest) {
-                return block;
-            }
+            return block;
         }
         BytesMut::with_capacity(wanted)
     }
@@ -264,8 +273,8 @@ impl SendQueue {
     /// writes end in the middle of a `unit`, that one is gathered from both, so that no segment is short for it.
     pub(crate) fn take_new(&mut self, max: usize, unit: usize) -> Option<(u64, Bytes)> {
         let front = self.unsent.front_mut()?;
-        if unit > 1 && max <= LONGEST {
-            self.longest = self.longest.max(max);
+        if unit > 1 && (self.longest.0..=LONGEST).contains(&max) {
+            self.longest = (max, unit);
         }
         let mut len = max.min(front.len());
         if len < max && len < self.unsent_len {
@@ -312,7 +321,7 @@ impl SendQueue {
     fn drop_used_up(&mut self) {
         let last = self.unsent.len() == 1;
         if self.unsent.front().is_some_and(|b| b.len() == 0 && (b.spare() == 0 || !last))
-            && let Some(Block::Open(block)) = self.unsent.pop_front()
+            && let Some(Block::Open { block, .. }) = self.unsent.pop_front()
         {
             self.retire(block);
         }
