@@ -213,10 +213,11 @@ fn exec(args: &LabExec) -> Result<ExitCode, Failure> {
 fn exec_in_guest(guest: &VmLab, command: &[OsString]) -> Result<ExitCode, Failure> {
     let words = command.iter().map(|word| word.to_string_lossy().into_owned());
     let argv: Vec<String> = words.collect();
-    let code = guest.exec(&argv, &mut |text| output::stdout(text), &mut |text| {
-        // whoever closed stderr does not want to read it
-        let _ = std::io::stderr().write_all(text.as_bytes());
-    })?;
+    // whoever closed one of the two does not want to read it
+    let mut out = |octets: &[u8]| drop(std::io::stdout().write_all(octets));
+    let mut err = |octets: &[u8]| drop(std::io::stderr().write_all(octets));
+    let code = guest.exec(&argv, &mut out, &mut err)?;
+    let _ = std::io::stdout().flush();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 

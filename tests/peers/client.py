@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 
-from common import commands, data, read_all, report, reset, stream_socket, subflows, wait_for_subflows
+from common import commands, data, is_mptcp, read_all, report, reset, stream_socket, subflows, wait_for_subflows
 
 
 def run(command):
@@ -38,6 +38,7 @@ def run(command):
         wait_for_subflows(sock, command["subflows"])
         talk(sock, command, facts)
         facts["subflows"] = subflows(sock) if sock.fileno() >= 0 else 0
+        facts["mptcp"] = sock.fileno() >= 0 and is_mptcp(sock)
     except OSError as error:
         facts["error"] = str(error)
     finally:

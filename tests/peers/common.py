@@ -12,6 +12,8 @@ import time
 
 IPPROTO_MPTCP = 262
 SOL_MPTCP = 284
+MPTCP_INFO = 1
+MPTCP_INFO_FLAG_FALLBACK = 1
 MPTCP_TCPINFO = 2
 TCP_ESTABLISHED = 1
 CHUNK = 256 * 1024
@@ -64,6 +66,15 @@ def subflows(sock):
         return 0
     number = struct.unpack_from("I", buffer, 4)[0]
     return sum(state == TCP_ESTABLISHED for state in buffer.raw[16 : 16 + min(number, 16)])
+
+
+def is_mptcp(sock):
+    """False for plain TCP, from the start or after a fallback."""
+    buffer = ctypes.create_string_buffer(16)  # the start of struct mptcp_info
+    length = ctypes.c_uint32(len(buffer))
+    if libc.getsockopt(sock.fileno(), SOL_MPTCP, MPTCP_INFO, buffer, ctypes.byref(length)) != 0:
+        return False
+    return struct.unpack_from("I", buffer, 8)[0] & MPTCP_INFO_FLAG_FALLBACK == 0
 
 
 def wait_for_subflows(sock, wanted):

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 
-from common import CHUNK, commands, data, read_all, report, reset, stream_socket, subflows, wait_for_subflows
+from common import CHUNK, commands, data, is_mptcp, read_all, report, reset, stream_socket, subflows, wait_for_subflows
 
 asked = {"size": 0, "seed": 0, "subflows": 0}
 
@@ -66,6 +66,7 @@ def serve(sock, mode):
         MODES[mode](sock, facts)
         if sock.fileno() >= 0:
             facts["subflows"] = subflows(sock)
+            facts["mptcp"] = is_mptcp(sock)
     except OSError as error:
         facts["error"] = str(error)
     finally:

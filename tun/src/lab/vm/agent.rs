@@ -29,11 +29,27 @@ enum Word {
     /// It is there; the release of its kernel.
     Ready(String),
     /// Printed.
-    Out(String),
+    Out(#[serde(with = "octets")] Vec<u8>),
     /// Printed on standard error.
-    Err(String),
+    Err(#[serde(with = "octets")] Vec<u8>),
     /// The program's end: its exit code.
     Code(i32),
+}
+
+/// What a program prints need not be text.
+mod octets {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(octets))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        BASE64_STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,14 +100,14 @@ fn obey(order: &Order, say: &(dyn Fn(Word) + Sync)) -> i32 {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            say(Word::Err(format!("cannot run {program}: {error}\n")));
+            say(Word::Err(format!("cannot run {program}: {error}\n").into_bytes()));
             return 127;
         }
     };
     let (out, err) = (child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
-        scope.spawn(|| pass_on(out, &|text| say(Word::Out(text))));
-        pass_on(err, &|text| say(Word::Err(text)));
+        scope.spawn(|| pass_on(out, &|octets| say(Word::Out(octets))));
+        pass_on(err, &|octets| say(Word::Err(octets)));
     });
     // killed by a signal: as a shell says it
     let code = |status: std::process::ExitStatus| {
@@ -101,25 +117,12 @@ fn obey(order: &Order, say: &(dyn Fn(Word) + Sync)) -> i32 {
     child.wait().map_or(127, code)
 }
 
-fn pass_on(from: Option<impl Read>, to: &dyn Fn(String)) {
+fn pass_on(from: Option<impl Read>, to: &dyn Fn(Vec<u8>)) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0; 8192];
-    let mut held = Vec::new();
     while let Ok(length) = from.read(&mut buffer) {
-        held.extend_from_slice(buffer.get(..length).unwrap_or_default());
-        // a character may be cut in two by the end of the buffer
-        let whole = match std::str::from_utf8(&held) {
-            Err(error) if error.error_len().is_none() && length > 0 => error.valid_up_to(),
-            _ => held.len(),
-        };
-        let rest = held.split_off(whole);
-        if !held.is_empty() {
-            to(String::from_utf8_lossy(&held).into_owned());
-        }
-        held = rest;
-        if length == 0 {
-            break;
-        }
+        let Some(read) = buffer.get(..length).filter(|read| !read.is_empty()) else { break };
+        to(read.to_vec());
     }
 }
 
@@ -139,16 +142,16 @@ pub(super) fn ping(socket: &Path) -> Option<String> {
 pub(super) fn run(
     socket: &Path,
     argv: &[String],
-    out: &mut dyn FnMut(&str),
-    err: &mut dyn FnMut(&str),
+    out: &mut dyn FnMut(&[u8]),
+    err: &mut dyn FnMut(&[u8]),
 ) -> Result<i32> {
     let here = std::env::current_dir().map(|dir| dir.to_string_lossy().into_owned());
     let directory = here.unwrap_or_else(|_| "/".to_owned());
     let order = |number| Order { number, directory, argv: argv.to_vec() };
     let mut code = None;
     let heard = ask(socket, order, None, &mut |word| match word {
-        Word::Out(text) => out(&text),
-        Word::Err(text) => err(&text),
+        Word::Out(octets) => out(&octets),
+        Word::Err(octets) => err(&octets),
         Word::Code(number) => code = Some(number),
         Word::Ready(_) => {}
     });
@@ -195,15 +198,17 @@ mod tests {
     use super::*;
 
     fn obeyed(argv: &[&str]) -> (i32, String, String) {
-        let (out, err) = (Mutex::new(String::new()), Mutex::new(String::new()));
+        let (out, err) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let argv = argv.iter().map(|word| (*word).to_owned()).collect();
         let order = Order { number: 1, directory: "/".to_owned(), argv };
         let code = obey(&order, &|word| match word {
-            Word::Out(text) => out.lock().unwrap().push_str(&text),
-            Word::Err(text) => err.lock().unwrap().push_str(&text),
+            Word::Out(octets) => out.lock().unwrap().extend(octets),
+            Word::Err(octets) => err.lock().unwrap().extend(octets),
             Word::Ready(_) | Word::Code(_) => unreachable!(),
         });
-        (code, out.into_inner().unwrap(), err.into_inner().unwrap())
+        let text =
+            |octets: Mutex<Vec<u8>>| String::from_utf8(octets.into_inner().unwrap()).unwrap();
+        (code, text(out), text(err))
     }
 
     #[test]
@@ -216,12 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn characters_stay_whole() {
-        let text = "ä".repeat(10_000);
-        let heard = Mutex::new(String::new());
-        // one octet first, so that buffers end in the middle of characters
-        let bytes = [b"x", text.as_bytes()].concat();
-        pass_on(Some(bytes.as_slice()), &|text| heard.lock().unwrap().push_str(&text));
-        assert_eq!(heard.into_inner().unwrap(), format!("x{text}"));
+    fn octets_stay_as_they_are() {
+        let octets: Vec<u8> = (0..=255).cycle().take(20_001).collect();
+        let heard = Mutex::new(Vec::new());
+        pass_on(Some(octets.as_slice()), &|read| {
+            let line = serde_json::to_string(&Word::Out(read)).unwrap();
+            let Word::Out(read) = serde_json::from_str(&line).unwrap() else { unreachable!() };
+            heard.lock().unwrap().extend(read);
+        });
+        assert_eq!(heard.into_inner().unwrap(), octets);
     }
 }

@@ -193,8 +193,8 @@ impl VmLab {
     pub fn exec(
         &self,
         argv: &[String],
-        out: &mut dyn FnMut(&str),
-        err: &mut dyn FnMut(&str),
+        out: &mut dyn FnMut(&[u8]),
+        err: &mut dyn FnMut(&[u8]),
     ) -> Result<i32> {
         agent::run(&Places::of(&state_dir()?, &self.options.name).agent(), argv, out, err)
     }
