@@ -2,6 +2,10 @@
 //!
 //! Offset 0 is the first octet the application writes; its DSN is IDSN + 1 (RFC 8684 3.1 [INI-38]).
 
+mod block;
+
+use block::Block;
+
 use crate::addr::SubflowId;
 use crate::scheduling::{InFlight, Outstanding, Reinjection, SubflowSet};
 use alloc::collections::VecDeque;
@@ -32,48 +36,6 @@ struct Sent {
 impl Sent {
     const fn end(&self) -> u64 {
         self.start + self.octets.len() as u64
-    }
-}
-
-/// Octets the application wrote.
-#[derive(Debug)]
-enum Block {
-    /// Copied; there may be room for more behind them, of which so many octets are left out.
-    Open { block: BytesMut, left_out: usize },
-    /// Handed over as they are.
-    Shared(Bytes),
-}
-
-impl Block {
-    fn len(&self) -> usize {
-        match self {
-            Self::Open { block, .. } => block.len(),
-            Self::Shared(block) => block.len(),
-        }
-    }
-
-    /// Octets that can be added without another allocation.
-    fn spare(&self) -> usize {
-        match self {
-            Self::Open { block, left_out } => {
-                (block.capacity() - block.len()).saturating_sub(*left_out)
-            }
-            Self::Shared(_) => 0,
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Open { block, .. } => block,
-            Self::Shared(block) => block,
-        }
-    }
-
-    fn split_to(&mut self, len: usize) -> Bytes {
-        match self {
-            Self::Open { block, .. } => block.split_to(len).freeze(),
-            Self::Shared(block) => block.split_to(len),
-        }
     }
 }
 
