@@ -371,6 +371,9 @@ pub(crate) struct Demo {
     /// Run the kernel's client through the same lab and cut, too (not with `--net proxies`: it has no way to)
     #[arg(long)]
     pub(crate) compare: bool,
+    /// One packet per read and write of the TUN devices, though the kernel could do more at once
+    #[arg(long)]
+    pub(crate) no_offload: bool,
     /// What the data and the engine's keys are drawn from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -5,6 +5,7 @@ use super::ours;
 use super::place::{Hop, KERNEL_CORE, STACK_CORE, pin, server};
 use super::veth::{OwnLab, PORT};
 use mpuser_engine::config::ConnectionConfig;
+use mpuser_tun::Stack;
 use mpuser_tun::clock;
 use mpuser_tun::lab::peer::Protocol;
 use socket2::Socket;
@@ -74,7 +75,7 @@ fn check(octet: u8) -> io::Result<()> {
 /// One of them failed or fell back.
 pub fn ours(hop: Hop, count: usize) -> io::Result<f64> {
     let kernel = Server::start(server())?;
-    let rate = ours::with_stack(hop, ConnectionConfig::default(), async |stack| {
+    let rate = ours::with_stack(hop, ConnectionConfig::default(), async move |stack: Stack| {
         let start = clock::now();
         for _ in 0..count {
             let mut stream = stack.connect(SocketAddr::V4(server())).await?;

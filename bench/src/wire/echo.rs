@@ -87,8 +87,8 @@ fn collect(app: App, times: &mpsc::Receiver<Vec<Duration>>, cpu: Cpu) -> io::Res
 /// The connection failed.
 pub fn ours(hop: Hop, count: usize) -> io::Result<Echoes> {
     let (app, times) = asking(count)?;
-    ours::with_stack(hop, ConnectionConfig::default(), async |stack| {
-        let mut stream = ours::connect(stack, server()).await?;
+    ours::with_stack(hop, ConnectionConfig::default(), async move |stack| {
+        let mut stream = ours::connect(&stack, server()).await?;
         let before = Cpu::of_thread();
         let mut room = [0; QUESTION];
         for _ in 0..count {

@@ -16,23 +16,27 @@ const LOOK: Duration = Duration::from_millis(1);
 /// How long subflows may take to open.
 const JOINS: Duration = Duration::from_secs(5);
 
-/// Runs `work` with a stack over the hop.
+/// Runs `work` with a stack over the hop, as a task of its own like those of a server or a client: the runtime's first
+/// one costs a look at the poller every time it is woken.
 ///
 /// # Errors
 /// The stack cannot be made, or what the work says.
-pub fn with_stack<R>(
+pub fn with_stack<R, F>(
     hop: Hop,
     config: ConnectionConfig,
-    work: impl AsyncFnOnce(&Stack) -> io::Result<R>,
-) -> io::Result<R> {
+    work: impl FnOnce(Stack) -> F,
+) -> io::Result<R>
+where
+    R: Send + 'static,
+    F: Future<Output = io::Result<R>> + Send + 'static,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut builder = Stack::builder().connection(config);
         for (device, address) in hop.devices {
             builder = builder.path(PathConfig::new(device, IpAddr::V4(address)));
         }
-        let stack = builder.build()?;
-        work(&stack).await
+        tokio::spawn(work(builder.build()?)).await.map_err(io::Error::other)?
     })
 }
 
@@ -68,8 +72,8 @@ async fn joined(stream: &MptcpStream, count: usize) -> io::Result<()> {
 pub fn transfer(hop: Hop, way: Way, bytes: u64) -> io::Result<Transfer> {
     let subflows = hop.devices.len();
     let app = App::start(Protocol::Mptcp, server(), way, bytes)?;
-    with_stack(hop, ConnectionConfig::default(), async |stack| {
-        let mut stream = connect(stack, server()).await?;
+    with_stack(hop, ConnectionConfig::default(), async move |stack| {
+        let mut stream = connect(&stack, server()).await?;
         exchange(&mut stream, app, subflows, way, bytes, Meter::default()).await
     })
 }

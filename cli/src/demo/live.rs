@@ -97,7 +97,7 @@ pub(super) async fn engine(
         recorder: None,
         nat: NatMode::Auto,
         vias: vias.into_iter().map(|(remote, way)| Lead::Way(remote, way)).collect(),
-        offload: Offload::Auto,
+        offload: if args.no_offload { Offload::Off } else { Offload::Auto },
         seed: Some(engine_seed(args.seed, 1)),
     };
     let session = Session::over(&ways, setup, Some(remote.ip()), &printer)?;

@@ -2,6 +2,10 @@
 //!
 //! Offset 0 is the first octet the application writes; its DSN is IDSN + 1 (RFC 8684 3.1 [INI-38]).
 
+mod block;
+
+use block::Block;
+
 use crate::addr::SubflowId;
 use crate::scheduling::{InFlight, Outstanding, Reinjection, SubflowSet};
 use alloc::collections::VecDeque;
@@ -11,6 +15,9 @@ use core::ops::{Range, RangeInclusive};
 /// Octets the application's writes are gathered into before they get a mapping: so many while much is written, at least
 /// so few for who writes little.
 const BLOCKS: RangeInclusive<usize> = 4 << 10..=256 << 10;
+
+/// The longest piece there is: the payload of an IP packet.
+const LONGEST: usize = 65_535;
 
 /// Used blocks whose memory may come back. A full queue has no more of them, if it is not very large.
 const MAX_USED: usize = 32;
@@ -32,46 +39,6 @@ impl Sent {
     }
 }
 
-/// Octets the application wrote.
-#[derive(Debug)]
-enum Block {
-    /// Copied; there may be room for more behind them.
-    Open(BytesMut),
-    /// Handed over as they are.
-    Shared(Bytes),
-}
-
-impl Block {
-    fn len(&self) -> usize {
-        match self {
-            Self::Open(block) => block.len(),
-            Self::Shared(block) => block.len(),
-        }
-    }
-
-    /// Octets that can be added without another allocation.
-    fn spare(&self) -> usize {
-        match self {
-            Self::Open(block) => block.capacity() - block.len(),
-            Self::Shared(_) => 0,
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Open(block) => block,
-            Self::Shared(block) => block,
-        }
-    }
-
-    fn split_to(&mut self, len: usize) -> Bytes {
-        match self {
-            Self::Open(block) => block.split_to(len).freeze(),
-            Self::Shared(block) => block.split_to(len),
-        }
-    }
-}
-
 /// The send queue of a connection.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
@@ -90,6 +57,8 @@ pub(crate) struct SendQueue {
     unsent_len: usize,
     /// Blocks of which nothing is left to be sent, the oldest first.
     used: VecDeque<BytesMut>,
+    /// The longest piece that was asked for, and its unit.
+    longest: (usize, usize),
     /// Memory for segments with octets of two blocks; empty between two of them.
     gathered: BytesMut,
     /// Ranges waiting for another subflow, ascending and disjoint, all of them sent and not acknowledged.
@@ -114,6 +83,7 @@ impl SendQueue {
             unsent: VecDeque::new(),
             unsent_len: 0,
             used: VecDeque::new(),
+            longest: (1, 1),
             gathered: BytesMut::new(),
             reinject: VecDeque::new(),
             capacity,
@@ -192,11 +162,13 @@ impl SendQueue {
             let spare = self.unsent.back().map_or(0, Block::spare);
             if spare == 0 {
                 let block = self.new_block(rest.len());
-                self.unsent.push_back(Block::Open(block));
+                let ahead = self.unsent_len + taken - rest.len();
+                let left_out = self.left_out(ahead, block.capacity());
+                self.unsent.push_back(Block::Open { block, left_out });
                 continue;
             }
             let (head, tail) = rest.split_at(spare.min(rest.len()));
-            if let Some(Block::Open(block)) = self.unsent.back_mut() {
+            if let Some(Block::Open { block, .. }) = self.unsent.back_mut() {
                 block.extend_from_slice(head);
             }
             rest = tail;
@@ -204,6 +176,15 @@ impl SendQueue {
         self.unsent_len += taken;
         self.note_boundary(taken);
         taken
+    }
+
+    /// Octets that are not used of a block behind `ahead` unsent ones, so that it ends where a piece does: what is left over
+    /// there would make a packet of its own. Its beginning completes the last segment of those ahead.
+    const fn left_out(&self, ahead: usize, capacity: usize) -> usize {
+        let (longest, unit) = self.longest;
+        let begun = ahead % unit;
+        let completing = if begun > 0 { unit - begun } else { 0 };
+        if capacity < completing + longest { 0 } else { (capacity - completing) % longest }
     }
 
     /// A block for at least a part of `len` octets. The memory of one whose octets are all acknowledged comes back: fresh
@@ -254,6 +235,9 @@ impl SendQueue {
     /// writes end in the middle of a `unit`, that one is gathered from both, so that no segment is short for it.
     pub(crate) fn take_new(&mut self, max: usize, unit: usize) -> Option<(u64, Bytes)> {
         let front = self.unsent.front_mut()?;
+        if unit > 1 && (self.longest.0..=LONGEST).contains(&max) {
+            self.longest = (max, unit);
+        }
         let mut len = max.min(front.len());
         if len < max && len < self.unsent_len {
             len -= len % unit.max(1);
@@ -299,7 +283,7 @@ impl SendQueue {
     fn drop_used_up(&mut self) {
         let last = self.unsent.len() == 1;
         if self.unsent.front().is_some_and(|b| b.len() == 0 && (b.spare() == 0 || !last))
-            && let Some(Block::Open(block)) = self.unsent.pop_front()
+            && let Some(Block::Open { block, .. }) = self.unsent.pop_front()
         {
             self.retire(block);
         }

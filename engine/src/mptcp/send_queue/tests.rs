@@ -143,6 +143,28 @@ fn writes_larger_than_a_block_come_out_whole() {
     assert_eq!(queue.room(), data.len());
 }
 
+/// A block ends where a super-segment does, whatever the length of the writes: none of the packets is a remainder. Only the
+/// first blocks do not know yet.
+#[test]
+fn bulk_leaves_in_whole_super_segments() {
+    const MSS: usize = 1_420;
+    const WHOLE: usize = 46 * MSS;
+    let data = [7; *BLOCKS.end()];
+    let mut queue = SendQueue::new(4 << 20);
+    let (mut early, mut later) = (0, 0);
+    for round in 0..200 {
+        while queue.write(&data) > 0 {}
+        for _ in 0..32 {
+            let (_, piece) = queue.take_new(WHOLE, MSS).unwrap();
+            let short = u32::from(piece.len() != WHOLE);
+            *(if round < 4 { &mut early } else { &mut later }) += short;
+        }
+        queue.on_data_ack(queue.nxt(), 0);
+        queue.check_invariants().unwrap();
+    }
+    assert_eq!(later, 0, "{early}");
+}
+
 /// Pieces handed over as they are, of any length, leave in whole units but the last.
 #[test]
 fn writes_that_end_anywhere_make_no_short_segments() {
