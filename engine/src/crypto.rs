@@ -80,8 +80,7 @@ impl JoinHmac {
 #[must_use]
 pub fn join_hmac(own: Key, peer: Key, own_nonce: Nonce, peer_nonce: Nonce) -> JoinHmac {
     let mut mac = keyed(own, peer);
-    mac.update(&own_nonce.0.to_be_bytes());
-    mac.update(&peer_nonce.0.to_be_bytes());
+    mac.update(&(u64::from(own_nonce.0) << 32 | u64::from(peer_nonce.0)).to_be_bytes());
     JoinHmac(mac.finalize().into_bytes().into())
 }
 
@@ -129,10 +128,8 @@ pub fn verify(a: &[u8], b: &[u8]) -> bool {
 fn keyed(own: Key, peer: Key) -> Hmac<Sha256> {
     // HMAC pads its key with zeros to one hash block; handing it in padded leaves no length that could be wrong.
     let mut block = [0; 64];
-    for (slot, byte) in
-        block.iter_mut().zip(own.0.to_be_bytes().into_iter().chain(peer.0.to_be_bytes()))
-    {
-        *slot = byte;
+    if let Some(keys) = block.first_chunk_mut() {
+        *keys = (u128::from(own.0) << 64 | u128::from(peer.0)).to_be_bytes();
     }
     Hmac::new(&block.into())
 }
@@ -140,7 +137,7 @@ fn keyed(own: Key, peer: Key) -> Hmac<Sha256> {
 /// The first `N` bytes of a digest.
 fn first<const N: usize>(digest: &[u8; 32]) -> [u8; N] {
     const { assert!(N <= 32) };
-    core::array::from_fn(|i| digest.get(i).copied().unwrap_or_default())
+    digest.first_chunk().copied().unwrap_or([0; N])
 }
 
 /// The last 8 bytes of a digest.

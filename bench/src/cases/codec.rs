@@ -151,7 +151,8 @@ fn write() -> Vec<Contender> {
     let ours = move || {
         buffer.clear();
         let options = data_options();
-        let lengths = emit_summed(&mut buffer, &tuple, &header(false), &options, 1_400, None);
+        let header = black_box(header(false));
+        let lengths = emit_summed(&mut buffer, &tuple, &header, &options, 1_400, None);
         black_box((&buffer, lengths));
     };
     let (from, to) = (IpAddress::from(FROM), IpAddress::from(TO));
@@ -173,6 +174,8 @@ fn write() -> Vec<Contender> {
             timestamp: Some(TcpTimestampRepr::new(stamps().value, stamps().echo)),
             payload: &[],
         };
+        // as a stack has it: nothing of it is known when this is compiled
+        let repr = black_box(repr);
         let len = repr.buffer_len();
         let mut packet = TcpPacket::new_unchecked(bytes.get_mut(..len).unwrap_or_default());
         repr.emit(&mut packet, &from, &to, &caps);
