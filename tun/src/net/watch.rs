@@ -5,6 +5,9 @@
 
 use super::error::{NetError, Result};
 use bytes::BytesMut;
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkFlags;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
 use std::time::Duration;
@@ -45,22 +48,86 @@ impl Watch {
         Ok(Self { socket, buffer: BytesMut::with_capacity(MESSAGE) })
     }
 
-    /// Waits until something has changed and is quiet again. Cancel safe.
+    /// Waits until something has changed and is quiet again; what was lost is told at once. Cancel safe.
     pub async fn changed(&mut self) {
-        self.message().await;
+        let mut lost = self.message().await;
         for _ in 0..MOST_SETTLES {
-            if timeout(SETTLE, self.message()).await.is_err() {
+            if lost {
                 return;
             }
+            let Ok(next) = timeout(SETTLE, self.message()).await else { return };
+            lost = next;
         }
     }
 
-    async fn message(&mut self) {
+    /// True if it tells of something that is no longer there.
+    async fn message(&mut self) -> bool {
         self.buffer.clear();
         self.buffer.reserve(MESSAGE);
         if self.socket.recv(&mut self.buffer).await.is_err() {
             // ENOBUFS: more happened than fits, which is a change, too; anything else must not keep a core busy
             tokio::time::sleep(SETTLE).await;
         }
+        tells_of_a_loss(&self.buffer)
+    }
+}
+
+/// A link that went down, or a link, an address or a route that is gone, among the messages in `octets`.
+fn tells_of_a_loss(mut octets: &[u8]) -> bool {
+    while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(octets) {
+        let lost = match &message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                !link.header.flags.contains(LinkFlags::Running)
+            }
+            NetlinkPayload::InnerMessage(
+                RouteNetlinkMessage::DelLink(_)
+                | RouteNetlinkMessage::DelAddress(_)
+                | RouteNetlinkMessage::DelRoute(_),
+            ) => true,
+            _ => false,
+        };
+        if lost {
+            return true;
+        }
+        // Each begins at a multiple of four octets.
+        let length = message.header.length.next_multiple_of(4).max(4) as usize;
+        octets = octets.get(length..).unwrap_or_default();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_core::NetlinkHeader;
+    use netlink_packet_route::address::AddressMessage;
+    use netlink_packet_route::link::LinkMessage;
+
+    fn octets(messages: Vec<RouteNetlinkMessage>) -> Vec<u8> {
+        let octets = messages.into_iter().map(|message| {
+            let mut whole = NetlinkMessage::new(NetlinkHeader::default(), message.into());
+            whole.finalize();
+            let mut octets = vec![0; whole.buffer_len()];
+            whole.serialize(&mut octets);
+            octets
+        });
+        octets.collect::<Vec<_>>().concat()
+    }
+
+    fn link(flags: LinkFlags) -> RouteNetlinkMessage {
+        let mut link = LinkMessage::default();
+        link.header.flags = flags;
+        RouteNetlinkMessage::NewLink(link)
+    }
+
+    #[test]
+    fn what_is_lost_is_told_from_what_is_new() {
+        let address = AddressMessage::default;
+        let (new, gone) = (RouteNetlinkMessage::NewAddress, RouteNetlinkMessage::DelAddress);
+        let runs = LinkFlags::Up | LinkFlags::Running;
+        assert!(!tells_of_a_loss(&octets(vec![new(address()), link(runs)])));
+        assert!(tells_of_a_loss(&octets(vec![gone(address())])));
+        assert!(tells_of_a_loss(&octets(vec![new(address()), link(LinkFlags::Up)])), "no carrier");
+        assert!(!tells_of_a_loss(&[]) && !tells_of_a_loss(&[7; 40]));
     }
 }
