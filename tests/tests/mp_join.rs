@@ -196,6 +196,20 @@ fn client_rests_before_data_on_a_join() {
     }
 }
 
+/// (K46): nobody reads what is acknowledged already.
+#[test]
+fn a_join_need_not_rest_when_all_is_acknowledged() {
+    let mut script = Script::client(config(), 2);
+    let mut first = script.connect();
+    script.advance(Duration::from_millis(300));
+    script.write(&[1; 1_000]);
+    let mut flow = script.take_join();
+    let dss = script.ack(1_000);
+    script.send(&mut first, seg().dss(dss));
+    script.write(&[1; 50_000]);
+    assert!(script.try_next(&mut flow).is_some_and(|data| data.mapping().is_some()));
+}
+
 /// [JOIN-9]: the third ACK is repeated until it is answered, and not for ever.
 #[test]
 fn client_repeats_its_third_ack() {

@@ -215,11 +215,14 @@ impl Subflow {
         self.settles_at = Some(until);
     }
 
-    /// The rest of a new subflow is over; true if it was just now.
+    /// True if its rest ends now.
     pub(crate) fn on_settled(&mut self, now: Instant) -> bool {
-        let over = self.settles_at.is_some_and(|at| at <= now);
-        self.settles_at = self.settles_at.filter(|_| !over);
-        over
+        self.settles_at.is_some_and(|at| at <= now) && self.end_rest()
+    }
+
+    /// Nothing is in flight any more, or the time is over; true if it was at rest.
+    pub(crate) fn end_rest(&mut self) -> bool {
+        self.settles_at.take().is_some()
     }
 
     /// A join of the peer whose third ACK has not come.

@@ -171,8 +171,12 @@ impl Connection {
             self.on_room();
         }
         let una = self.send.una();
+        let idle = una == self.send.nxt();
         for subflow in &mut self.subflows {
             subflow.sent.on_ack(subflow.tcp.una(), una);
+            if idle && subflow.end_rest() {
+                self.scheduling.note(SchedulerEvent::PathChanged(subflow.id));
+            }
         }
     }
 
