@@ -183,6 +183,8 @@ counters! {
     tcp_out_segs = "MpuserTcpOutSegs",
     /// Segments received with a valid checksum.
     tcp_in_segs = "MpuserTcpInSegs",
+    /// Segments with data that said what the one before them had said (header prediction).
+    tcp_hp_hits = "TcpExtTCPHPHits",
     /// Segments sent again by a subflow's TCP.
     tcp_retrans_segs = "MpuserTcpRetransSegs",
     /// Segments with RST sent.

@@ -1,6 +1,6 @@
 //! The random interaction suite, 2 000 seeds of it; `tests/interact` runs more, and replays one.
 
-use mpuser_tests::interact::{Part, Shown, draw, run_caught, shrink};
+use mpuser_tests::interact::{Part, Setup, Shown, draw, run_caught, shrink};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +50,22 @@ fn a_seed_is_a_run() {
         sum.octets += first.octets;
     }
     assert!(sum.joins > 50 && sum.plain > 0 && sum.failed > 0 && sum.octets > 500_000, "{sum:?}");
+}
+
+/// Header prediction changes nothing but the work: the same run to the last packet, and to the last counter.
+#[test]
+fn predicted_or_not_a_seed_is_the_same_run() {
+    let mut predicted = 0;
+    for seed in 0..1_000 {
+        let [short, long] = [true, false].map(|predicting| {
+            let setup = Setup { predicting, ..draw(seed) };
+            run_caught(&setup, false).unwrap()
+        });
+        assert_eq!(short.digest, long.digest, "seed {seed}");
+        assert_eq!(long.predicted, 0);
+        predicted += short.predicted;
+    }
+    assert!(predicted > 3_000, "{predicted}");
 }
 
 /// Seeds at which the observer was wrong, or a box: an infinite mapping that begins before its segment; an answer to a

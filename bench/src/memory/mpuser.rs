@@ -6,12 +6,15 @@ use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, Ipv4Addr, SocketAdd
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::error::{ReadError, WriteError};
 use mpuser_engine::time::{Duration, Instant};
+use mpuser_engine::wire::Segments;
 use mpuser_engine::{Endpoint, LocalAddress};
 use std::collections::VecDeque;
 
 const PORT: u16 = 80;
 /// Memory of packets is taken from blocks of this size.
 const BLOCK: usize = 64 << 10;
+/// Payload of what the engine makes at once, octets.
+const SUPER_SEGMENT: u32 = 65_400;
 /// Turns a handshake, joins included, may take.
 const MAX_OPENING: usize = 100_000;
 
@@ -105,8 +108,9 @@ fn end(host: u8, options: &Options) -> End {
             interface: InterfaceId(subflow.into()),
             mtu: options.mtu,
             backup: false,
-            checksum_offload: false,
-            max_payload: 0,
+            // they are cut and completed in `send`
+            checksum_offload: true,
+            max_payload: SUPER_SEGMENT,
         };
         endpoint.add_address(Instant::ZERO, local);
     }
@@ -266,10 +270,14 @@ fn send(
     while to.incoming.len() < BATCH
         && let Some(transmit) = from.endpoint.poll_transmit(now, headers)
     {
-        with_data += u64::from(!transmit.payload.is_empty());
-        // What a device would do: headers and payload behind each other.
-        let packet = arena.packet(headers, &transmit.payload);
-        to.incoming.push_back((transmit.interface, packet));
+        let segments = Segments::new(headers, &transmit.payload, transmit.segment_size);
+        let Some(mut segments) = segments else { continue };
+        while let Some((headers, payload)) = segments.next_packet() {
+            with_data += u64::from(!payload.is_empty());
+            // What a device would do: headers and payload behind each other.
+            let packet = arena.packet(headers, payload);
+            to.incoming.push_back((transmit.interface, packet));
+        }
     }
     with_data
 }

@@ -2,14 +2,14 @@
 
 use super::joins::join_syn;
 use super::{Endpoint, LocalAddress};
-use crate::addr::{FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr};
+use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr, SubflowId};
 use crate::error::ResetReason;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
 use crate::wire::MpTcpRst;
 use crate::wire::ip::protocol;
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
-use crate::wire::{IcmpError, IcmpKind, IpHeader, TcpHeader, TcpOptions};
+use crate::wire::{IcmpError, IcmpKind, IpHeader, OptionBytes, TcpHeader, TcpOptions};
 use bytes::{Buf, Bytes};
 
 /// A segment that no subflow has, and where it came.
@@ -70,7 +70,7 @@ impl Endpoint {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        let options = TcpOptions::parse(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
+        let options = OptionBytes::of(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
         self.handle_segment(now, &local, &ip, &header, &options, payload);
     }
 
@@ -105,7 +105,7 @@ impl Endpoint {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        let options = TcpOptions::parse(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
+        let options = OptionBytes::of(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
         // Shortened in place: one more reference would have to be counted, up and down.
         packet.truncate(ip.total_len);
         packet.advance((ip.header_len + header_len).min(packet.len()));
@@ -118,7 +118,7 @@ impl Endpoint {
         local: &LocalAddress,
         ip: &IpHeader,
         header: &TcpHeader,
-        options: &TcpOptions,
+        bytes: &OptionBytes,
         payload: Bytes,
     ) {
         self.counters.tcp_in_segs += 1;
@@ -126,8 +126,17 @@ impl Endpoint {
             local: SocketAddr::new(ip.dst, header.dst_port),
             remote: SocketAddr::new(ip.src, header.src_port),
         };
+        let owner = self.demux.find(&tuple);
+        let payload = match owner {
+            Some(owner) => match self.take_predicted(now, owner, header, bytes, payload) {
+                Ok(()) => return,
+                Err(payload) => payload,
+            },
+            None => payload,
+        };
+        let options = &TcpOptions::parse(bytes.as_slice());
         let segment = segment(header, options, payload);
-        if let Some((id, subflow)) = self.demux.find(&tuple)
+        if let Some((id, subflow)) = owner
             && let Some(entry) = self.connections.get_mut(&id)
             && let Some(index) = entry.connection.subflow_index(subflow)
         {
@@ -136,13 +145,38 @@ impl Endpoint {
                 && (self.listeners.find(tuple.local).is_some()
                     || self.interceptors.on(local.interface));
             if !reopens {
-                connection.on_segment(now, index, &segment, options, &mut self.counters);
+                let regular =
+                    connection.on_segment(now, index, &segment, options, &mut self.counters);
+                let predicting = self.predicting && regular;
+                connection.predict(subflow, predicting, &segment, options, bytes);
                 return self.serve(now, id);
             }
             connection.end_time_wait(now, index);
             self.serve(now, id);
         }
         self.handle_unknown(now, &Stranger { local, tuple, segment: &segment, options });
+    }
+
+    /// Takes a segment the short way if it was predicted; else its payload comes back.
+    fn take_predicted(
+        &mut self,
+        now: Instant,
+        (id, subflow): (ConnectionId, SubflowId),
+        header: &TcpHeader,
+        options: &OptionBytes,
+        payload: Bytes,
+    ) -> Result<(), Bytes> {
+        let Some(entry) = self.connections.get_mut(&id) else { return Err(payload) };
+        let connection = &mut entry.connection;
+        let Some(index) = connection.subflow_index(subflow) else { return Err(payload) };
+        let counters = &mut self.counters;
+        connection.on_predicted(now, index, header, options, payload, counters)?;
+        if connection.has_events() && !entry.has_events {
+            entry.has_events = true;
+            self.with_events.push_back(id);
+        }
+        self.schedule.activate(id);
+        Ok(())
     }
 
     /// No subflow has these addresses: a join, a new connection, or a mistake.

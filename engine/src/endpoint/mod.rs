@@ -134,6 +134,8 @@ pub struct Endpoint {
     destinations: Destinations,
     counters: Counters,
     next_connection: u64,
+    /// Predicted segments go the short way.
+    predicting: bool,
 }
 
 impl Endpoint {
@@ -170,6 +172,7 @@ impl Endpoint {
             lingering: VecDeque::new(),
             counters: Counters::default(),
             next_connection: 0,
+            predicting: true,
         }
     }
 
@@ -341,6 +344,12 @@ impl Endpoint {
             }
         }
         Ok(())
+    }
+
+    /// Whether segments that say what the one before them said may go a shorter way (header prediction). The outcome is the
+    /// same either way; for tests that make sure of it. At first they may.
+    pub fn set_header_prediction(&mut self, on: bool) {
+        self.predicting = on;
     }
 
     /// What was counted since the endpoint was made.

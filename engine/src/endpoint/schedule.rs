@@ -18,7 +18,8 @@ pub(super) struct Schedule {
 impl Schedule {
     /// The connection may have something to send.
     pub(super) fn activate(&mut self, id: ConnectionId) {
-        if self.queued.insert(id) {
+        // Packets come in batches.
+        if self.active.back() != Some(&id) && self.queued.insert(id) {
             self.active.push_back(id);
         }
     }

@@ -342,6 +342,22 @@ impl MappingQueue {
         }
     }
 
+    /// The data offset of `len` octets that come next in the subflow's stream, at `offset`, if one mapping without a
+    /// checksum covers them and nothing else is to be done about them. They are taken for handed on.
+    pub(crate) fn map_next(&mut self, offset: u64, len: u64) -> Option<u64> {
+        let end = offset + len;
+        let mapping = self.entries.front()?.mapping;
+        let covers = mapping.start <= offset && end <= mapping.end();
+        if !covers || mapping.checksum.is_some() || self.broken.is_some() || self.is_ready() {
+            return None;
+        }
+        self.consumed = end;
+        if mapping.end() == end {
+            self.entries.pop_front();
+        }
+        Some(mapping.data.wrapping_add(offset - mapping.start))
+    }
+
     /// The front mapping is complete: its octets are handed on if the checksum over them is right.
     fn release(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };

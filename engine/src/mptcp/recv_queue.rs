@@ -217,6 +217,11 @@ impl RecvQueue {
         self.fin == Some(self.nxt)
     }
 
+    /// The peer has announced its DATA_FIN.
+    pub(crate) const fn has_fin(&self) -> bool {
+        self.fin.is_some()
+    }
+
     /// Octets are missing before some that are here, or before the DATA_FIN.
     pub(crate) fn has_gap(&self) -> bool {
         !self.out_of_order.is_empty() || self.fin.is_some_and(|fin| fin > self.nxt)

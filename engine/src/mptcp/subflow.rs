@@ -1,8 +1,9 @@
 //! One subflow: a TCP socket and what MPTCP knows about it. `signals` are the options it has to say, `doubt` is the
-//! probing of a path whose address was withdrawn.
+//! probing of a path whose address was withdrawn, `prediction` says what a segment needs no second look for.
 
 mod doubt;
 mod hold;
+mod prediction;
 mod repeats;
 mod signals;
 
@@ -31,6 +32,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use doubt::Doubt;
+use prediction::Prediction;
 use repeats::Repeats;
 pub(crate) use signals::ROOM_BESIDE_TIMESTAMPS;
 
@@ -149,6 +151,8 @@ pub(crate) struct Subflow {
     mapping_due: Option<Instant>,
     /// Joined a moment ago: rests until then (K46).
     settles_at: Option<Instant>,
+    /// What the next segment may be like.
+    prediction: Option<Prediction>,
 }
 
 impl Subflow {
@@ -201,6 +205,7 @@ impl Subflow {
             outstanding_since: None,
             mapping_due: None,
             settles_at: None,
+            prediction: None,
         }
     }
 

@@ -61,7 +61,7 @@ impl Send {
             return 0;
         }
         let edge = self.edge;
-        self.update_window(ack, seg, number);
+        self.update_window(ack, seg.seq, number, seg.window);
         // RFC 5681 2, and RFC 8684 3 [OPT-2]: a segment with a signal is no duplicate, whatever it looks like.
         let duplicate = ack == self.una
             && self.is_outstanding()

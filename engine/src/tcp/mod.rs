@@ -19,6 +19,7 @@ mod info;
 mod output;
 mod pacing;
 mod plan;
+mod prediction;
 mod probe;
 pub(crate) mod prr;
 pub(crate) mod rack;

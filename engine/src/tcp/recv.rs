@@ -167,6 +167,18 @@ impl Recv {
         arrival
     }
 
+    /// `len` octets that come next would be readable at once, all of them.
+    pub(super) fn takes_next(&self, len: u64) -> bool {
+        let open = self.fin.is_none() && !self.has_holes() && self.ready.is_empty();
+        open && len > 0 && len <= self.window()
+    }
+
+    /// Takes `len` octets that come next, and that the layer above has already.
+    pub(super) const fn take_next(&mut self, len: u64) {
+        self.nxt += len;
+        self.received += len;
+    }
+
     /// The first FIN within the window counts; a later one that contradicts it is ignored.
     fn on_fin(&mut self, end: u64) {
         // The window gates data, not the FIN: at the edge it would take one octet that needs no buffer.

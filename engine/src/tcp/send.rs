@@ -242,15 +242,15 @@ impl Send {
     }
 
     /// Takes SEG.WND of a valid ACK at `offset`, if it is news (RFC 9293 3.10.7.4 fifth step).
-    pub(super) fn update_window(&mut self, offset: u64, seg: &Segment, ack: SeqNum) {
-        let news = self.wl1.before(seg.seq) || (self.wl1 == seg.seq && self.wl2.before_or_eq(ack));
+    pub(super) fn update_window(&mut self, offset: u64, seq: SeqNum, ack: SeqNum, field: u16) {
+        let news = self.wl1.before(seq) || (self.wl1 == seq && self.wl2.before_or_eq(ack));
         if !news {
             return;
         }
-        let window = u64::from(self.scale.scale_up(seg.window));
+        let window = u64::from(self.scale.scale_up(field));
         self.edge = offset + window;
         self.max_window = self.max_window.max(window);
-        self.wl1 = seg.seq;
+        self.wl1 = seq;
         self.wl2 = ack;
         if window == 0 {
             // A peer that answers with a closed window lives, however long it stays closed (RFC 9293 3.8.6.1).

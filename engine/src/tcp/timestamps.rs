@@ -54,9 +54,14 @@ impl TimestampClock {
 
     /// Takes the peer's clock from a segment that spans the last acknowledgement (RFC 7323 4.3).
     pub(super) fn on_segment(&mut self, now: Instant, seg: &Segment) {
-        if let (true, Some(option)) = (self.enabled, seg.options.timestamps)
-            && !self.is_old(now, seg)
-        {
+        if !self.is_old(now, seg) {
+            self.on_option(now, seg.options.timestamps);
+        }
+    }
+
+    /// [`Self::on_segment`] for one that is known not to be old.
+    pub(super) fn on_option(&mut self, now: Instant, option: Option<Timestamps>) {
+        if let (true, Some(option)) = (self.enabled, option) {
             self.recent = Some((option.value, now));
         }
     }

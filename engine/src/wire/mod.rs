@@ -15,6 +15,7 @@ mod option_buffer;
 mod pretty;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod segmentation;
 pub mod source_route;
 pub mod tcp;
 pub mod tcp_option;
@@ -30,6 +31,7 @@ pub use mptcp::{
 };
 pub use option_buffer::OptionBuffer;
 pub use pretty::pretty;
+pub use segmentation::Segments;
 pub use tcp::{ChecksumMode, HeaderLengths, TcpHeader};
 pub use tcp_option::{FastOpenCookie, TcpOption, TcpOptionIter};
-pub use tcp_options::{SignalList, TcpOptions};
+pub use tcp_options::{OptionBytes, SignalList, TcpOptions};

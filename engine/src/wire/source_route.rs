@@ -48,6 +48,17 @@ pub fn insert(headers: &mut Vec<u8>, route: &SourceRoute) -> bool {
     true
 }
 
+/// The last address of the loose source route in an IPv4 header, where the packet goes in the end; `None` for a header
+/// without the option as [`insert`] writes it, or one whose route was gone through.
+#[must_use]
+pub fn final_destination(header: &[u8]) -> Option<[u8; 4]> {
+    let option = header.get(HEADER_LEN..)?;
+    let [NOP, LOOSE_SOURCE_ROUTE, len, pointer, ..] = *option else { return None };
+    let end = 1 + usize::from(len);
+    let last = option.get(end.checked_sub(4)?..end)?;
+    if pointer > len { None } else { last.first_chunk().copied() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +109,7 @@ mod tests {
             if count > 1 {
                 assert_eq!(routed[24..28], [10, 0, 2, 254]);
             }
+            assert_eq!(final_destination(&routed[..20 + len]), Some([192, 0, 2, 9]));
             assert_eq!(routed[20 + len..], plain[20..], "TCP is as it was");
         }
     }
@@ -112,6 +124,7 @@ mod tests {
             assert!(!insert(packet, &route(2)));
             assert_eq!(*packet, before);
         }
+        assert_eq!(final_destination(&packet("192.0.2.9:6")[..20]), None);
         assert_eq!(SourceRoute::new(&[]), None);
         assert_eq!(SourceRoute::new(&[Ipv4Addr::LOCALHOST; 9]), None);
     }

@@ -76,6 +76,33 @@ impl fmt::Debug for SignalList {
     }
 }
 
+/// The options of one segment as they stand on the wire, to be read later or compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionBytes {
+    /// What lies beyond `len` is zero.
+    bytes: [u8; CAPACITY],
+    len: u8,
+}
+
+impl OptionBytes {
+    /// The bytes between a TCP header and its data; more than a header can hold are cut off.
+    #[must_use]
+    pub fn of(options: &[u8]) -> Self {
+        let mut bytes = [0; CAPACITY];
+        let len = options.len().min(CAPACITY);
+        if let (Some(to), Some(from)) = (bytes.get_mut(..len), options.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        Self { bytes, len: len as u8 }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 /// What the engine wants to know of a segment's options.
 ///
 /// Of an option that may stand only once the first counts; the others are ignored. So it is with DSS: a second

@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const USAGE: &str = "interact [--seeds FROM..TO] [--threads N]   run many seeds
-interact --seed S [--trace] [--shrink] [--only PART,PART..]   run one again
+interact --seed S [--trace] [--shrink] [--only PART,PART..] [--long-way]   run one again
+  --long-way  without header prediction, which must not change anything
 ";
 
 #[derive(Default)]
@@ -18,6 +19,7 @@ struct Args {
     only: Option<Vec<String>>,
     trace: bool,
     shrink: bool,
+    long_way: bool,
 }
 
 fn parse() -> Result<Args, String> {
@@ -39,6 +41,7 @@ fn parse() -> Result<Args, String> {
             "--only" => args.only = Some(value()?.split(',').map(str::to_owned).collect()),
             "--trace" => args.trace = true,
             "--shrink" => args.shrink = true,
+            "--long-way" => args.long_way = true,
             other => return Err(format!("what is {other:?}?\n{USAGE}")),
         }
     }
@@ -68,9 +71,13 @@ fn one(seed: u64, args: &Args) -> ExitCode {
             setup.parts().into_iter().filter(|part| only.contains(&part.to_string())).collect();
         setup = setup.only(&parts);
     }
+    setup.predicting = !args.long_way;
     println!("{setup}");
     match run_caught(&setup, args.trace) {
-        Ok(shown) => {
+        Ok(mut shown) => {
+            for line in shown.trace.drain(..) {
+                println!("{line}");
+            }
             println!("{shown:?}");
             ExitCode::SUCCESS
         }

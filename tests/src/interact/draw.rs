@@ -85,7 +85,7 @@ pub fn draw(seed: u64) -> Setup {
         })
         .collect();
     steps.sort_by_key(|(at, _)| *at);
-    Setup { seed, links, addresses, ends, connections, steps, calm }
+    Setup { seed, links, addresses, ends, connections, steps, calm, predicting: true }
 }
 
 fn link(dice: &mut Dice) -> LinkConfig {

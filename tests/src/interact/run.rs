@@ -39,10 +39,14 @@ pub struct Shown {
     pub plain: u64,
     /// Subflows there have been beside the first ones.
     pub joins: u64,
+    /// Segments that were predicted.
+    pub predicted: u64,
     /// Virtual time.
     pub ended: Duration,
     /// Of everything that was on the wire.
     pub digest: String,
+    /// The last packets and events, if they were asked for.
+    pub trace: Vec<String>,
 }
 
 /// What must not be.
@@ -96,6 +100,7 @@ impl<'a> Run<'a> {
                 world.endpoint(side).add_address(now, local(*address, *path));
             }
             world.endpoint(side).set_limits(now, setup.ends[side as usize].limits);
+            world.endpoint(side).set_header_prediction(setup.predicting);
         }
         let app = |number: usize, side: Side| {
             let (one, at) = (&setup.connections[number], side as usize);
@@ -385,8 +390,11 @@ impl<'a> Run<'a> {
 
     fn shown(mut self) -> Shown {
         self.shown.packets = self.wire.sent;
+        self.shown.trace = self.wire.trace.take().unwrap_or_default().into();
         self.shown.ended = self.world.now.saturating_since(Instant::ZERO);
         self.shown.digest = self.world.wires().digest();
+        let hits = |side| self.world.endpoint(side).counters().tcp_hp_hits;
+        self.shown.predicted = Side::BOTH.map(hits).iter().sum();
         self.shown
     }
 }

@@ -27,6 +27,8 @@ pub struct Setup {
     pub steps: Vec<(Duration, Step)>,
     /// When the faults stop.
     pub calm: Duration,
+    /// Segments may be predicted; if not, all of them go the long way.
+    pub predicting: bool,
 }
 
 /// One end.

@@ -25,6 +25,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Largest IP packet, and so the largest thing any device hands over.
 pub const MAX_PACKET: usize = 65_535;
 
+/// Longest IP and TCP headers with all options.
+const MAX_HEADERS: usize = 120;
+
 /// What a device received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {

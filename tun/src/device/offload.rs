@@ -2,7 +2,7 @@
 
 use super::pool::Pool;
 use super::vnet::{self, VnetHeader};
-use super::{Device, MAX_PACKET, Received, plain};
+use super::{Device, MAX_HEADERS, MAX_PACKET, Received, plain};
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
 use std::fs::{File, OpenOptions};
@@ -13,9 +13,6 @@ use std::sync::Arc;
 
 /// What the kernel may leave to us, that is, what it merges or does not complete.
 const FEATURES: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
-
-/// Longest IP and TCP headers with all options.
-const MAX_HEADERS: usize = 120;
 
 /// A TUN device that cuts super-segments and completes checksums in the kernel, or leaves that to hardware behind it.
 /// Needs what [`PlainTun`](super::PlainTun) needs.

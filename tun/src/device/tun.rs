@@ -1,6 +1,7 @@
 //! The TUN device of a path: with offload where the kernel has it.
 
-use super::{Device, OffloadTun, PlainTun, Received};
+use super::split::finished;
+use super::{Device, MAX_HEADERS, MAX_PACKET, OffloadTun, PlainTun, Received};
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
 use std::io;
@@ -21,7 +22,7 @@ pub enum Offload {
 pub enum Tun {
     /// Super-segments both ways.
     Offload(OffloadTun),
-    /// One packet per system call.
+    /// One packet per system call. Super-segments are cut here: the stack above has less to do then.
     Plain {
         /// The device.
         device: PlainTun,
@@ -66,7 +67,13 @@ impl Device for Tun {
         payload: &[u8],
         segment_size: Option<u16>,
     ) -> io::Result<()> {
-        self.device().send(now, headers, payload, segment_size)
+        match self {
+            Self::Offload(device) => device.send(now, headers, payload, segment_size),
+            Self::Plain { device, .. } => {
+                let write = |headers: &[u8], part: &[u8]| device.send(now, headers, part, None);
+                finished(headers, payload, segment_size, write)
+            }
+        }
     }
 
     fn name(&self) -> &str {
@@ -78,11 +85,11 @@ impl Device for Tun {
     }
 
     fn offload(&self) -> bool {
-        self.device().offload()
+        true
     }
 
     fn max_payload(&self) -> u32 {
-        self.device().max_payload()
+        (MAX_PACKET - MAX_HEADERS) as u32
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -2,7 +2,7 @@
 //!
 //! Layout: `struct virtio_net_hdr` of the virtio specification (5.1.6), little-endian, without `num_buffers`.
 
-use super::split::{IPV4, TCP_CHECKSUM, layout};
+use mpuser_engine::wire::segmentation::{Layout, TCP_CHECKSUM};
 
 /// Octets of the header.
 pub(super) const HEADER_LEN: usize = 10;
@@ -34,7 +34,7 @@ impl VnetHeader {
     /// For a TCP packet whose checksum field holds the sum of the pseudo-header, cut into payloads of `segment_size` where
     /// it is longer. What is no TCP packet goes as it is.
     pub(super) fn of(headers: &[u8], payload_len: usize, segment_size: Option<u16>) -> Self {
-        let Some(layout) = layout(headers) else { return Self::default() };
+        let Some(layout) = Layout::of(headers) else { return Self::default() };
         // A header is at most 120 octets long: the layout says so.
         let (start, whole) = (layout.tcp as u16, headers.len() as u16);
         let mut header = Self {
@@ -44,7 +44,7 @@ impl VnetHeader {
             ..Self::default()
         };
         if let Some(size) = segment_size.filter(|size| payload_len > usize::from(*size)) {
-            header.gso_type = if layout.version == IPV4 { GSO_TCPV4 } else { GSO_TCPV6 };
+            header.gso_type = if layout.ipv4 { GSO_TCPV4 } else { GSO_TCPV6 };
             header.hdr_len = whole;
             header.gso_size = size;
         }

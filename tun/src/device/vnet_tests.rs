@@ -1,6 +1,7 @@
 use super::*;
 use crate::device::split;
-use crate::device::split::{TCP, completed, completed_packet};
+use crate::device::split::{completed, completed_packet};
+use mpuser_engine::wire::ip::protocol::TCP;
 use proptest::prelude::*;
 
 /// Headers of a TCP packet with `options` octets of TCP options, all of it otherwise arbitrary but plausible.

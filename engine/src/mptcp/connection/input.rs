@@ -21,7 +21,9 @@ use bytes::Bytes;
 const MOST_UNMAPPED: usize = 128 << 10;
 
 impl Connection {
-    /// Takes in a segment of the subflow at `index`.
+    /// Takes in a segment of the subflow at `index`; true if the next one may be like it ([`Subflow::predict`]).
+    ///
+    /// [`Subflow::predict`]: crate::mptcp::subflow::Subflow::predict
     pub(crate) fn on_segment(
         &mut self,
         now: Instant,
@@ -29,12 +31,12 @@ impl Connection {
         segment: &Segment,
         options: &TcpOptions,
         counters: &mut Counters,
-    ) {
-        let Some(subflow) = self.subflows.get(index) else { return };
+    ) -> bool {
+        let Some(subflow) = self.subflows.get(index) else { return false };
         let (before, repairing) = (subflow.tcp.state(), subflow.tcp.in_recovery());
         // RFC 8684 3 [OPT-6]: TCP's acceptance tests come before any MPTCP option is acted upon.
         let disposition = self.tcp_on_segment(now, index, segment);
-        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        let Some(subflow) = self.subflows.get_mut(index) else { return false };
         subflow.on_progress(now, disposition.newly_acked);
         subflow.on_heard(&disposition);
         let id = subflow.id;
@@ -74,6 +76,7 @@ impl Connection {
             self.on_subflow_fin(now, index, counters);
         }
         self.settle(now);
+        disposition.acceptable && disposition.new_data
     }
 
     fn on_handshake(

@@ -13,6 +13,7 @@ mod lifecycle;
 mod options;
 mod output;
 mod paths;
+mod prediction;
 mod retries;
 mod schedule;
 mod siblings;

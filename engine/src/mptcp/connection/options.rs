@@ -137,7 +137,7 @@ impl Connection {
             }
             return;
         }
-        self.on_seq_width(&mapping, segment);
+        self.on_seq_width(&mapping, !segment.payload.is_empty());
         // A DATA_FIN alone has length 1; any other length would announce data that nobody knows (K34) [FIN-2].
         if !dss.data_fin || mapping.data_len == 1 || !segment.payload.is_empty() {
             self.on_mapping(now, index, &mapping, dss.data_fin, counters);
@@ -319,16 +319,16 @@ impl Connection {
             data_len,
             checksum,
         };
-        self.on_seq_width(&mapping, segment);
+        self.on_seq_width(&mapping, true);
         self.on_mapping(now, index, &mapping, false, counters);
     }
 
     /// How long Data ACKs are from now on [DACK-1].
-    fn on_seq_width(&mut self, mapping: &DssMapping, segment: &Segment) {
+    pub(super) fn on_seq_width(&mut self, mapping: &DssMapping, with_data: bool) {
         let long = matches!(mapping.data_seq, WireDataSeq::Long(_));
         if self.config.behaviour.long_data_ack {
             self.long_ack |= long;
-        } else if !segment.payload.is_empty() {
+        } else if with_data {
             self.long_ack = long;
         }
     }

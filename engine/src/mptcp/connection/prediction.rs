@@ -1,0 +1,82 @@
+//! Header prediction: the short way for a segment that says what the one before it said, and has the data that come next.
+//! Most segments of a bulk transfer are like that.
+//!
+//! In every case of doubt a segment goes the long way, `on_segment`. The outcome is the same.
+
+use super::{Connection, Mode};
+use crate::addr::SubflowId;
+use crate::counters::Counters;
+use crate::error::FallbackReason;
+use crate::tcp::Segment;
+use crate::time::Instant;
+use crate::wire::{OptionBytes, TcpHeader, TcpOptions};
+use bytes::Bytes;
+
+impl Connection {
+    /// Takes in a segment of the subflow at `index` if it was predicted; else its payload comes back.
+    pub(crate) fn on_predicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        header: &TcpHeader,
+        options: &OptionBytes,
+        payload: Bytes,
+        counters: &mut Counters,
+    ) -> Result<(), Bytes> {
+        let (len, plain) = (payload.len(), matches!(self.mode, Mode::Tcp(_)));
+        if !self.is_predictable() {
+            return Err(payload);
+        }
+        let Some(subflow) = self.subflows.get_mut(index) else { return Err(payload) };
+        let Some((start, mapping)) = subflow.predicted(header, options, len) else {
+            return Err(payload);
+        };
+        let data = match mapping {
+            Some(_) if plain => None,
+            Some(_) => subflow.received.map_next(start, len as u64),
+            None if plain && subflow.received.raw_len() == 0 => {
+                Some(start.wrapping_sub(self.plain.recv))
+            }
+            None => None,
+        };
+        let Some(data) = data else { return Err(payload) };
+        counters.tcp_hp_hits += 1;
+        subflow.on_predicted(now, header, len);
+        if let Some(mapping) = &mapping {
+            self.last.ack_recv = Some(now);
+            self.on_seq_width(mapping, len > 0);
+        }
+        if plain {
+            self.recv.admit(data.wrapping_add(len as u64));
+        }
+        self.receive(now, data, payload, counters);
+        Ok(())
+    }
+
+    /// A segment went the long way; `regular`: the next one may be like it.
+    pub(crate) fn predict(
+        &mut self,
+        id: SubflowId,
+        regular: bool,
+        segment: &Segment,
+        options: &TcpOptions,
+        bytes: &OptionBytes,
+    ) {
+        match self.subflows.iter_mut().find(|subflow| subflow.id == id) {
+            Some(subflow) if regular => subflow.predict(segment, options, bytes),
+            Some(subflow) => subflow.predict_nothing(),
+            None => {}
+        }
+    }
+
+    /// Nothing is going on for which every segment has to be looked at.
+    fn is_predictable(&self) -> bool {
+        let settled = match self.mode {
+            Mode::Offered => false,
+            Mode::Mptcp => !self.exchange.is_active() && self.timers.probe.is_none(),
+            // A mapping may show that it was taken for plain TCP in error.
+            Mode::Tcp(reason) => reason != FallbackReason::NoDssInAck,
+        };
+        settled && self.error.is_none() && !self.released && !self.recv.has_fin()
+    }
+}
