@@ -4,6 +4,7 @@ use super::joins::join_syn;
 use super::{Endpoint, LocalAddress};
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr, SubflowId};
 use crate::error::ResetReason;
+use crate::mptcp::connection::Predicted;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
 use crate::wire::MpTcpRst;
@@ -11,6 +12,15 @@ use crate::wire::ip::protocol;
 use crate::wire::tcp::{HEADER_LEN, verify_checksum};
 use crate::wire::{IcmpError, IcmpKind, IpHeader, OptionBytes, TcpHeader, TcpOptions};
 use bytes::{Buf, Bytes};
+
+/// The way of a segment through the endpoint.
+#[derive(Debug)]
+enum Way {
+    /// It was predicted.
+    Short { id: ConnectionId, index: usize, predicted: Predicted },
+    /// It has to be looked at.
+    Long { owner: Option<(ConnectionId, SubflowId)>, options: OptionBytes },
+}
 
 /// A segment that no subflow has, and where it came.
 #[derive(Clone, Copy)]
@@ -70,8 +80,10 @@ impl Endpoint {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        let options = OptionBytes::of(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
-        self.handle_segment(now, &local, &ip, &header, &options, payload);
+        let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
+        let tuple = tuple(&ip, &header);
+        let way = self.way(&tuple, &header, options, payload.len());
+        self.handle_segment(now, &local, tuple, &header, &way, payload);
     }
 
     /// The address of this end a packet is for, if it is for one and comes from somebody who can be answered.
@@ -105,34 +117,45 @@ impl Endpoint {
             self.counters.tcp_in_errors += 1;
             return;
         };
-        let options = OptionBytes::of(bytes.get(HEADER_LEN..header_len).unwrap_or(&[]));
+        let (options, payload) = bytes.split_at_checked(header_len).unwrap_or((bytes, &[]));
+        let options = options.get(HEADER_LEN..).unwrap_or(&[]);
+        let tuple = tuple(ip, &header);
+        let way = self.way(&tuple, &header, options, payload.len());
         // Shortened in place: one more reference would have to be counted, up and down.
         packet.truncate(ip.total_len);
         packet.advance((ip.header_len + header_len).min(packet.len()));
-        self.handle_segment(now, local, ip, &header, &options, packet);
+        self.handle_segment(now, local, tuple, &header, &way, packet);
+    }
+
+    /// Which way a segment with these options and `len` octets of data goes.
+    fn way(&mut self, tuple: &FourTuple, header: &TcpHeader, options: &[u8], len: usize) -> Way {
+        let owner = self.demux.find(tuple);
+        owner
+            .and_then(|(id, subflow)| {
+                let connection = &self.connections.get(&id)?.connection;
+                let index = connection.subflow_index(subflow)?;
+                let predicted = connection.predicted(index, header, options, len)?;
+                Some(Way::Short { id, index, predicted })
+            })
+            // Copied only here: it would cost a good part of what the short way saves.
+            .unwrap_or_else(|| Way::Long { owner, options: OptionBytes::of(options) })
     }
 
     fn handle_segment(
         &mut self,
         now: Instant,
         local: &LocalAddress,
-        ip: &IpHeader,
+        tuple: FourTuple,
         header: &TcpHeader,
-        bytes: &OptionBytes,
+        way: &Way,
         payload: Bytes,
     ) {
         self.counters.tcp_in_segs += 1;
-        let tuple = FourTuple {
-            local: SocketAddr::new(ip.dst, header.dst_port),
-            remote: SocketAddr::new(ip.src, header.src_port),
-        };
-        let owner = self.demux.find(&tuple);
-        let payload = match owner {
-            Some(owner) => match self.take_predicted(now, owner, header, bytes, payload) {
-                Ok(()) => return,
-                Err(payload) => payload,
-            },
-            None => payload,
+        let (owner, bytes) = match way {
+            Way::Short { id, index, predicted } => {
+                return self.take_predicted(now, (*id, *index), *predicted, header, payload);
+            }
+            Way::Long { owner, options } => (*owner, options),
         };
         let options = &TcpOptions::parse(bytes.as_slice());
         let segment = segment(header, options, payload);
@@ -157,26 +180,23 @@ impl Endpoint {
         self.handle_unknown(now, &Stranger { local, tuple, segment: &segment, options });
     }
 
-    /// Takes a segment the short way if it was predicted; else its payload comes back.
+    /// Takes a segment the short way.
     fn take_predicted(
         &mut self,
         now: Instant,
-        (id, subflow): (ConnectionId, SubflowId),
+        (id, index): (ConnectionId, usize),
+        predicted: Predicted,
         header: &TcpHeader,
-        options: &OptionBytes,
         payload: Bytes,
-    ) -> Result<(), Bytes> {
-        let Some(entry) = self.connections.get_mut(&id) else { return Err(payload) };
+    ) {
+        let Some(entry) = self.connections.get_mut(&id) else { return };
         let connection = &mut entry.connection;
-        let Some(index) = connection.subflow_index(subflow) else { return Err(payload) };
-        let counters = &mut self.counters;
-        connection.on_predicted(now, index, header, options, payload, counters)?;
+        connection.on_predicted(now, index, predicted, header, payload, &mut self.counters);
         if connection.has_events() && !entry.has_events {
             entry.has_events = true;
             self.with_events.push_back(id);
         }
         self.schedule.activate(id);
-        Ok(())
     }
 
     /// No subflow has these addresses: a join, a new connection, or a mistake.
@@ -252,6 +272,13 @@ impl Endpoint {
 pub(super) fn is_no_host(address: IpAddr) -> bool {
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     address.is_unspecified() || address.is_multicast() || broadcast
+}
+
+const fn tuple(ip: &IpHeader, header: &TcpHeader) -> FourTuple {
+    FourTuple {
+        local: SocketAddr::new(ip.dst, header.dst_port),
+        remote: SocketAddr::new(ip.src, header.src_port),
+    }
 }
 
 /// The urgent pointer is not looked at: what it points to stands in the stream like everything else [DSS-11].

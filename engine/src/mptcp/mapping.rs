@@ -343,19 +343,20 @@ impl MappingQueue {
     }
 
     /// The data offset of `len` octets that come next in the subflow's stream, at `offset`, if one mapping without a
-    /// checksum covers them and nothing else is to be done about them. They are taken for handed on.
-    pub(crate) fn map_next(&mut self, offset: u64, len: u64) -> Option<u64> {
-        let end = offset + len;
-        let mapping = self.entries.front()?.mapping;
-        let covers = mapping.start <= offset && end <= mapping.end();
-        if !covers || mapping.checksum.is_some() || self.broken.is_some() || self.is_ready() {
-            return None;
-        }
+    /// checksum covers them and nothing else is to be done about them.
+    pub(crate) fn maps_next(&self, offset: u64, len: u64) -> Option<u64> {
+        let mapping = &self.entries.front()?.mapping;
+        let covers = mapping.start <= offset && offset + len <= mapping.end();
+        let open = mapping.checksum.is_none() && self.broken.is_none() && !self.is_ready();
+        (covers && open).then(|| mapping.data.wrapping_add(offset - mapping.start))
+    }
+
+    /// The octets [`Self::maps_next`] has spoken of, up to the stream offset `end`, were handed on.
+    pub(crate) fn take_next(&mut self, end: u64) {
         self.consumed = end;
-        if mapping.end() == end {
+        if self.entries.front().is_some_and(|entry| entry.mapping.end() <= end) {
             self.entries.pop_front();
         }
-        Some(mapping.data.wrapping_add(offset - mapping.start))
     }
 
     /// The front mapping is complete: its octets are handed on if the checksum over them is right.

@@ -43,6 +43,7 @@ use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use fast_open::FastOpenState;
+pub(crate) use prediction::Predicted;
 use schedule::Scheduling;
 
 /// Most events kept for an application that does not fetch them; the oldest are dropped.
@@ -118,6 +119,8 @@ pub(crate) struct Connection {
     live_tuples: Vec<FourTuple>,
     timers: Timers,
     events: VecDeque<Event>,
+    /// Of what is said with every packet of a bulk transfer, what waits among the events.
+    said: Said,
     /// The application waits for room to write.
     write_blocked: bool,
     pub(crate) established: bool,
@@ -146,6 +149,23 @@ struct Last {
     data_sent: Option<Instant>,
     data_recv: Option<Instant>,
     ack_recv: Option<Instant>,
+}
+
+/// Events of which one at a time waits to be fetched.
+#[derive(Debug, Default)]
+struct Said {
+    readable: bool,
+    writable: bool,
+}
+
+impl Said {
+    const fn of(&mut self, event: &Event) -> Option<&mut bool> {
+        match event {
+            Event::Readable => Some(&mut self.readable),
+            Event::Writable => Some(&mut self.writable),
+            _ => None,
+        }
+    }
 }
 
 /// The connection's own deadlines; the subflows have theirs.
@@ -220,6 +240,7 @@ impl Connection {
             live_tuples: Vec::new(),
             timers: Timers::default(),
             events: VecDeque::new(),
+            said: Said::default(),
             write_blocked: false,
             established: false,
             finished: false,
@@ -358,24 +379,22 @@ impl Connection {
     }
 
     fn emit(&mut self, event: Event) {
-        // Said with every packet of a bulk transfer.
-        let is_said = match event {
-            Event::Readable => self.events.iter().any(|said| matches!(said, Event::Readable)),
-            Event::Writable => self.events.iter().any(|said| matches!(said, Event::Writable)),
-            _ => false,
-        };
-        if is_said {
+        if self.said.of(&event).is_some_and(|said| core::mem::replace(said, true)) {
             return;
         }
         if self.events.len() >= MAX_EVENTS {
-            self.events.pop_front();
+            self.poll_event();
         }
         self.events.push_back(event);
     }
 
     /// The next thing to tell the application.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let Some(said) = self.said.of(&event) {
+            *said = false;
+        }
+        Some(event)
     }
 
     /// What must hold after every event.

@@ -9,48 +9,66 @@ use crate::counters::Counters;
 use crate::error::FallbackReason;
 use crate::tcp::Segment;
 use crate::time::Instant;
+use crate::wire::mptcp::DssMapping;
 use crate::wire::{OptionBytes, TcpHeader, TcpOptions};
 use bytes::Bytes;
 
+/// What is to be done about a predicted segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Predicted {
+    /// Stream offset and data offset of its first octet.
+    start: u64,
+    data: u64,
+    /// The mapping it repeats; `None` in plain TCP.
+    mapping: Option<DssMapping>,
+}
+
 impl Connection {
-    /// Takes in a segment of the subflow at `index` if it was predicted; else its payload comes back.
-    pub(crate) fn on_predicted(
-        &mut self,
-        now: Instant,
+    /// Whether a segment of the subflow at `index` was predicted: one with these options and `len` octets of data.
+    pub(crate) fn predicted(
+        &self,
         index: usize,
         header: &TcpHeader,
-        options: &OptionBytes,
-        payload: Bytes,
-        counters: &mut Counters,
-    ) -> Result<(), Bytes> {
-        let (len, plain) = (payload.len(), matches!(self.mode, Mode::Tcp(_)));
-        if !self.is_predictable() {
-            return Err(payload);
-        }
-        let Some(subflow) = self.subflows.get_mut(index) else { return Err(payload) };
-        let Some((start, mapping)) = subflow.predicted(header, options, len) else {
-            return Err(payload);
-        };
+        options: &[u8],
+        len: usize,
+    ) -> Option<Predicted> {
+        let subflow = self.subflows.get(index).filter(|_| self.is_predictable())?;
+        let (start, mapping) = subflow.predicted(header, options, len)?;
+        let plain = matches!(self.mode, Mode::Tcp(_));
         let data = match mapping {
             Some(_) if plain => None,
-            Some(_) => subflow.received.map_next(start, len as u64),
+            Some(_) => subflow.received.maps_next(start, len as u64),
             None if plain && subflow.received.raw_len() == 0 => {
                 Some(start.wrapping_sub(self.plain.recv))
             }
             None => None,
         };
-        let Some(data) = data else { return Err(payload) };
+        Some(Predicted { start, data: data?, mapping })
+    }
+
+    /// Takes in a segment of the subflow at `index` that was found predicted just now.
+    pub(crate) fn on_predicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        predicted: Predicted,
+        header: &TcpHeader,
+        payload: Bytes,
+        counters: &mut Counters,
+    ) {
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
+        let Predicted { start, data, mapping } = predicted;
+        let len = payload.len();
         counters.tcp_hp_hits += 1;
         subflow.on_predicted(now, header, len);
         if let Some(mapping) = &mapping {
+            subflow.received.take_next(start + len as u64);
             self.last.ack_recv = Some(now);
-            self.on_seq_width(mapping, len > 0);
-        }
-        if plain {
+            self.on_seq_width(mapping, true);
+        } else {
             self.recv.admit(data.wrapping_add(len as u64));
         }
         self.receive(now, data, payload, counters);
-        Ok(())
     }
 
     /// A segment went the long way; `regular`: the next one may be like it.

@@ -61,14 +61,14 @@ impl Subflow {
     pub(crate) fn predicted(
         &self,
         header: &TcpHeader,
-        options: &OptionBytes,
+        options: &[u8],
         len: usize,
     ) -> Option<(u64, Option<DssMapping>)> {
         let prediction = self.prediction.as_ref()?;
         let same = header.ack == Some(prediction.ack)
             && header.window == prediction.window
             && is_ordinary(header.flags)
-            && *options == prediction.options;
+            && options == prediction.options.as_slice();
         let quiet = self.phase == Phase::Active
             && !self.aborted
             && self.doubt.is_none()
