@@ -1,6 +1,6 @@
 //! Where a live case runs: a network namespace of its own with TUN devices, threads on cores of their own.
 
-use mpuser_tun::device::{Device as _, Offload, Tun};
+use mpuser_tun::device::{Offload, Tun};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
