@@ -1,6 +1,6 @@
 //! Where a live case runs: a network namespace of its own with TUN devices, threads on cores of their own.
 
-use mpuser_tun::device::{Offload, Tun};
+use mpuser_tun::device::{Device as _, Offload, Tun};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -105,7 +105,7 @@ fn open(kind: Kind, link: u8) -> io::Result<(Tun, Ipv4Addr)> {
     let name = format!("hop{link}");
     let wish = if kind == Kind::Offload { Offload::Auto } else { Offload::Off };
     let device = Tun::open(&name, wish)?;
-    if matches!(device, Tun::Offload(_)) != (kind == Kind::Offload) {
+    if device.offload() != (kind == Kind::Offload) {
         return Err(io::Error::other("this kernel's TUN devices have no offload"));
     }
     // nobody speaks IPv6 here; a kernel without it has no such file

@@ -28,6 +28,9 @@ pub const MAX_PACKET: usize = 65_535;
 /// Longest IP and TCP headers with all options.
 const MAX_HEADERS: usize = 120;
 
+/// Most TCP payload of one super-segment.
+pub(crate) const SUPER_SEGMENT: u32 = (MAX_PACKET - MAX_HEADERS) as u32;
+
 /// What a device received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -81,7 +84,8 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// pseudo-header and nothing else.
     fn offload(&self) -> bool;
 
-    /// Most TCP payload of one super-segment it cuts itself; 0: it should get none, though [`split`] could help.
+    /// Most TCP payload of one super-segment it cuts itself; 0: it should get none. The stack cuts them for a device
+    /// without offload.
     fn max_payload(&self) -> u32 {
         0
     }

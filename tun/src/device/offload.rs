@@ -2,7 +2,7 @@
 
 use super::pool::Pool;
 use super::vnet::{self, VnetHeader};
-use super::{Device, MAX_HEADERS, MAX_PACKET, Received, plain};
+use super::{Device, MAX_PACKET, Received, SUPER_SEGMENT, plain};
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
 use std::fs::{File, OpenOptions};
@@ -125,7 +125,7 @@ impl Device for OffloadTun {
     }
 
     fn max_payload(&self) -> u32 {
-        (MAX_PACKET - MAX_HEADERS) as u32
+        SUPER_SEGMENT
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

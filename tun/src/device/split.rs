@@ -13,19 +13,13 @@ pub fn split(
     headers: &[u8],
     payload: &[u8],
     segment_size: u16,
-    emit: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
+    mut emit: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "not a TCP super-segment");
     if segment_size == 0 {
         return Err(invalid());
     }
-    all(Segments::new(headers, payload, Some(segment_size)).ok_or_else(invalid)?, emit)
-}
-
-fn all(
-    mut segments: Segments<'_>,
-    mut emit: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
+    let mut segments = Segments::new(headers, payload, Some(segment_size)).ok_or_else(invalid)?;
     while let Some((headers, part)) = segments.next_packet() {
         emit(headers, part)?;
     }
@@ -46,23 +40,6 @@ pub fn segments(
     match segment_size {
         Some(size) if payload.len() > usize::from(size) => split(headers, payload, size, emit),
         _ => emit(headers, payload),
-    }
-}
-
-/// Hands `emit` the packets a device with offload would make: cut, and with their checksums. What is not a TCP packet goes
-/// as it is.
-///
-/// # Errors
-/// The first error of `emit`.
-pub(super) fn finished(
-    headers: &[u8],
-    payload: &[u8],
-    segment_size: Option<u16>,
-    mut emit: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    match Segments::new(headers, payload, segment_size) {
-        Some(segments) => all(segments, emit),
-        None => emit(headers, payload),
     }
 }
 
@@ -106,14 +83,5 @@ mod tests {
         let cut = |headers: &[u8], size| split(headers, &[0; 10], size, |_, _| Ok(()));
         assert_eq!(cut(&headers(), 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(cut(&headers()[1..], 5).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        let mut all = Vec::new();
-        let mut keep = |headers: &[u8], payload: &[u8]| {
-            all.push([headers, payload].concat());
-            Ok(())
-        };
-        finished(&[1, 2], &[3], Some(1), &mut keep).unwrap();
-        finished(&headers(), &[7; 3], Some(2), &mut keep).unwrap();
-        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [3, 42, 41]);
-        assert_eq!(all[0], [1, 2, 3]);
     }
 }

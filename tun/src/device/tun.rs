@@ -1,7 +1,6 @@
 //! The TUN device of a path: with offload where the kernel has it.
 
-use super::split::finished;
-use super::{Device, MAX_HEADERS, MAX_PACKET, OffloadTun, PlainTun, Received};
+use super::{Device, OffloadTun, PlainTun, Received};
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
 use std::io;
@@ -22,7 +21,7 @@ pub enum Offload {
 pub enum Tun {
     /// Super-segments both ways.
     Offload(OffloadTun),
-    /// One packet per system call. Super-segments are cut here: the stack above has less to do then.
+    /// One packet per system call.
     Plain {
         /// The device.
         device: PlainTun,
@@ -67,13 +66,7 @@ impl Device for Tun {
         payload: &[u8],
         segment_size: Option<u16>,
     ) -> io::Result<()> {
-        match self {
-            Self::Offload(device) => device.send(now, headers, payload, segment_size),
-            Self::Plain { device, .. } => {
-                let write = |headers: &[u8], part: &[u8]| device.send(now, headers, part, None);
-                finished(headers, payload, segment_size, write)
-            }
-        }
+        self.device().send(now, headers, payload, segment_size)
     }
 
     fn name(&self) -> &str {
@@ -85,11 +78,11 @@ impl Device for Tun {
     }
 
     fn offload(&self) -> bool {
-        true
+        self.device().offload()
     }
 
     fn max_payload(&self) -> u32 {
-        (MAX_PACKET - MAX_HEADERS) as u32
+        self.device().max_payload()
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -26,12 +26,12 @@ impl Capture {
         Self { writer, interfaces, drops, story: Story::default() }
     }
 
-    /// A packet for `path`; `info` is asked only where there is something to say.
+    /// A packet for `path`, of those `transmit` was cut into; `info` is asked only where there is something to say.
     pub(crate) fn sent(
         &mut self,
         now: Instant,
         path: &Path,
-        headers: &[u8],
+        (headers, payload): (&[u8], &[u8]),
         transmit: &Transmit,
         refused: bool,
         info: impl FnOnce(ConnectionId) -> Option<ConnectionInfo>,
@@ -39,11 +39,10 @@ impl Capture {
         let interface = transmit.interface;
         let Some(&number) = self.interfaces.get(usize::from(interface.0)) else { return };
         // What the device would fill in is filled in here, or every reader would call it damaged.
-        let whole =
-            path.carriage.offload().then(|| completed(headers, &transmit.payload)).flatten();
+        let whole = path.carriage.offload().then(|| completed(headers, payload)).flatten();
         let headers = whole.as_deref().unwrap_or(headers);
         let comment = transmit.subflow.map(|(connection, subflow)| {
-            let len = transmit.payload.len();
+            let len = payload.len();
             let carried = self.story.sent(connection.0, subflow.0, headers, len);
             let mut text = format!("conn {} sub {}", connection.0, subflow.0);
             if let Some(carried) = carried {
@@ -55,7 +54,7 @@ impl Capture {
             }
             text
         });
-        let (at, parts) = (clock::to_wall(now), (headers, &transmit.payload[..]));
+        let (at, parts) = (clock::to_wall(now), (headers, payload));
         if refused {
             self.writer.dropped(number);
             let writer = &mut self.writer;

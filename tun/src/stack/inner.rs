@@ -9,6 +9,7 @@ use crate::control::Feed;
 use crate::device::Received;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, ListenerId};
 use mpuser_engine::time::Instant;
+use mpuser_engine::wire::Segments;
 use mpuser_engine::{ConnectionInfo, Event, Transmit};
 use mpuser_record::Recorded;
 use std::collections::BTreeMap;
@@ -130,11 +131,22 @@ impl Inner {
 
     fn transmit(&mut self, now: Instant, transmit: &Transmit) {
         let Some(path) = self.paths.get(usize::from(transmit.interface.0)) else { return };
+        let (capture, endpoint) = (&mut self.capture, &self.endpoint);
         // A refused packet is lost, which the protocol is made for; a queue here would only hide the loss.
-        let refused = path.send(now, &self.headers, transmit);
-        if let Some(capture) = &mut self.capture {
-            let info = |id| self.endpoint.info(id);
-            capture.sent(now, path, &self.headers, transmit, refused, info);
+        let mut note = |headers: &[u8], payload: &[u8], refused| {
+            if let Some(capture) = capture {
+                let packet = (headers, payload);
+                capture.sent(now, path, packet, transmit, refused, |id| endpoint.info(id));
+            }
+        };
+        let (headers, payload) = (&self.headers, &transmit.payload);
+        let cut = path.carriage.is_cut_before();
+        let pieces = cut.then(|| Segments::new(headers, payload, transmit.segment_size)).flatten();
+        let Some(mut pieces) = pieces else {
+            return note(headers, payload, path.send(now, headers, transmit));
+        };
+        while let Some((headers, payload)) = pieces.next_packet() {
+            note(headers, payload, path.send_piece(now, headers, payload));
         }
     }
 

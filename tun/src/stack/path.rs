@@ -1,7 +1,7 @@
 //! One device of a stack, with its statistics.
 
 use crate::carrier::{PathNote, Streams};
-use crate::device::Device;
+use crate::device::{Device, SUPER_SEGMENT};
 use mpuser_engine::addr::{InterfaceId, IpAddr};
 use mpuser_engine::time::Instant;
 use mpuser_engine::{LocalAddress, Transmit};
@@ -59,9 +59,15 @@ impl Carriage {
         }
     }
 
+    /// Super-segments are cut, and packets get their checksums, before the device has them: the engine has less to do then.
+    pub(crate) fn is_cut_before(&self) -> bool {
+        matches!(self, Self::Device(device) if !device.offload())
+    }
+
     /// Most payload of a super-segment; 0: there are none.
     fn max_payload(&self) -> u32 {
         match self {
+            Self::Device(_) if self.is_cut_before() => SUPER_SEGMENT,
             Self::Device(device) => device.max_payload(),
             Self::Streams(_) => 0,
         }
@@ -140,26 +146,36 @@ impl Path {
         address: IpAddr,
         backup: bool,
     ) -> LocalAddress {
-        let (mtu, checksum_offload) = (self.mtu, self.carriage.offload());
+        let mtu = self.mtu;
+        let checksum_offload = self.carriage.offload() || self.carriage.is_cut_before();
         let max_payload = self.carriage.max_payload();
         LocalAddress { address, interface, mtu, backup, checksum_offload, max_payload }
     }
 
     /// Sends one packet; true if the device refused it.
     pub(crate) fn send(&self, now: Instant, headers: &[u8], transmit: &Transmit) -> bool {
+        let (payload, size) = (&transmit.payload, transmit.segment_size);
         let taken = match &self.carriage {
             Carriage::Streams(streams) => streams.send(headers, transmit),
-            Carriage::Device(device) => {
-                let (payload, size) = (&transmit.payload, transmit.segment_size);
-                device.send(now, headers, payload, size).is_ok()
-            }
+            Carriage::Device(device) => device.send(now, headers, payload, size).is_ok(),
         };
+        self.count_sent(taken, headers.len() + payload.len())
+    }
+
+    /// Sends one packet of those a super-segment was cut into; true if the device refused it.
+    pub(crate) fn send_piece(&self, now: Instant, headers: &[u8], payload: &[u8]) -> bool {
+        let Carriage::Device(device) = &self.carriage else { return true };
+        let taken = device.send(now, headers, payload, None).is_ok();
+        self.count_sent(taken, headers.len() + payload.len())
+    }
+
+    fn count_sent(&self, taken: bool, bytes: usize) -> bool {
         if !taken {
             add(&self.send_drops, 1);
             return true;
         }
         add(&self.packets_sent, 1);
-        add(&self.bytes_sent, (headers.len() + transmit.payload.len()) as u64);
+        add(&self.bytes_sent, bytes as u64);
         if let Carriage::Device(device) = &self.carriage
             && let Some(deadline) = device.poll_timeout()
             && deadline.as_nanos() < self.armed.load(Ordering::Relaxed)
