@@ -161,7 +161,8 @@ impl SendQueue {
         while !rest.is_empty() {
             let spare = self.unsent.back().map_or(0, Block::spare);
             if spare == 0 {
-                let block = self.new_block(rest.len());
+                // for the end of a write, too: a small block there would cut the next write up
+                let block = self.new_block(taken);
                 let ahead = self.unsent_len + taken - rest.len();
                 let left_out = self.left_out(ahead, block.capacity());
                 self.unsent.push_back(Block::Open { block, left_out });
@@ -192,10 +193,15 @@ impl SendQueue {
     fn new_block(&mut self, len: usize) -> BytesMut {
         let (least, most) = (*BLOCKS.start(), *BLOCKS.end());
         let wanted = len.saturating_add(self.unsent_len).clamp(least, most).next_power_of_two();
-        if self.used.front_mut().is_some_and(|block| block.try_reclaim(wanted))
-            && let Some(block) = self.used.pop_front()
-        {
-            return block;
+        if let Some(front) = self.used.front_mut() {
+            let fits = front.try_reclaim(wanted);
+            // One that is free and too small would stand before all others for as long as they come and go.
+            if (fits || front.try_reclaim(least))
+                && let Some(block) = self.used.pop_front()
+                && fits
+            {
+                return block;
+            }
         }
         BytesMut::with_capacity(wanted)
     }
