@@ -29,6 +29,10 @@ const MAX_EVENTS: usize = 64;
 const MAX_ASIDE: u64 = 64 << 20;
 /// A timer is at least this far away: a scheduler cannot keep the clock from going on.
 const MIN_DELAY: Duration = Duration::from_millis(1);
+/// Super-segments in flight beside which less than one waits for more to be written.
+const GATHER_IN_FLIGHT: u64 = 4;
+/// Longest smoothed round-trip time of a path where it does: what a wait costs at most.
+const GATHER_SRTT: Duration = Duration::from_millis(2);
 
 /// The scheduler of a connection, and how the two get along.
 #[derive(Debug)]
@@ -195,7 +199,21 @@ impl Connection {
             return false;
         }
         let hold = self.config.nagle && !self.send.may_be_short() && !self.close.is_requested();
-        !(hold && unsent < self.least_mss())
+        !(self.waits_for_more(unsent) || (hold && unsent < self.least_mss()))
+    }
+
+    /// The end of a write can wait for the next one and go with it: enough is in flight to keep the path busy, and its
+    /// acknowledgements come before anybody notices. On a device that cuts super-segments a short one costs as much as
+    /// a long one.
+    fn waits_for_more(&self, unsent: u64) -> bool {
+        let usable = || self.subflows.iter().filter(|s| s.is_usable());
+        // 0: there is a subflow without super-segments
+        let longest = usable().map(|s| u64::from(s.egress.max_payload)).min().unwrap_or_default();
+        // a super-segment is whole segments
+        unsent + self.least_mss() <= longest
+            && usable().map(|s| s.tcp.in_flight()).sum::<u64>() >= GATHER_IN_FLIGHT * longest
+            && !self.close.is_requested()
+            && usable().all(|s| s.tcp.srtt().is_some_and(|srtt| srtt <= GATHER_SRTT))
     }
 
     /// Until the server confirms, one mapping may be out (K4).
