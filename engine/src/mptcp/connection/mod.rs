@@ -174,6 +174,10 @@ struct Timers {
     /// Data-level retransmission [DACK-14].
     retransmit: Option<Instant>,
     retransmit_backoff: u32,
+    /// A Data ACK is asked for: nothing else can bring one, and data waits for it.
+    starved: Option<Instant>,
+    /// The octets acknowledged when one was last asked for so.
+    starved_at: u64,
     /// Data-level zero-window probe (K32).
     probe: Option<Instant>,
     probe_backoff: u32,

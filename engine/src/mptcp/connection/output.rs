@@ -33,6 +33,7 @@ impl Connection {
             }
             if !self.fill(now, counters) {
                 self.subflows.iter_mut().for_each(|subflow| subflow.tcp.note_app_limited());
+                self.note_starved(now);
                 return None;
             }
         }

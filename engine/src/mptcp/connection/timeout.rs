@@ -6,12 +6,14 @@ use crate::error::{ConnectionError, ResetReason};
 use crate::mptcp::fallback::{Trigger, Verdict};
 use crate::mptcp::subflow::Subflow;
 use crate::scheduling::{SchedulerEvent, SubflowSet};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Data-level retransmissions without any progress after which the subflow that delivered the octets is given up.
 const DATA_RETRANSMISSIONS: u32 = 6;
 /// DATA_FINs sent to a server that has not confirmed MPTCP before the client goes on as plain TCP.
 const UNCONFIRMED_FINS: u32 = 4;
+/// Least time that a Data ACK may take to come by itself when nothing is in flight any more.
+const STARVED: Duration = Duration::from_millis(2);
 
 impl Connection {
     /// The earliest moment something is due.
@@ -19,7 +21,7 @@ impl Connection {
         let timers = &self.timers;
         let own = [timers.retransmit, timers.probe, timers.fin, timers.give_up, timers.resume];
         own.into_iter()
-            .chain([timers.fail, timers.fast_close])
+            .chain([timers.fail, timers.fast_close, timers.starved])
             .chain([self.paths_timeout(), self.retries.poll_timeout()])
             .chain([self.scheduling.poll_timeout()])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
@@ -35,6 +37,9 @@ impl Connection {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.timers.retransmit) {
             self.on_retransmit(now, counters);
+        }
+        if due(self.timers.starved) {
+            self.on_starved();
         }
         if due(self.timers.probe) {
             self.on_probe(now, counters);
@@ -216,6 +221,35 @@ impl Connection {
         self.restart_retransmit(now);
         if self.subflows.first().is_some_and(|s| s.sent.has_delivered(s.tcp.una(), una)) {
             self.ask(0);
+        }
+    }
+
+    /// Nothing is left to be sent. Where subflows have delivered everything and what the application has for them still
+    /// waits for a Data ACK, none may come by itself: a Linux receiver whose application was just reading acknowledges
+    /// segments at once and their data with the next one, which is ours to send.
+    pub(super) fn note_starved(&mut self, now: Instant) {
+        let una = self.send.una();
+        let starved = (self.write_blocked || self.send.unsent() > 0)
+            && una < self.send.nxt()
+            && una > self.timers.starved_at
+            && self.is_mptcp()
+            && self.confirmed
+            && !self.exchange.is_active()
+            && self.subflows.iter().all(|s| s.tcp.write_memory() == 0);
+        let srtt =
+            self.subflows.iter().filter(|s| s.is_usable()).filter_map(|s| s.tcp.srtt()).max();
+        self.timers.starved = match srtt {
+            Some(srtt) if starved => self.timers.starved.or(Some(now + (srtt * 2).max(STARVED))),
+            _ => None,
+        };
+    }
+
+    /// Once for the same octet: the retransmission timer has the patience.
+    fn on_starved(&mut self) {
+        self.timers.starved = None;
+        self.timers.starved_at = self.send.una();
+        if let Some(index) = self.subflows.iter().position(Subflow::is_usable) {
+            self.ask(index);
         }
     }
 
