@@ -50,6 +50,30 @@ fn unacknowledged(script: &mut Script, flow: &mut Flow) {
     script.send(flow, seg().dss(dss));
 }
 
+/// A Linux receiver whose application is just reading acknowledges segments at once, and their data with a segment of ours
+/// that may never come: everything has arrived, and its window is full of what is not acknowledged at data level. It is
+/// asked, once, long before the timer.
+#[test]
+fn a_data_ack_that_nothing_else_can_bring_is_asked_for() {
+    let (mut script, mut flow) = server();
+    let dss = script.ack(0);
+    script.send(&mut flow, seg().dss(dss).window(2_000));
+    script.write(&[7; 9_000]);
+    let mut sent = 0;
+    while let Some(packet) = script.wait(&mut flow, Duration::from_millis(1)) {
+        sent += packet.payload.len() as u64;
+        script.send(&mut flow, seg().dss(dss).window(2_000));
+    }
+    assert!((1_000..=2_000).contains(&sent), "{sent}");
+    let question = script.wait(&mut flow, Duration::from_millis(50)).expect("a keepalive");
+    assert!(question.payload.is_empty() && !question.header.flags.rst);
+    script.send(&mut flow, seg().dss(dss).window(2_000));
+    assert!(script.wait(&mut flow, Duration::from_millis(100)).is_none(), "once");
+    let all = script.ack(sent);
+    script.send(&mut flow, seg().dss(all).window(2_000));
+    assert!(!script.next(&mut flow).payload.is_empty());
+}
+
 /// (K24) (K26): the peer of an only subflow may be plain TCP by now, and would take octets that come again for new ones.
 /// It is asked, and nothing else, until a join shows that it never can be.
 #[test]
