@@ -30,6 +30,8 @@ pub enum Ask {
     AtLeast(f64),
     /// The first contender's value is at most this.
     AtMost(f64),
+    /// The first contender's value is at most this in every round: not the median is judged, but the worst.
+    NeverOver(f64),
 }
 
 impl Ask {
@@ -44,7 +46,7 @@ impl Ask {
     pub fn reached(self, value: f64) -> f64 {
         match self {
             Self::RatioAtLeast(ask) | Self::AtLeast(ask) => value / ask,
-            Self::RatioAtMost(ask) | Self::AtMost(ask) => ask / value,
+            Self::RatioAtMost(ask) | Self::AtMost(ask) | Self::NeverOver(ask) => ask / value,
         }
     }
 
@@ -53,7 +55,7 @@ impl Ask {
     pub fn is_met(self, value: f64) -> bool {
         match self {
             Self::RatioAtLeast(ask) | Self::AtLeast(ask) => value >= ask,
-            Self::RatioAtMost(ask) | Self::AtMost(ask) => value <= ask,
+            Self::RatioAtMost(ask) | Self::AtMost(ask) | Self::NeverOver(ask) => value <= ask,
         }
     }
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Ask {
         match self {
             Self::RatioAtLeast(ask) | Self::AtLeast(ask) => write!(f, ">= {ask}"),
             Self::RatioAtMost(ask) | Self::AtMost(ask) => write!(f, "<= {ask}"),
+            Self::NeverOver(ask) => write!(f, "never over {ask}"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Contenders take turns.
 
-use crate::case::{Case, Contender, Settings, Watch};
+use crate::case::{Ask, Case, Contender, Settings, Watch};
 use crate::quiet::{self, Watcher};
 use mpuser_sim::stats;
 
@@ -26,11 +26,12 @@ pub struct Values {
 }
 
 impl Values {
-    /// First over second, round by round.
+    /// First over second, round by round; a round in which both are nothing has no ratio.
     #[must_use]
     pub fn ratios(&self) -> Vec<f64> {
         let [(_, first), (_, second), ..] = &self.contenders[..] else { return Vec::new() };
-        first.iter().zip(second).map(|(first, second)| first / second).collect()
+        let ratios = first.iter().zip(second).map(|(first, second)| first / second);
+        ratios.filter(|ratio| !ratio.is_nan()).collect()
     }
 }
 
@@ -49,7 +50,11 @@ impl Outcome {
             let ratios = values.ratios();
             return (!ratios.is_empty()).then(|| median(&ratios));
         }
-        values.contenders.first().map(|(_, values)| median(values))
+        let (_, first) = values.contenders.first()?;
+        match self.case.ask {
+            Ask::NeverOver(_) => first.iter().copied().reduce(f64::max),
+            _ => Some(median(first)),
+        }
     }
 
     /// What was asked for was shown; `None` if nothing was measured.
@@ -123,7 +128,6 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Ask;
     use std::cell::RefCell;
     use std::rc::Rc;
 
@@ -153,6 +157,25 @@ mod tests {
         assert_eq!(values.contenders[1].1, [4.0, 6.0, 12.0]);
         assert_eq!(values.ratios(), [0.25, 4.0 / 6.0, 5.0 / 12.0]);
         assert_eq!((outcome.result(), outcome.is_met()), (Some(5.0 / 12.0), Some(true)));
+    }
+
+    #[test]
+    fn the_worst_round_is_judged_where_none_may_be_over() {
+        let values = Values {
+            contenders: vec![
+                ("a".to_owned(), vec![10.0, 0.0, 90.0]),
+                ("b".to_owned(), vec![20.0, 0.0, 0.0]),
+            ],
+            disturbed: 0,
+        };
+        let ratios = [0.5, f64::INFINITY];
+        assert_eq!(values.ratios(), ratios, "nothing over nothing is no ratio");
+        let outcome =
+            |ask| Outcome { case: Case { ask, ..case(contenders) }, values: Ok(values.clone()) };
+        let never = outcome(Ask::NeverOver(80.0));
+        assert_eq!((never.result(), never.is_met()), (Some(90.0), Some(false)));
+        let median = outcome(Ask::AtMost(80.0));
+        assert_eq!((median.result(), median.is_met()), (Some(10.0), Some(true)));
     }
 
     #[test]

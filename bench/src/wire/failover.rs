@@ -1,10 +1,13 @@
 //! A link that dies in the middle of a transfer: how long nothing is received.
 
-use super::kernel::{Gaps, Meter, Transfer, Way};
+use super::kernel::{Gaps, Meter, Way};
 use super::veth::OwnLab;
 use super::{paths, veth};
+use mpuser_engine::time::Instant;
+use mpuser_tun::clock;
 use mpuser_tun::lab::LabOptions;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -48,34 +51,54 @@ pub fn lab(id: &str) -> io::Result<OwnLab> {
     OwnLab::up(id, options)
 }
 
-/// A transfer whose busiest link dies when half of it is there: the silences from then on.
+/// What came of a transfer with a dead link.
+#[derive(Clone, Debug)]
+pub struct Survived {
+    /// The silences from the middle on.
+    pub gaps: Gaps,
+    /// Which link died.
+    pub link: String,
+    /// When it was dead for sure.
+    pub dead: Instant,
+}
+
+/// A transfer whose busiest link dies when half of it is there. mpuser's packets go to `capture`, what happens to its
+/// subflows to stderr, if there is one.
 ///
 /// # Errors
 /// The connection failed, or the octets are wrong.
-pub fn run(lab: &OwnLab, who: Who, way: Way, death: Death) -> io::Result<Gaps> {
+pub fn run(
+    lab: &OwnLab,
+    who: Who,
+    way: Way,
+    death: Death,
+    capture: Option<&Path>,
+) -> io::Result<Survived> {
     lab.lab().restore().map_err(io::Error::other)?;
     let progress = Arc::new(AtomicU64::new(0));
     let meter = || Meter::from(BYTES / 2, Arc::clone(&progress));
     let before = traffic(lab, way)?;
-    let transfer = std::thread::scope(|scope| -> io::Result<Transfer> {
+    let (transfer, (link, dead)) = std::thread::scope(|scope| -> io::Result<_> {
         let cutting = scope.spawn(|| {
             for _ in 0..PATIENCE {
                 if progress.load(Ordering::Relaxed) >= BYTES / 2 {
-                    return cut(lab, &busiest(&before, &traffic(lab, way)?)?, death);
+                    let link = busiest(&before, &traffic(lab, way)?)?;
+                    cut(lab, &link, death)?;
+                    return Ok((link, clock::now()));
                 }
                 std::thread::sleep(LOOK);
             }
             Err(io::Error::other("half of the transfer never came"))
         });
         let transfer = match who {
-            Who::Ours => paths::transfer(lab, way, BYTES, meter),
+            Who::Ours => paths::watched(lab, way, BYTES, meter, capture),
             Who::Kernel => veth::transfer(lab, way, BYTES, meter),
         };
-        cutting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        transfer
+        let death = cutting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((transfer?, death))
     })?;
     lab.lab().restore().map_err(io::Error::other)?;
-    Ok(transfer.gaps)
+    Ok(Survived { gaps: transfer.gaps, link, dead })
 }
 
 fn cut(lab: &OwnLab, dev: &str, death: Death) -> io::Result<()> {

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const IPPROTO_MPTCP: i32 = 262;
 
 /// What went through one end.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Transfer {
     /// Octets of data.
     pub bytes: u64,
@@ -61,12 +61,24 @@ impl Transfer {
 const NOTICED: Duration = Duration::from_millis(50);
 
 /// Times in which nothing was received.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gaps {
     /// The longest.
     pub longest: Duration,
     /// The sum of those over 50 ms.
     pub noticed: Duration,
+    /// When each of those began, and how long it was.
+    pub each: Vec<(Instant, Duration)>,
+}
+
+impl Gaps {
+    fn add(&mut self, from: Instant, gap: Duration) {
+        self.longest = self.longest.max(gap);
+        if gap > NOTICED {
+            self.noticed += gap;
+            self.each.push((from, gap));
+        }
+    }
 }
 
 /// A meter for the receiving end.
@@ -99,9 +111,7 @@ impl Meter {
         self.progress.store(self.bytes(), Ordering::Relaxed);
         let now = clock::now();
         if let (Some(last), true) = (self.last, before > self.start) {
-            let gap = now.saturating_since(last);
-            self.gaps.longest = self.gaps.longest.max(gap);
-            self.gaps.noticed += if gap > NOTICED { gap } else { Duration::ZERO };
+            self.gaps.add(last, now.saturating_since(last));
         }
         if before > self.start {
             self.first.get_or_insert(now);
@@ -122,7 +132,7 @@ impl Meter {
         let elapsed =
             self.first.map_or(Duration::ZERO, |first| clock::now().saturating_since(first));
         let (bytes, cpu) = (self.bytes() - self.start, Cpu::of_thread().since(before));
-        Transfer { bytes, elapsed, cpu, gaps: self.gaps }
+        Transfer { bytes, elapsed, cpu, gaps: self.gaps.clone() }
     }
 }
 

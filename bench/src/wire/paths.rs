@@ -5,12 +5,19 @@ use super::ours::{connect, exchange};
 use super::veth::{OwnLab, PORT};
 use mpuser_engine::addr::InterfaceId;
 use mpuser_engine::config::ConnectionConfig;
+use mpuser_tun::control::EventReport;
 use mpuser_tun::device::{Offload, Tun};
 use mpuser_tun::lab::peer::Protocol;
 use mpuser_tun::net::{self, PathOptions, PathPlan, PathSet, Watch};
-use mpuser_tun::{PathConfig, Stack};
-use std::io;
+use mpuser_tun::{CaptureWriter, PathConfig, Stack};
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::net::IpAddr;
+use std::path::Path;
+use tokio::sync::broadcast;
+
+/// Octets of each packet that are kept: more than all headers are.
+const HEADERS: usize = 160;
 
 /// Moves `bytes` octets between mpuser in the client and the kernel in the server. `meter` is for the end that receives.
 ///
@@ -22,13 +29,29 @@ pub fn transfer(
     bytes: u64,
     meter: impl Fn() -> Meter + Sync,
 ) -> io::Result<Transfer> {
+    watched(lab, way, bytes, meter, None)
+}
+
+/// As [`transfer`], with every packet in `capture`, and what happens to subflows on stderr, if there is one.
+///
+/// # Errors
+/// As [`transfer`], or the file cannot be written.
+pub fn watched(
+    lab: &OwnLab,
+    way: Way,
+    bytes: u64,
+    meter: impl Fn() -> Meter + Sync,
+    capture: Option<&Path>,
+) -> io::Result<Transfer> {
+    let file = capture.map(File::create).transpose()?;
+    let capture = file.map(|file| CaptureWriter::new(BufWriter::new(file)).snaplen(HEADERS));
     let server = lab.server(PORT)?;
     let start = || App::metered(Protocol::Mptcp, server, way, bytes, meter());
     let app = lab.run("server", start)?;
     // one subflow per link: each end's addresses pair up by link, not crosswise
     let config = ConnectionConfig { join_announced: false, ..ConnectionConfig::default() };
     lab.run("client", || {
-        with_stack(config, IpAddr::V4(*server.ip()), async |stack, paths| {
+        with_stack(config, capture, IpAddr::V4(*server.ip()), async |stack, paths| {
             let mut stream = connect(stack, server).await?;
             exchange(&mut stream, app, paths, way, bytes, meter()).await
         })
@@ -39,6 +62,7 @@ pub fn transfer(
 /// are. The stack hears of interfaces that go and come.
 fn with_stack<R>(
     config: ConnectionConfig,
+    capture: Option<CaptureWriter>,
     peer: IpAddr,
     work: impl AsyncFnOnce(&Stack, usize) -> io::Result<R>,
 ) -> io::Result<R> {
@@ -55,16 +79,29 @@ fn with_stack<R>(
         for (plan, device) in set.paths().iter().zip(devices) {
             builder = builder.path(PathConfig::new(device, plan.engine));
         }
+        let watched = capture.is_some();
+        if let Some(capture) = capture {
+            builder = builder.capture(capture);
+        }
         let stack = builder.build()?;
+        let telling = watched.then(|| tokio::spawn(tell(stack.watch())));
         let links: Vec<String> = set.paths().iter().map(|plan| plan.egress.dev.clone()).collect();
         let watch = Watch::start().map_err(io::Error::other)?;
         let following = tokio::spawn(follow(stack.clone(), watch, peer, links.clone()));
         let outcome = work(&stack, links.len()).await;
         following.abort();
+        telling.inspect(tokio::task::JoinHandle::abort);
         outcome
     });
     set.undo().map_err(io::Error::other)?;
     outcome
+}
+
+/// Says what happens to connections and subflows, and when.
+async fn tell(mut events: broadcast::Receiver<EventReport>) {
+    while let Ok(event) = events.recv().await {
+        eprintln!("{} {event}", event.time_us);
+    }
 }
 
 /// Takes paths out of use whose interface no longer leads to `peer`, as `mpuser connect` does.
