@@ -59,7 +59,7 @@ choices! {
     announce_fallback: "infinite mapping", "in silence", Case("C13");
     fast_close: "on an ACK", "on RSTs", Case("X20");
     refuse_denied_joins: "refused", "taken", Test("deny_join.rs");
-    early_suspicion: "after two round trips", "after retransmission timeouts", Case("X27");
+    early_suspicion: "after a round trip or two", "after retransmission timeouts", Case("X27");
     reset_stale_after: "never", "never", Test("mp_tcprst.rs");
     long_data_ack: "64 bits", "as the last mapping", In(lossy);
     sack_first: "behind MPTCP", "before MPTCP", In(lossy);

@@ -113,8 +113,9 @@ pub struct Behaviour {
     /// Joins to the first subflow's address and port are refused where flag C was sent. Default true; Linux sends the
     /// flag and takes them (K16).
     pub refuse_denied_joins: bool,
-    /// A subflow is suspected after a silence worth two round trips [DACK-11]. Default true; otherwise it takes
-    /// `stale_loss_cnt` retransmission timeouts, as in Linux (K31).
+    /// A subflow is suspected after a silence worth two round trips, or little more than one where others are heard and
+    /// what it carries is missed first [DACK-11]. Default true; otherwise it takes `stale_loss_cnt` retransmission
+    /// timeouts, as in Linux (K31).
     pub early_suspicion: bool,
     /// Retransmission timeouts in a row after which a stale subflow is reset with reason 0x05 while others work
     /// [DACK-12] [DACK-13]. Default none, as Linux: TCP's own limit decides.

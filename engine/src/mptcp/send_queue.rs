@@ -488,6 +488,11 @@ impl SendQueue {
         self.reinject.front()
     }
 
+    /// What `origin` carries need not go another way any more.
+    pub(crate) fn withdraw_reinjections(&mut self, origin: SubflowId) {
+        self.reinject.retain(|waiting| waiting.origin != origin);
+    }
+
     /// `len` octets of the lowest range waiting have been given to a subflow.
     pub(crate) fn reinjected(&mut self, len: u64) {
         if let Some(front) = self.reinject.front_mut() {

@@ -1,11 +1,13 @@
 //! One subflow: a TCP socket and what MPTCP knows about it. `signals` are the options it has to say, `doubt` is the
-//! probing of a path whose address was withdrawn, `prediction` says what a segment needs no second look for.
+//! probing of a path whose address was withdrawn, `prediction` says what a segment needs no second look for, `silence` when
+//! others take over.
 
 mod doubt;
 mod hold;
 mod prediction;
 mod repeats;
 mod signals;
+mod silence;
 
 use super::decorate::{MetaView, decorate};
 use super::fallback::InfiniteMapping;
@@ -38,9 +40,6 @@ pub(crate) use signals::ROOM_BESIDE_TIMESTAMPS;
 
 /// Longest wait for the answer to the third ACK of a join before it is repeated [JOIN-9].
 const JOIN_ACK_INTERVAL: Duration = Duration::from_secs(1);
-/// Least silence before a subflow with data in flight is suspected; covers a peer's delayed ACK.
-const SUSPECT_TAIL: Duration = Duration::from_millis(60);
-const SUSPECT_BULK: Duration = Duration::from_millis(30);
 
 /// How far a subflow has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +146,8 @@ pub(crate) struct Subflow {
     join_acks: u32,
     /// Since when there has been something in flight.
     outstanding_since: Option<Instant>,
+    /// Its short silence that began then proved nothing.
+    waived: Option<Instant>,
     /// When the subflow is given up for want of a mapping.
     mapping_due: Option<Instant>,
     /// Joined a moment ago: rests until then (K46).
@@ -203,6 +204,7 @@ impl Subflow {
             join_ack_at: None,
             join_acks: 0,
             outstanding_since: None,
+            waived: None,
             mapping_due: None,
             settles_at: None,
             prediction: None,
@@ -472,20 +474,6 @@ impl Subflow {
         }
     }
 
-    /// When silence of the peer makes this subflow suspect, with data in flight: long before its RTO, since another
-    /// subflow can carry its data at no risk ([DACK-11]). Anything the peer sends counts as a sign of life; a hole
-    /// that takes long to repair is TCP's business.
-    pub(crate) fn suspect_at(&self) -> Option<Instant> {
-        if self.stale || !matches!(self.phase, Phase::Active | Phase::Closing) {
-            return None;
-        }
-        let since = self.outstanding_since?.max(self.tcp.last_received_at());
-        let srtt = self.tcp.srtt()?;
-        let bulk = self.tcp.in_flight() > 2 * u64::from(self.tcp.effective_mss(0));
-        let least = if bulk { SUSPECT_BULK } else { SUSPECT_TAIL };
-        Some(since + (srtt + (self.tcp.rttvar() * 4).max(srtt)).max(srtt + least))
-    }
-
     /// When the join's third ACK has to be repeated.
     pub(crate) const fn join_ack_at(&self) -> Option<Instant> {
         match self.phase {
@@ -502,11 +490,6 @@ impl Subflow {
         self.join_acks += 1;
         self.tcp.request_ack();
         self.join_ack_at = Some(now + JOIN_ACK_INTERVAL);
-    }
-
-    /// The suspicion has been acted upon, or nothing could be done about it.
-    pub(crate) fn postpone_suspicion(&mut self, now: Instant) {
-        self.outstanding_since = Some(now);
     }
 
     /// The window a header field of the peer stands for, bytes.

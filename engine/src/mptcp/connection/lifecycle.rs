@@ -202,6 +202,10 @@ impl Connection {
         subflow.stale = false;
         subflow.sent.forget_reinjections();
         counters.subflow_recover += 1;
+        // It was late, and nothing of it is lost: what has not gone out again by now need not.
+        if subflow.tcp.backoff_count() == 0 && !subflow.tcp.in_recovery() {
+            self.send.withdraw_reinjections(subflow.id);
+        }
         let subflow = subflow.id;
         self.scheduling.note(SchedulerEvent::PathChanged(subflow));
         self.emit(Event::SubflowStale { subflow, stale: false });

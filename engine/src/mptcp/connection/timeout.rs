@@ -97,9 +97,9 @@ impl Connection {
         if subflow.on_settled(now) {
             self.scheduling.note(SchedulerEvent::PathChanged(subflow.id));
         }
-        let Some(subflow) = self.subflows.get_mut(index) else { return };
         // Silence, or an RTO: the way there may be broken while the way back is not.
-        let suspect = subflow.suspect_at().is_some_and(|at| at <= now);
+        let suspect = self.is_suspect(now, index);
+        let Some(subflow) = self.subflows.get_mut(index) else { return };
         if suspect {
             subflow.postpone_suspicion(now);
         }
@@ -117,6 +117,27 @@ impl Connection {
             // [DACK-12] [DACK-13]
             self.reset_subflow(index, ResetReason::UnacceptablePerformance);
         }
+    }
+
+    /// The peer has been silent on the subflow at `index` for too long. A short silence counts while the peer is heard on
+    /// other subflows and what it misses first is what this one carries: Data ACKs come on all of them.
+    fn is_suspect(&mut self, now: Instant, index: usize) -> bool {
+        let Some(subflow) = self.subflows.get(index) else { return false };
+        if subflow.suspect_at().is_none_or(|at| at > now) {
+            return false;
+        }
+        let overdue = subflow.overdue_since();
+        let heard = |s: &Subflow| overdue.is_some_and(|at| s.tcp.last_received_at() > at);
+        let elsewhere =
+            self.subflows.iter().enumerate().any(|(i, s)| i != index && s.is_usable() && heard(s));
+        let awaited = subflow.sent.carries(subflow.tcp.una(), self.send.una());
+        if subflow.is_silent_for_long(now) || (elsewhere && awaited) {
+            return true;
+        }
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.waive();
+        }
+        false
     }
 
     /// The DATA_FIN has to be repeated (K34), or was held back until now for want of a confirmation. It rides on
