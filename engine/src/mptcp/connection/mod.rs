@@ -177,7 +177,7 @@ struct Timers {
     /// A Data ACK is asked for: nothing else can bring one, and data waits for it.
     starved: Option<Instant>,
     /// The octets acknowledged when one was last asked for so.
-    starved_at: u64,
+    starved_at: Option<u64>,
     /// Data-level zero-window probe (K32).
     probe: Option<Instant>,
     probe_backoff: u32,

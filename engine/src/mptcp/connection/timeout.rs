@@ -252,7 +252,7 @@ impl Connection {
         let una = self.send.una();
         let starved = (self.write_blocked || self.send.unsent() > 0)
             && una < self.send.nxt()
-            && una > self.timers.starved_at
+            && self.timers.starved_at != Some(una)
             && self.is_mptcp()
             && self.confirmed
             && !self.exchange.is_active()
@@ -268,7 +268,7 @@ impl Connection {
     /// Once for the same octet: the retransmission timer has the patience.
     fn on_starved(&mut self) {
         self.timers.starved = None;
-        self.timers.starved_at = self.send.una();
+        self.timers.starved_at = Some(self.send.una());
         if let Some(index) = self.subflows.iter().position(Subflow::is_usable) {
             self.ask(index);
         }
