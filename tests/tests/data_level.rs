@@ -52,7 +52,7 @@ fn unacknowledged(script: &mut Script, flow: &mut Flow) {
 
 /// A Linux receiver whose application is just reading acknowledges segments at once, and their data with a segment of ours
 /// that may never come: everything has arrived, and its window is full of what is not acknowledged at data level. It is
-/// asked, once, long before the timer.
+/// asked a few times, long before the timer.
 #[test]
 fn a_data_ack_that_nothing_else_can_bring_is_asked_for() {
     let (mut script, mut flow) = server();
@@ -65,10 +65,13 @@ fn a_data_ack_that_nothing_else_can_bring_is_asked_for() {
         script.send(&mut flow, seg().dss(dss).window(65_535));
     }
     assert!((60_000..=65_535).contains(&sent), "{sent}");
-    let question = script.wait(&mut flow, Duration::from_millis(50)).expect("a keepalive");
-    assert!(question.payload.is_empty() && !question.header.flags.rst);
-    script.send(&mut flow, seg().dss(dss).window(65_535));
-    assert!(script.wait(&mut flow, Duration::from_millis(100)).is_none(), "once");
+    let mut asked = 0;
+    while let Some(question) = script.wait(&mut flow, Duration::from_millis(120)) {
+        assert!(question.payload.is_empty() && !question.header.flags.rst);
+        script.send(&mut flow, seg().dss(dss).window(65_535));
+        asked += 1;
+    }
+    assert!((2..=8).contains(&asked), "{asked}");
     let all = script.ack(sent);
     script.send(&mut flow, seg().dss(all).window(65_535));
     assert!(!script.next(&mut flow).payload.is_empty());

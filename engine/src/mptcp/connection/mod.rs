@@ -176,8 +176,8 @@ struct Timers {
     retransmit_backoff: u32,
     /// A Data ACK is asked for: nothing else can bring one, and data waits for it.
     starved: Option<Instant>,
-    /// The octets acknowledged when one was last asked for so.
-    starved_at: Option<u64>,
+    /// The octets acknowledged when one was last asked for so, and how often with as many.
+    starved_asked: Option<(u64, u32)>,
     /// Data-level zero-window probe (K32).
     probe: Option<Instant>,
     probe_backoff: u32,

@@ -13,7 +13,11 @@ const DATA_RETRANSMISSIONS: u32 = 6;
 /// DATA_FINs sent to a server that has not confirmed MPTCP before the client goes on as plain TCP.
 const UNCONFIRMED_FINS: u32 = 4;
 /// Least time that a Data ACK may take to come by itself when nothing is in flight any more.
-const STARVED: Duration = Duration::from_millis(2);
+const STARVED: Duration = Duration::from_micros(100);
+/// The next question about the same octet comes after so many times as long: the peer's application may hold its lock.
+const STARVED_BACKOFF: u32 = 4;
+/// Questions about one octet; from there on the retransmission timer has the patience.
+const STARVED_QUESTIONS: u32 = 6;
 
 impl Connection {
     /// The earliest moment something is due.
@@ -250,27 +254,31 @@ impl Connection {
     /// segments at once and their data with the next one, which is ours to send.
     pub(super) fn note_starved(&mut self, now: Instant) {
         let una = self.send.una();
+        let asked = self.timers.starved_asked.filter(|(at, _)| *at == una).map_or(0, |(_, n)| n);
         let starved = (self.write_blocked || self.send.unsent() > 0)
             && una < self.send.nxt()
-            && self.timers.starved_at != Some(una)
+            && asked < STARVED_QUESTIONS
             && self.is_mptcp()
             && self.confirmed
             && !self.exchange.is_active()
             && self.subflows.iter().all(|s| s.tcp.write_memory() == 0);
         let srtt =
             self.subflows.iter().filter(|s| s.is_usable()).filter_map(|s| s.tcp.srtt()).max();
+        let wait = |srtt: Duration| (srtt / 2).max(STARVED) * STARVED_BACKOFF.pow(asked);
         self.timers.starved = match srtt {
-            Some(srtt) if starved => self.timers.starved.or(Some(now + (srtt * 2).max(STARVED))),
+            Some(srtt) if starved => self.timers.starved.or(Some(now + wait(srtt))),
             _ => None,
         };
     }
 
-    /// Once for the same octet: the retransmission timer has the patience.
+    /// A keepalive; one without an answer proves nothing here.
     fn on_starved(&mut self) {
         self.timers.starved = None;
-        self.timers.starved_at = Some(self.send.una());
-        if let Some(index) = self.subflows.iter().position(Subflow::is_usable) {
-            self.ask(index);
+        let una = self.send.una();
+        let asked = self.timers.starved_asked.filter(|(at, _)| *at == una).map_or(0, |(_, n)| n);
+        self.timers.starved_asked = Some((una, asked + 1));
+        if let Some(subflow) = self.subflows.iter_mut().find(|s| s.is_usable()) {
+            subflow.tcp.request_keepalive();
         }
     }
 
