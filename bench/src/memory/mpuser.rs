@@ -6,15 +6,13 @@ use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, Ipv4Addr, SocketAdd
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
 use mpuser_engine::error::{ReadError, WriteError};
 use mpuser_engine::time::{Duration, Instant};
-use mpuser_engine::wire::Segments;
+use mpuser_engine::wire::{Segments, segmentation};
 use mpuser_engine::{Endpoint, LocalAddress};
 use std::collections::VecDeque;
 
 const PORT: u16 = 80;
 /// Memory of packets is taken from blocks of this size.
 const BLOCK: usize = 64 << 10;
-/// Payload of what the engine makes at once, octets.
-const SUPER_SEGMENT: u32 = 65_400;
 /// Turns a handshake, joins included, may take.
 const MAX_OPENING: usize = 100_000;
 
@@ -110,7 +108,7 @@ fn end(host: u8, options: &Options) -> End {
             backup: false,
             // they are cut and completed in `send`
             checksum_offload: true,
-            max_payload: SUPER_SEGMENT,
+            max_payload: segmentation::MAX_PAYLOAD,
         };
         endpoint.add_address(Instant::ZERO, local);
     }

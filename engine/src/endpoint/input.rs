@@ -190,10 +190,9 @@ impl Endpoint {
         payload: Bytes,
     ) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
-        let connection = &mut entry.connection;
-        connection.on_predicted(now, index, predicted, header, payload, &mut self.counters);
-        if connection.has_events() && !entry.has_events {
-            entry.has_events = true;
+        let counters = &mut self.counters;
+        entry.connection.on_predicted(now, index, predicted, header, payload, counters);
+        if entry.begins_to_have_events() {
             self.with_events.push_back(id);
         }
         self.schedule.activate(id);

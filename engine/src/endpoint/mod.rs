@@ -101,6 +101,15 @@ struct Entry {
     unasked: u8,
 }
 
+impl Entry {
+    /// It has events and does not wait among those that have; from now on it does.
+    fn begins_to_have_events(&mut self) -> bool {
+        let begins = self.connection.has_events() && !self.has_events;
+        self.has_events |= begins;
+        begins
+    }
+}
+
 /// Packets of a connection that always has more to send, after which its timers are looked at.
 const ASK_AFTER: u8 = 32;
 
@@ -280,10 +289,10 @@ impl Endpoint {
             let gauge = &mut self.counters.mp_curr_estab;
             *gauge = if counts { *gauge + 1 } else { gauge.saturating_sub(1) };
         }
-        if connection.has_events() && !entry.has_events {
-            entry.has_events = true;
+        if entry.begins_to_have_events() {
             self.with_events.push_back(id);
         }
+        let connection = &entry.connection;
         if connection.lingers() && !entry.lingers {
             entry.lingers = true;
             self.lingering.push_back(id);

@@ -2,14 +2,14 @@
 
 use super::checksum::Checksum;
 use super::ip::protocol;
+use super::ipv6::HEADER_LEN as IPV6_HEADER;
 use super::source_route;
+use super::tcp::{CWR, FIN, PSH};
 
 /// Longest IP and TCP headers with all options.
 const MAX_HEADERS: usize = 120;
-const IPV6_HEADER: usize = 40;
-const FIN: u8 = 0x01;
-const PSH: u8 = 0x08;
-const CWR: u8 = 0x80;
+/// Most TCP payload of a super-segment, octets: with all the headers it may have it is no longer than an IP packet.
+pub const MAX_PAYLOAD: u32 = u16::MAX as u32 - MAX_HEADERS as u32;
 /// Where the checksum stands in a TCP header.
 pub const TCP_CHECKSUM: usize = 16;
 const TCP_SEQ: usize = 4;

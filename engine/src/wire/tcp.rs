@@ -17,14 +17,14 @@ pub const HEADER_LEN: usize = 20;
 /// Length of a header with all the options it can hold.
 const MAX_HEADER_LEN: usize = 60;
 
-const FIN: u8 = 0x01;
+pub(super) const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
-const PSH: u8 = 0x08;
+pub(super) const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 const URG: u8 = 0x20;
 const ECE: u8 = 0x40;
-const CWR: u8 = 0x80;
+pub(super) const CWR: u8 = 0x80;
 
 /// A TCP header without its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -25,12 +25,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Largest IP packet, and so the largest thing any device hands over.
 pub const MAX_PACKET: usize = 65_535;
 
-/// Longest IP and TCP headers with all options.
-const MAX_HEADERS: usize = 120;
-
-/// Most TCP payload of one super-segment.
-pub(crate) const SUPER_SEGMENT: u32 = (MAX_PACKET - MAX_HEADERS) as u32;
-
 /// What a device received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {

@@ -2,9 +2,10 @@
 
 use super::pool::Pool;
 use super::vnet::{self, VnetHeader};
-use super::{Device, MAX_PACKET, Received, SUPER_SEGMENT, plain};
+use super::{Device, MAX_PACKET, Received, plain};
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
+use mpuser_engine::wire::segmentation;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -125,7 +126,7 @@ impl Device for OffloadTun {
     }
 
     fn max_payload(&self) -> u32 {
-        SUPER_SEGMENT
+        segmentation::MAX_PAYLOAD
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -1,9 +1,10 @@
 //! One device of a stack, with its statistics.
 
 use crate::carrier::{PathNote, Streams};
-use crate::device::{Device, SUPER_SEGMENT};
+use crate::device::Device;
 use mpuser_engine::addr::{InterfaceId, IpAddr};
 use mpuser_engine::time::Instant;
+use mpuser_engine::wire::segmentation;
 use mpuser_engine::{LocalAddress, Transmit};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +68,7 @@ impl Carriage {
     /// Most payload of a super-segment; 0: there are none.
     fn max_payload(&self) -> u32 {
         match self {
-            Self::Device(_) if self.is_cut_before() => SUPER_SEGMENT,
+            Self::Device(_) if self.is_cut_before() => segmentation::MAX_PAYLOAD,
             Self::Device(device) => device.max_payload(),
             Self::Streams(_) => 0,
         }
@@ -146,8 +147,8 @@ impl Path {
         address: IpAddr,
         backup: bool,
     ) -> LocalAddress {
-        let mtu = self.mtu;
-        let checksum_offload = self.carriage.offload() || self.carriage.is_cut_before();
+        // By the device, or before it has the packet; a stream needs none.
+        let (mtu, checksum_offload) = (self.mtu, true);
         let max_payload = self.carriage.max_payload();
         LocalAddress { address, interface, mtu, backup, checksum_offload, max_payload }
     }

@@ -209,11 +209,12 @@ impl Connection {
         let usable = || self.subflows.iter().filter(|s| s.is_usable());
         // 0: there is a subflow without super-segments
         let longest = usable().map(|s| u64::from(s.egress.max_payload)).min().unwrap_or_default();
-        // a super-segment is whole segments
-        unsent + self.least_mss() <= longest
+        longest > 0
             && usable().map(|s| s.tcp.in_flight()).sum::<u64>() >= GATHER_IN_FLIGHT * longest
             && !self.close.is_requested()
             && usable().all(|s| s.tcp.srtt().is_some_and(|srtt| srtt <= GATHER_SRTT))
+            // a super-segment is whole segments
+            && unsent + self.least_mss() <= longest
     }
 
     /// Until the server confirms, one mapping may be out (K4).

@@ -253,8 +253,7 @@ impl Connection {
     /// waits for a Data ACK, none may come by itself: a Linux receiver whose application was just reading acknowledges
     /// segments at once and their data with the next one, which is ours to send.
     pub(super) fn note_starved(&mut self, now: Instant) {
-        let una = self.send.una();
-        let asked = self.timers.starved_asked.filter(|(at, _)| *at == una).map_or(0, |(_, n)| n);
+        let (una, asked) = (self.send.una(), self.asked_starving());
         let starved = (self.write_blocked || self.send.unsent() > 0)
             && una < self.send.nxt()
             && asked < STARVED_QUESTIONS
@@ -262,21 +261,28 @@ impl Connection {
             && self.confirmed
             && !self.exchange.is_active()
             && self.subflows.iter().all(|s| s.tcp.write_memory() == 0);
-        let srtt =
-            self.subflows.iter().filter(|s| s.is_usable()).filter_map(|s| s.tcp.srtt()).max();
+        if !starved {
+            self.timers.starved = None;
+            return;
+        }
+        let usable = self.subflows.iter().filter(|s| s.is_usable());
         let wait = |srtt: Duration| (srtt / 2).max(STARVED) * STARVED_BACKOFF.pow(asked);
-        self.timers.starved = match srtt {
-            Some(srtt) if starved => self.timers.starved.or(Some(now + wait(srtt))),
-            _ => None,
-        };
+        self.timers.starved = usable
+            .filter_map(|s| s.tcp.srtt())
+            .max()
+            .map(|srtt| self.timers.starved.unwrap_or(now + wait(srtt)));
+    }
+
+    /// How often a Data ACK was asked for so since the last progress.
+    fn asked_starving(&self) -> u32 {
+        let una = self.send.una();
+        self.timers.starved_asked.filter(|(at, _)| *at == una).map_or(0, |(_, asked)| asked)
     }
 
     /// A keepalive; one without an answer proves nothing here.
     fn on_starved(&mut self) {
         self.timers.starved = None;
-        let una = self.send.una();
-        let asked = self.timers.starved_asked.filter(|(at, _)| *at == una).map_or(0, |(_, n)| n);
-        self.timers.starved_asked = Some((una, asked + 1));
+        self.timers.starved_asked = Some((self.send.una(), self.asked_starving() + 1));
         if let Some(subflow) = self.subflows.iter_mut().find(|s| s.is_usable()) {
             subflow.tcp.request_keepalive();
         }
