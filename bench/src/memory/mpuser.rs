@@ -47,8 +47,8 @@ struct Arena {
 }
 
 impl Arena {
-    fn packet(&mut self, headers: &[u8], payload: &[u8]) -> Bytes {
-        let len = headers.len() + payload.len();
+    /// The next packet, with how much payload it has.
+    fn packet(&mut self, segments: &mut Segments<'_>, len: usize) -> Option<(Bytes, usize)> {
         if self.current.capacity() < len {
             let full = std::mem::take(&mut self.current);
             if self.begun {
@@ -60,9 +60,8 @@ impl Arena {
             let block = if oldest_is_free { self.used.pop_front() } else { None };
             self.current = block.unwrap_or_else(|| BytesMut::with_capacity(BLOCK));
         }
-        self.current.extend_from_slice(headers);
-        self.current.extend_from_slice(payload);
-        self.current.split().freeze()
+        let payload = segments.next_onto(&mut self.current)?;
+        Some((self.current.split().freeze(), payload))
     }
 }
 
@@ -270,10 +269,11 @@ fn send(
     {
         let segments = Segments::new(headers, &transmit.payload, transmit.segment_size);
         let Some(mut segments) = segments else { continue };
-        while let Some((headers, payload)) = segments.next_packet() {
-            with_data += u64::from(!payload.is_empty());
-            // What a device would do: headers and payload behind each other.
-            let packet = arena.packet(headers, payload);
+        let most =
+            headers.len() + transmit.segment_size.map_or(transmit.payload.len(), usize::from);
+        // What a device would do: headers and payload behind each other.
+        while let Some((packet, payload)) = arena.packet(&mut segments, most) {
+            with_data += u64::from(payload > 0);
             to.incoming.push_back((transmit.interface, packet));
         }
     }

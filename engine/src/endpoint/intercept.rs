@@ -88,6 +88,7 @@ impl Endpoint {
     /// Intercepts no longer; what waits is ignored, connections go on.
     pub fn stop_intercepting(&mut self, interface: InterfaceId) {
         self.interceptors.by_interface.remove(&interface);
+        self.demux.close_lanes();
     }
 
     /// The next one who wants to connect.

@@ -34,6 +34,7 @@ impl Endpoint {
     /// on other subflows. Its explicit endpoints stay, for the case that it comes back.
     pub fn remove_address(&mut self, now: Instant, address: IpAddr) {
         self.addresses.remove(address);
+        self.demux.close_lanes();
         let ids = self.pm_endpoints.on_address_gone(address);
         self.each_connection(now, |connection, counters| {
             connection.on_local_removed(now, address, &ids, counters);

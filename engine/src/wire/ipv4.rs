@@ -14,6 +14,8 @@ const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 /// The fragment's place.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
+/// What says that a packet is a fragment.
+pub(super) const FRAGMENT: u16 = MORE_FRAGMENTS | FRAGMENT_OFFSET;
 
 /// Reads a packet that must be whole.
 pub(super) fn parse(packet: &[u8]) -> Result<IpHeader, Error> {
@@ -29,7 +31,7 @@ pub(super) fn parse(packet: &[u8]) -> Result<IpHeader, Error> {
     if sum.finish() != 0 {
         return Err(Error::BadChecksum);
     }
-    if fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
+    if fragment & FRAGMENT != 0 {
         return Err(Error::Fragment);
     }
     Ok(header)
@@ -76,6 +78,19 @@ fn parse_header(packet: &[u8]) -> Result<(IpHeader, u16), Error> {
         return Err(Error::Truncated);
     }
     Ok((header, fragment))
+}
+
+/// The sum of a header without options; its checksum is right if that is all ones.
+#[inline(always)]
+pub(super) fn sum(header: &[u8; HEADER_LEN]) -> Checksum {
+    let mut reader = Reader::new(header);
+    let mut words = 0;
+    while let Some(word) = reader.u32() {
+        words += u64::from(word);
+    }
+    let mut sum = Checksum::new();
+    sum.add_u64(words);
+    sum
 }
 
 /// A header without options, never to be fragmented; so its identification may be 0 (RFC 6864 4.1).

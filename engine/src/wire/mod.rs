@@ -2,6 +2,7 @@
 //!
 //! Every parser is a total function: any input gives a value or an [`Error`], nothing panics, nothing allocates.
 
+mod beginning;
 mod bytes;
 pub mod checksum;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod tcp;
 pub mod tcp_option;
 mod tcp_options;
 
+pub(crate) use beginning::{Beginning, Behind};
 pub use checksum::{Checksum, dss_checksum, dss_checksum_valid};
 pub use error::Error;
 pub use icmp::{IcmpError, IcmpKind};

@@ -5,6 +5,7 @@ use super::ip::protocol;
 use super::ipv6::HEADER_LEN as IPV6_HEADER;
 use super::source_route;
 use super::tcp::{CWR, FIN, PSH};
+use bytes::BytesMut;
 
 /// Longest IP and TCP headers with all options.
 const MAX_HEADERS: usize = 120;
@@ -137,12 +138,43 @@ impl<'a> Segments<'a> {
     /// The next packet: its headers, checksums and all, and its payload. `None` after the last, and before one that would
     /// be longer than an IP header can say.
     pub fn next_packet(&mut self) -> Option<(&[u8], &'a [u8])> {
+        let (part, flags) = self.next_part()?;
+        let mut sum = Checksum::new();
+        sum.add_bytes(part);
+        self.complete(part, flags, sum)?;
+        Some((self.headers.get(..self.len)?, part))
+    }
+
+    /// Appends the next packet to `buffer` and returns the length of its payload; otherwise as [`Self::next_packet`]. The
+    /// payload is summed as it is copied.
+    pub fn next_onto(&mut self, buffer: &mut BytesMut) -> Option<usize> {
+        let (part, flags) = self.next_part()?;
+        let mut sum = Checksum::new();
+        let headers = buffer.len()..buffer.len() + self.len;
+        buffer.reserve(self.len + part.len());
+        buffer.extend_from_slice(self.headers.get(..self.len)?);
+        sum.copy_bytes(buffer, part);
+        self.complete(part, flags, sum)?;
+        buffer.get_mut(headers)?.copy_from_slice(self.headers.get(..self.len)?);
+        Some(part.len())
+    }
+
+    /// The payload and the flags of the next packet.
+    #[inline(always)]
+    fn next_part(&mut self) -> Option<(&'a [u8], u8)> {
         if self.done {
             return None;
         }
         let (part, rest) = self.rest.split_at_checked(self.size).unwrap_or((self.rest, &[]));
+        u16::try_from(self.len + part.len()).ok()?;
+        self.rest = rest;
         self.done = rest.is_empty();
-        let flags = if self.done { self.flags } else { self.flags & !(FIN | PSH) };
+        Some((part, if self.done { self.flags } else { self.flags & !(FIN | PSH) }))
+    }
+
+    /// Makes the headers those of the packet with this payload, which has this sum.
+    #[inline(always)]
+    fn complete(&mut self, part: &[u8], flags: u8, payload: Checksum) -> Option<()> {
         let tcp_len = u16::try_from(self.len - self.layout.tcp + part.len()).ok()?;
         let total = u16::try_from(self.len + part.len()).ok()?;
         let (ip, tcp) = self.headers.get_mut(..self.len)?.split_at_mut_checked(self.layout.tcp)?;
@@ -157,19 +189,16 @@ impl<'a> Segments<'a> {
         }
         let mut sum = self.tcp_sum;
         sum.add_u64(u64::from(tcp_len) + u64::from(self.seq) + u64::from(flags));
-        let mut payload_sum = Checksum::new();
-        payload_sum.add_bytes(part);
-        sum.append(payload_sum);
+        sum.append(payload);
         put(tcp, TCP_SEQ, self.seq.to_be_bytes())?;
         put(tcp, TCP_FLAGS, [flags])?;
         put(tcp, TCP_CHECKSUM, sum.finish().to_be_bytes())?;
-        self.rest = rest;
         self.seq = self.seq.wrapping_add(part.len() as u32);
         // RFC 6864: atomic datagrams need no distinct identification, but offload hardware counts up as well.
         self.identification = self.identification.wrapping_add(1);
         // RFC 3168 6.1.2: CWR goes on the first new data packet.
         self.flags &= !CWR;
-        Some((self.headers.get(..self.len)?, part))
+        Some(())
     }
 }
 

@@ -70,12 +70,24 @@ fn verify(packet: &[u8], tcp: usize, last: Option<&[u8]>) {
     assert_eq!(fold(total), 0xffff, "TCP checksum");
 }
 
+/// The packets one behind the other in a buffer.
+fn packets_onto(headers: &[u8], payload: &[u8], size: Option<u16>) -> Vec<Vec<u8>> {
+    let mut segments = Segments::new(headers, payload, size).expect("a TCP packet");
+    let (mut all, mut buffer) = (Vec::new(), BytesMut::new());
+    while let Some(len) = segments.next_onto(&mut buffer) {
+        assert_eq!(buffer.len(), headers.len() + len);
+        all.push(buffer.split().to_vec());
+    }
+    all
+}
+
 fn packets(headers: &[u8], payload: &[u8], size: Option<u16>) -> Vec<Vec<u8>> {
     let mut segments = Segments::new(headers, payload, size).expect("a TCP packet");
     let mut all = Vec::new();
     while let Some((headers, part)) = segments.next_packet() {
         all.push([headers, part].concat());
     }
+    assert_eq!(packets_onto(headers, payload, size), all, "copied and summed at once");
     all
 }
 
