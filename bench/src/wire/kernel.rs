@@ -182,7 +182,7 @@ pub fn accept(listener: &Socket, limit: Duration) -> io::Result<Option<Socket>> 
 pub fn send(mut socket: &Socket, mut position: u64, end: u64) -> io::Result<u64> {
     let pattern = Pattern::default();
     while position < end {
-        position += socket.write(pattern.at(position, end - position))? as u64;
+        position += socket.write(pattern.rest_of_chunk(position, end - position))? as u64;
     }
     Ok(position)
 }

@@ -114,7 +114,7 @@ pub async fn exchange(
 async fn send(stream: &mut MptcpStream, mut position: u64, end: u64) -> io::Result<u64> {
     let pattern = Pattern::default();
     while position < end {
-        position += stream.write(pattern.at(position, end - position)).await? as u64;
+        position += stream.write(pattern.rest_of_chunk(position, end - position)).await? as u64;
     }
     Ok(position)
 }

@@ -24,6 +24,15 @@ impl Default for Pattern {
 }
 
 impl Pattern {
+    /// What an application that writes one chunk after the other, each of them whole, has to write at `position`: the rest
+    /// of that chunk, at most `len` octets. A stack that takes little at a time does not get to see the beginning of a
+    /// chunk, which is in the cache, all the time.
+    #[must_use]
+    pub fn rest_of_chunk(&self, position: u64, len: u64) -> &[u8] {
+        let begun = usize::try_from(position % CHUNK as u64).unwrap_or(0);
+        self.at(position - begun as u64, len + begun as u64).get(begun..).unwrap_or_default()
+    }
+
     /// The octets from `position` on, at most `len` and at most a chunk.
     #[must_use]
     pub fn at(&self, position: u64, len: u64) -> &[u8] {
@@ -81,6 +90,22 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_are_written_one_after_the_other() {
+        let pattern = Pattern::default();
+        let chunk = CHUNK as u64;
+        for (position, len, wanted) in [
+            (0, 10, 10),
+            (0, 2 * chunk, chunk),
+            (chunk - 3, 7, 3),
+            (5 * chunk + 9, chunk, chunk - 9),
+        ] {
+            let rest = pattern.rest_of_chunk(position, len);
+            assert_eq!(rest.len() as u64, wanted);
+            assert_eq!(rest, pattern.at(position, wanted));
+        }
+    }
 
     #[test]
     fn a_shift_or_a_change_is_noticed() {

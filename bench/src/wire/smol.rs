@@ -117,7 +117,7 @@ impl End {
         while !app.is_done() {
             let socket = self.turn()?;
             while position < bytes && socket.can_send() {
-                let chunk = pattern.at(position, bytes - position);
+                let chunk = pattern.rest_of_chunk(position, bytes - position);
                 position += socket.send_slice(chunk).map_err(failed)? as u64;
             }
             self.wait()?;

@@ -95,10 +95,14 @@ impl Checksum {
 /// Ones' complement sum of the 16-bit words in `sum`; 0 only for 0.
 #[inline(always)]
 pub(super) const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    ((sum >> 16) + (sum & 0xffff)) as u16
+    // Each half added to the other: the carry of the lower comes in at the upper, which holds the sum.
+    fold_word((sum.wrapping_add(sum.rotate_right(32)) >> 32) as u32)
+}
+
+/// [`fold`] for what 32 bits hold.
+#[inline(always)]
+pub(super) const fn fold_word(sum: u32) -> u16 {
+    (sum.wrapping_add(sum.rotate_right(16)) >> 16) as u16
 }
 
 /// Sum of big-endian words; an odd last byte is the upper half of one.
