@@ -48,6 +48,12 @@ impl SentMappings {
         self.0.get(index).filter(|m| m.start <= offset)
     }
 
+    /// The data offset of the octet at this stream offset.
+    pub(crate) fn data_at(&self, offset: u64) -> Option<u64> {
+        let mapping = self.at(offset)?;
+        Some(mapping.data + (offset - mapping.start))
+    }
+
     /// Drops what both levels acknowledged: the subflow up to `una`, the data level up to `data_una`.
     pub(crate) fn on_ack(&mut self, una: u64, data_una: u64) {
         while self.0.front().is_some_and(|m| m.end() <= una && m.data_range().end <= data_una) {

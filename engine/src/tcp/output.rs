@@ -64,7 +64,7 @@ impl Socket {
             return Some(self.plan_probe(now, PlanKind::WindowProbe));
         }
         if self.probe.keepalive_due {
-            return Some(self.plan_probe(now, PlanKind::Keepalive));
+            return Some(self.plan_keepalive(now));
         }
         let update = self.state.can_receive()
             && self.recv.wants_window_update(limits.window, u32::from(self.params.mss));
@@ -123,6 +123,16 @@ impl Socket {
     /// needs no octet of the stream, for which there would be no mapping and no room.
     fn plan_probe(&self, now: Instant, kind: PlanKind) -> SegmentPlan {
         self.blank(now, kind, self.send.seq(self.send.una()) - 1)
+    }
+
+    /// A probe, or the last acknowledged octet once more: the peer has to answer either.
+    fn plan_keepalive(&self, now: Instant) -> SegmentPlan {
+        let mut plan = self.plan_probe(now, PlanKind::Keepalive);
+        plan.payload = self.probe.question.clone();
+        if !plan.payload.is_empty() {
+            plan.offset = self.send.una().saturating_sub(1);
+        }
+        plan
     }
 
     fn plan_syn(&self, now: Instant) -> Option<SegmentPlan> {
@@ -208,7 +218,12 @@ impl Socket {
             PlanKind::WindowProbe => {
                 self.probe.on_window_probe_sent(now, self.send.base_rto(), max_rto);
             }
-            PlanKind::Keepalive => self.probe.keepalive_due = false,
+            PlanKind::Keepalive => {
+                self.probe.keepalive_due = false;
+                if !core::mem::take(&mut self.probe.question).is_empty() {
+                    self.send.loss.on_question(plan.offset);
+                }
+            }
             PlanKind::Ack | PlanKind::ChallengeAck => {}
             PlanKind::Reset => {
                 self.finish(SocketEnd::Aborted);

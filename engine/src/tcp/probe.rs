@@ -3,6 +3,7 @@
 use super::socket::Socket;
 use super::state::{SocketEnd, State};
 use crate::time::{Duration, Instant};
+use bytes::Bytes;
 
 /// Both probe timers; neither runs while data is in flight, the retransmission timer does their work then. In a stream,
 /// where nothing is sent again, keepalive asks then, too.
@@ -19,6 +20,8 @@ pub(super) struct Probe {
     keepalives: u32,
     last_keepalive: Option<Instant>,
     pub(super) keepalive_due: bool,
+    /// What the next keepalive repeats: the octet acknowledged last.
+    pub(super) question: Bytes,
 }
 
 impl Probe {
@@ -75,6 +78,15 @@ impl Socket {
     pub fn request_keepalive(&mut self) {
         if matches!(self.state, State::Established | State::CloseWait) {
             self.probe.keepalive_due = true;
+        }
+    }
+
+    /// As [`Self::request_keepalive`], with the octet that was acknowledged last: Linux answers no more than two segments a
+    /// second that have an old number and no data (`tcp_invalid_ratelimit`), but each with data.
+    pub(crate) fn request_answer(&mut self, octet: Bytes) {
+        self.request_keepalive();
+        if !self.is_carried() {
+            self.probe.question = octet;
         }
     }
 

@@ -123,6 +123,8 @@ pub(crate) struct LossRecovery {
     recover: Option<u64>,
     undo: Option<Undo>,
     echo: Option<Instant>,
+    /// An octet sent again to be answered.
+    question: Option<u64>,
     timers: Timers,
 }
 
@@ -175,6 +177,7 @@ impl LossRecovery {
             recover: None,
             undo: None,
             echo: None,
+            question: None,
             timers: Timers::default(),
         }
     }
@@ -219,6 +222,16 @@ impl LossRecovery {
         self.echo = Some(sent_no_later_than);
     }
 
+    /// The octet at `offset` goes out again although it was acknowledged, only to be answered: that the peer has it twice
+    /// then tells nothing about the path.
+    pub(crate) const fn on_question(&mut self, offset: u64) {
+        self.question = Some(offset);
+    }
+
+    fn was_asked(&self, dsack: &Range<u64>) -> bool {
+        self.question.is_some_and(|at| *dsack == (at..at + 1))
+    }
+
     /// An acceptable ACK: `una` is the cumulative acknowledgement, `sacks` its blocks in the order of the option,
     /// D-SACK (RFC 2883) included. `is_dup_ack_candidate`: RFC 5681 2 calls it a duplicate and it carries no signal
     /// of a layer above (RFC 8684 [OPT-2]). Feed the RTT sample and call [`Self::rearm`] afterwards.
@@ -246,6 +259,7 @@ impl LossRecovery {
         if newly_acked > 0 {
             (self.timers.rto_since, self.timers.probe_since) = (now, now); // RFC 6298 5.3
         }
+        let dsack = dsack.filter(|dsack| !self.was_asked(dsack));
         if let Some(dsack) = dsack
             && !self.tlp.explains(dsack)
         {

@@ -232,6 +232,28 @@ fn keepalive_probes_and_gives_up() {
     assert_eq!(socket.end(), Some(SocketEnd::Timeout));
 }
 
+/// A question with the octet acknowledged last is no retransmission, and what the peer says about it no reordering.
+#[test]
+fn an_answer_is_asked_for_with_an_old_octet() {
+    let mut socket = established();
+    socket.write(Bytes::from_static(b"data"));
+    drain(&mut socket, ms(20));
+    socket.on_segment(ms(30), &seg(1, 5, b""));
+    socket.request_answer(Bytes::from_static(b"a"));
+    let plans = drain(&mut socket, ms(40));
+    assert_eq!(kinds(&plans), [PlanKind::Keepalive]);
+    assert_eq!((plans[0].seq, &plans[0].payload[..]), (ISS + 4, &b"a"[..]));
+    assert_eq!((socket.in_flight(), socket.poll_timeout()), (0, None));
+    let mut answer = seg(1, 5, b"");
+    answer.options.sack.push(ISS + 4, ISS + 5);
+    let before = format!("{:?}", socket.send.loss);
+    socket.on_segment(ms(50), &answer);
+    assert_eq!(format!("{:?}", socket.send.loss), before);
+    // and the next one has none
+    socket.request_keepalive();
+    assert!(drain(&mut socket, ms(60))[0].payload.is_empty());
+}
+
 #[test]
 fn time_wait_ends_and_a_late_fin_starts_it_anew() {
     let mut socket = established();
