@@ -4,6 +4,7 @@
 
 use crate::clock;
 use crate::device::{Device, Received};
+use crate::spin::{self, Spin, Waited};
 use crate::stack::{Path, Shared};
 use bytes::BytesMut;
 use mpuser_engine::addr::InterfaceId;
@@ -14,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Packets read before the engine gets them: its acknowledgements are then made per batch, and the lock is taken
 /// once.
@@ -69,6 +71,12 @@ pub(crate) async fn timers(shared: Arc<Shared>) {
     }
 }
 
+/// Looks at a device between two at everything else, while a reader is awake: a look is cheaper.
+const LOOKS: usize = 4;
+
+/// Most turns of a reader that is awake: a clock may stand still, in tests.
+const MAX_TURNS: usize = 64;
+
 /// How a round of reading ended.
 enum Round {
     /// The device has nothing more.
@@ -87,31 +95,15 @@ pub(crate) async fn receive(
     interface: InterfaceId,
     descriptor: AsyncFd<OwnedFd>,
 ) {
-    let mut arena = BytesMut::new();
-    let mut batch = Vec::with_capacity(RECEIVE_BATCH);
-    loop {
-        let deadline = path.arm(&*device);
-        let mut ready = None;
-        tokio::select! {
-            outcome = descriptor.ready(READABLE) => match outcome {
-                Ok(guard) => ready = Some(guard),
-                // The runtime is going away.
-                Err(_) => return,
-            },
-            () = clock::sleep_until(deadline) => {}
-            () = path.rearm.notified() => {}
-        }
-        let now = clock::now();
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            device.handle_timeout(now);
-        }
-        let round = read_batch(&path, &*device, now, &mut arena, &mut batch);
-        if let (Some(mut guard), Round::Empty | Round::Failed(_)) = (ready, &round) {
-            guard.clear_ready();
-        }
-        if !batch.is_empty() {
+    let (source, batch) = (Source { path, device }, Vec::with_capacity(RECEIVE_BATCH));
+    let alone = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+    let (arena, spin) = (BytesMut::new(), Spin::new(alone));
+    let mut reader = Reader { source, descriptor, arena, batch, spin };
+    while let Some(round) = reader.next().await {
+        if !reader.batch.is_empty() {
             shared.with(|inner, now| {
-                batch.drain(..).for_each(|received| inner.receive(now, interface, received));
+                let batch = reader.batch.drain(..);
+                batch.for_each(|received| inner.receive(now, interface, received));
             });
         }
         match round {
@@ -123,6 +115,7 @@ pub(crate) async fn receive(
                 return;
             }
             Round::Failed(_) => {
+                let path = &reader.source.path;
                 path.count_receive_error();
                 tokio::time::sleep(RETRY).await;
                 // Readiness was cleared and the device may not report it again: look without waiting for it.
@@ -132,25 +125,90 @@ pub(crate) async fn receive(
     }
 }
 
-fn read_batch(
-    path: &Path,
-    device: &dyn Device,
-    now: Instant,
-    arena: &mut BytesMut,
-    batch: &mut Vec<Received>,
-) -> Round {
-    while batch.len() < RECEIVE_BATCH {
-        match device.recv(now, arena) {
-            Ok(received) => {
-                path.count_received(received.packet.len());
-                batch.push(received);
+/// A device and the path it carries.
+struct Source {
+    path: Arc<Path>,
+    device: Arc<dyn Device>,
+}
+
+impl Source {
+    /// Reads until the device has nothing more, or the batch is full.
+    fn read(&self, now: Instant, arena: &mut BytesMut, batch: &mut Vec<Received>) -> Round {
+        while batch.len() < RECEIVE_BATCH {
+            match self.device.recv(now, arena) {
+                Ok(received) => {
+                    self.path.count_received(received.packet.len());
+                    batch.push(received);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Round::Empty,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Round::Failed(error),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Round::Empty,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Round::Failed(error),
         }
+        Round::Full
     }
-    Round::Full
+}
+
+/// What a reading task has.
+struct Reader {
+    source: Source,
+    descriptor: AsyncFd<OwnedFd>,
+    arena: BytesMut,
+    batch: Vec<Received>,
+    spin: Spin,
+}
+
+impl Reader {
+    /// Waits for packets and reads them into the batch, which may stay empty; `None` when the runtime goes away.
+    async fn next(&mut self) -> Option<Round> {
+        let deadline = self.source.path.arm(&*self.source.device);
+        let begun = clock::now();
+        // A device with a timer of its own is one for tests.
+        if deadline.is_none()
+            && self.spin.pays()
+            && let Some(round) = self.stay_awake().await
+        {
+            self.spin.learn(Waited::Awake, self.batch.len());
+            return Some(round);
+        }
+        let Self { source, descriptor, arena, batch, spin } = self;
+        let mut ready = None;
+        tokio::select! {
+            outcome = descriptor.ready(READABLE) => ready = Some(outcome.ok()?),
+            () = clock::sleep_until(deadline) => {}
+            () = source.path.rearm.notified() => {}
+        }
+        let now = clock::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            source.device.handle_timeout(now);
+        }
+        let round = source.read(now, arena, batch);
+        if let (Some(mut guard), Round::Empty | Round::Failed(_)) = (ready, &round) {
+            guard.clear_ready();
+        }
+        spin.learn(Waited::Asleep(now.saturating_since(begun)), batch.len());
+        Some(round)
+    }
+
+    /// Looks at the device until there are packets, though not for long. Readiness may be reported for them later, and
+    /// is looked after in vain once.
+    async fn stay_awake(&mut self) -> Option<Round> {
+        let end = clock::now() + spin::LONGEST;
+        for _ in 0..MAX_TURNS {
+            // Whoever got the last packet answers it now. Other tasks, descriptors and timers are not kept waiting either.
+            tokio::task::yield_now().await;
+            for _ in 0..LOOKS {
+                match self.source.read(clock::now(), &mut self.arena, &mut self.batch) {
+                    Round::Empty if self.batch.is_empty() => {}
+                    round => return Some(round),
+                }
+            }
+            if clock::now() >= end {
+                break;
+            }
+        }
+        None
+    }
 }
 
 /// The device was deleted under us.

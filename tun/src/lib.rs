@@ -32,6 +32,7 @@ mod intercept;
 pub mod lab;
 mod listener;
 pub mod net;
+mod spin;
 mod stack;
 mod stream;
 
