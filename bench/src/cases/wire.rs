@@ -297,7 +297,8 @@ fn beside_kernel(subflows: u8) -> Measured {
     Ok(vec![ours, kernel])
 }
 
-/// mpuser, the packet sent back as it came, and the same connection answered without a stack.
+/// mpuser, the packet sent back as it came (in mpuser's mode: awake for a moment before a sleep), and for comparison the
+/// same by one that sleeps at once, and the connection answered without a stack.
 fn echoes(value: fn(&Echoes) -> f64) -> Vec<Contender> {
     let over = |name, run: fn(Hop, usize) -> io::Result<Echoes>| {
         contender(name, move |settings| {
@@ -305,7 +306,12 @@ fn echoes(value: fn(&Echoes) -> f64) -> Vec<Contender> {
             on_hop(Kind::Offload, 1, |hop| run(hop, count)).map(|echoes| value(&echoes))
         })
     };
-    vec![over("mpuser", echo::ours), over("UDP", echo::bare), over("no stack", echo::bare_mptcp)]
+    vec![
+        over("mpuser", echo::ours),
+        over("UDP", echo::bare),
+        over("UDP asleep", echo::bare_asleep),
+        over("no stack", echo::bare_mptcp),
+    ]
 }
 
 fn connections() -> Measured {

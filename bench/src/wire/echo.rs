@@ -18,6 +18,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Octets of a question.
 const QUESTION: usize = 32;
+/// How long the bare echo stays awake before it sleeps, and how often it looks at the device between two at everything
+/// else: as `tun/src/driver.rs` does.
+const AWAKE: Duration = Duration::from_micros(50);
+const LOOKS: usize = 4;
 /// The port of the bare echo.
 const PORT: u16 = 7;
 const IP: usize = 20;
@@ -136,11 +140,25 @@ pub fn bare_mptcp(hop: Hop, count: usize) -> io::Result<Echoes> {
     collect(app, &times, cpu)
 }
 
-/// The packet goes back as it came, addresses and ports exchanged: UDP over the same device in the same runtime.
+/// The packet goes back as it came, addresses and ports exchanged: UDP over the same device in the same runtime. It
+/// looks at the device before it sleeps for as long as mpuser does.
 ///
 /// # Errors
 /// What the device says.
 pub fn bare(hop: Hop, count: usize) -> io::Result<Echoes> {
+    bare_after(hop, count, AWAKE)
+}
+
+/// As [`bare`], but it sleeps at once.
+///
+/// # Errors
+/// As there.
+pub fn bare_asleep(hop: Hop, count: usize) -> io::Result<Echoes> {
+    bare_after(hop, count, Duration::ZERO)
+}
+
+/// As [`bare`], awake for so long before a sleep.
+fn bare_after(hop: Hop, count: usize, awake: Duration) -> io::Result<Echoes> {
     let (device, local) = hop.single()?;
     let (answers, times) = mpsc::channel();
     let thread = std::thread::spawn(move || -> io::Result<()> {
@@ -162,12 +180,24 @@ pub fn bare(hop: Hop, count: usize) -> io::Result<Echoes> {
         let (mut arena, mut answered) = (BytesMut::new(), 0);
         while answered < count && !thread.is_finished() {
             let mut guard = descriptor.readable().await?;
-            while let Ok(received) = device.recv(clock::now(), &mut arena) {
-                let mut packet = received.packet.to_vec();
-                if turn_round(&mut packet).is_some() {
-                    device.send(clock::now(), &packet, &[], None)?;
-                    answered += 1;
+            let mut last = clock::now();
+            // mpuser, too, sleeps at once where nothing was answered yet
+            let limit = if answered > 0 { awake } else { Duration::ZERO };
+            loop {
+                for _ in 0..if limit.is_zero() { 1 } else { LOOKS } {
+                    while let Ok(received) = device.recv(clock::now(), &mut arena) {
+                        let mut packet = received.packet.to_vec();
+                        if turn_round(&mut packet).is_some() {
+                            device.send(clock::now(), &packet, &[], None)?;
+                            answered += 1;
+                        }
+                        last = clock::now();
+                    }
                 }
+                if answered >= count || clock::now().saturating_since(last) >= limit {
+                    break;
+                }
+                tokio::task::yield_now().await;
             }
             guard.clear_ready();
         }

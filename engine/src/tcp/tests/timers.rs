@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Keepalive;
 use crate::time::Duration;
+use std::format;
 use std::vec;
 
 /// Lets timers run until the socket is closed or `most` segments were sent; when each went out, in ms.
