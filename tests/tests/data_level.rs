@@ -62,12 +62,16 @@ fn a_data_ack_that_nothing_else_can_bring_is_asked_for() {
     script.write(&[7; 80_000]);
     let mut sent = 0;
     while let Some(packet) = script.wait(&mut flow, Duration::from_millis(1)) {
-        sent += packet.payload.len() as u64;
+        sent = sent.max(flow.offset(&packet) + packet.payload.len() as u64);
         script.send(&mut flow, seg().dss(dss).window(65_535));
     }
     assert!((60_000..=65_535).contains(&sent), "{sent}");
     let mut asked = 0;
     while let Some(question) = script.wait(&mut flow, Duration::from_millis(120)) {
+        if question.payload.is_empty() {
+            // that of the timer, at last
+            break;
+        }
         assert_eq!((&question.payload[..], flow.offset(&question)), (&[7][..], sent - 1));
         let mapping = question.mapping().expect("that of the octet's first copy");
         assert!(u64::from(mapping.data_len) > 1 && !question.header.flags.rst);
