@@ -157,6 +157,9 @@ impl SendQueue {
     /// Takes as much of `data` as there is room for.
     pub(crate) fn write(&mut self, data: &[u8]) -> usize {
         let taken = data.len().min(self.room());
+        if self.unsent_len == 0 {
+            self.begin_anew(taken);
+        }
         let mut rest = data.get(..taken).unwrap_or(&[]);
         while !rest.is_empty() {
             let spare = self.unsent.back().map_or(0, Block::spare);
@@ -186,6 +189,20 @@ impl SendQueue {
         let begun = ahead % unit;
         let completing = if begun > 0 { unit - begun } else { 0 };
         if capacity < completing + longest { 0 } else { (capacity - completing) % longest }
+    }
+
+    /// Nothing is left to be sent, so the next piece begins with what is written now, `len` octets: the open block is to end
+    /// where a piece does, counted from here. One that has no room for a piece makes way if all of it does not fit.
+    fn begin_anew(&mut self, len: usize) {
+        let longest = self.longest.0;
+        let Some(Block::Open { block, left_out }) = self.unsent.back_mut() else { return };
+        let room = block.capacity();
+        *left_out = if room < longest { 0 } else { room % longest };
+        if room < longest.min(len)
+            && let Some(Block::Open { block, .. }) = self.unsent.pop_back()
+        {
+            self.retire(block);
+        }
     }
 
     /// A block for at least a part of `len` octets. The memory of one whose octets are all acknowledged comes back: fresh

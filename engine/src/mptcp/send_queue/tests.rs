@@ -165,6 +165,27 @@ fn bulk_leaves_in_whole_super_segments() {
     assert_eq!(later, 0, "{early}");
 }
 
+/// A writer that is slower than the device: every write leaves before the next one. Its end goes alone, nothing else does.
+#[test]
+fn a_write_to_an_empty_queue_has_one_end() {
+    const MSS: usize = 1_420;
+    const WHOLE: usize = 46 * MSS;
+    for len in [3_000, 100_000, *BLOCKS.end(), 300_000] {
+        let (data, mut queue) = (std::vec![7; len], SendQueue::new(4 << 20));
+        for round in 0..40 {
+            assert_eq!(queue.write(&data), len);
+            let mut pieces = 0;
+            while queue.take_new(WHOLE, MSS).is_some() {
+                pieces += 1;
+            }
+            let least = len.div_ceil(WHOLE);
+            assert!(round < 2 || (least..=least + 1).contains(&pieces), "{pieces} of {len}");
+            queue.on_data_ack(queue.nxt(), 0);
+            queue.check_invariants().unwrap();
+        }
+    }
+}
+
 /// Pieces handed over as they are, of any length, leave in whole units but the last.
 #[test]
 fn writes_that_end_anywhere_make_no_short_segments() {
