@@ -168,12 +168,20 @@ pub struct ConnectionConfig {
     pub checksum: bool,
     /// Which subflow carries the next bytes. Default `minrtt`.
     pub scheduler: SchedulerSpec,
-    /// Bytes the application may have written and the peer not yet acknowledged; at least
-    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB.
+    /// Most bytes the application may have written and the peer not yet acknowledged; at least
+    /// `receive_buffer` is used (RFC 8684 3.3.5 [SND-5]). Default 4 MiB, as Linux.
     pub send_buffer: usize,
-    /// Bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
+    /// Most bytes that may wait for the application to read: the data-level receive window (RFC 8684 3.3.4 [RCV-1]).
     /// Default 4 MiB.
     pub receive_buffer: usize,
+    /// What `send_buffer` is in the beginning. It grows as the subflows' congestion windows do, up to `send_buffer`; a
+    /// value no less than that fixes its size. Default 128 KiB: more than two of the windows the subflows begin with.
+    pub initial_send_buffer: usize,
+    /// What `receive_buffer` is in the beginning. It grows with what the application reads in a round trip, up to
+    /// `receive_buffer`; a value no less than that fixes its size. Default 128 KiB, as Linux.
+    pub initial_receive_buffer: usize,
+    /// Let the receive buffer grow; otherwise it stays what it is in the beginning. Default true, as Linux.
+    pub moderate_receive_buffer: bool,
     /// Who opens subflows. Default the kernel's way: by the flags of the endpoints.
     pub path_manager: PathManagerKind,
     /// Most subflows beside the first, within [`Limits::subflows`]. Default 8, the largest value of the kernel's
@@ -235,6 +243,9 @@ impl Default for ConnectionConfig {
             scheduler: SchedulerSpec::default(),
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
+            initial_send_buffer: 128 << 10,
+            initial_receive_buffer: 128 << 10,
+            moderate_receive_buffer: true,
             path_manager: PathManagerKind::default(),
             max_extra_subflows: 8,
             join_from_local: true,
@@ -276,5 +287,22 @@ impl ConnectionConfig {
             join_from_local: rfc,
             ..Self::default()
         }
+    }
+
+    /// Buffers of exactly these sizes from the first octet on, as `SO_SNDBUF` and `SO_RCVBUF` make them in Linux.
+    #[must_use]
+    pub fn with_fixed_buffers(self, send: usize, receive: usize) -> Self {
+        Self {
+            send_buffer: send,
+            receive_buffer: receive,
+            initial_send_buffer: usize::MAX,
+            initial_receive_buffer: usize::MAX,
+            ..self
+        }
+    }
+
+    /// The receive buffer in the beginning, bytes.
+    pub(crate) fn first_receive_buffer(&self) -> usize {
+        self.initial_receive_buffer.min(self.receive_buffer)
     }
 }

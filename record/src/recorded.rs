@@ -252,9 +252,13 @@ impl Recorded {
         data: &[u8],
     ) -> Result<usize, WriteError> {
         let outcome = self.endpoint.write(now, id, data);
-        if outcome.is_ok() {
-            self.note(now, || Entry::Write { id: id.0, data: Octets(data.to_vec()) });
-        }
+        let told = match outcome {
+            Ok(_) => data,
+            // The connection remembers that somebody waits for room, however much of it was asked for.
+            Err(WriteError::WouldBlock) => data.get(..1).unwrap_or_default(),
+            Err(_) => return outcome,
+        };
+        self.note(now, || Entry::Write { id: id.0, data: Octets(told.to_vec()) });
         outcome
     }
 

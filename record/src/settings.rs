@@ -37,6 +37,12 @@ pub(crate) struct ConnectionDef {
     scheduler: SchedulerSpec,
     send_buffer: usize,
     receive_buffer: usize,
+    #[serde(default = "fixed")]
+    initial_send_buffer: usize,
+    #[serde(default = "fixed")]
+    initial_receive_buffer: usize,
+    #[serde(default)]
+    moderate_receive_buffer: bool,
     #[serde(with = "path_manager")]
     path_manager: PathManagerKind,
     max_extra_subflows: usize,
@@ -60,6 +66,11 @@ pub(crate) struct ConnectionDef {
     stale_loss_cnt: u32,
     #[serde(with = "BehaviourDef")]
     behaviour: Behaviour,
+}
+
+/// Buffers of logs from before there was a size in the beginning.
+const fn fixed() -> usize {
+    usize::MAX
 }
 
 #[derive(Serialize, Deserialize)]

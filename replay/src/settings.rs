@@ -51,9 +51,8 @@ impl Setup {
             join_announced: false,
             join_from_local: false,
             nagle: false,
-            receive_buffer: RECEIVE_BUFFER,
-            send_buffer: RECEIVE_BUFFER,
-            ..ConnectionConfig::of(profile)
+            // What the other side sends was let in by windows of the capture, not by ours.
+            ..ConnectionConfig::of(profile).with_fixed_buffers(RECEIVE_BUFFER, RECEIVE_BUFFER)
         };
         let endpoint = EndpointConfig { implicit_endpoints: false, ..EndpointConfig::default() };
         let (endpoints, backups) = facts.endpoints();

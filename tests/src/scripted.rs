@@ -68,6 +68,11 @@ impl HandMade for Script {
     }
 }
 
+/// Scripts write in one call what they write, before anything of it is acknowledged.
+fn takes_all(config: ConnectionConfig) -> ConnectionConfig {
+    ConnectionConfig { initial_send_buffer: config.send_buffer, ..config }
+}
+
 impl Script {
     fn new(config: EndpointConfig, addresses: u8) -> Self {
         let mut endpoint = Endpoint::new(config, [42; 32]);
@@ -102,6 +107,7 @@ impl Script {
     pub fn server_with(endpoint: EndpointConfig, config: ConnectionConfig) -> Self {
         let mut script = Self::new(endpoint, 2);
         let any = SocketAddr::from(([0, 0, 0, 0], PORT));
+        let config = takes_all(config);
         script.listener = Some(script.endpoint.listen(config, any, 8).expect("free"));
         script
     }
@@ -112,6 +118,7 @@ impl Script {
         let mut script = Self::new(EndpointConfig::default(), addresses);
         let remote = SocketAddr::new(peer_address(0), PORT);
         let now = script.now;
+        let config = takes_all(config);
         script.id = script.endpoint.connect(now, config, None, remote).expect("an address");
         script
     }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, ListenerId, SocketAddr, SubflowId};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig, EndpointFlags};
-use mpuser_engine::error::ReadError;
+use mpuser_engine::error::{ReadError, WriteError};
 use mpuser_engine::rng::Rng;
 use mpuser_engine::time::{Duration, Instant};
 use mpuser_engine::{Endpoint, Event, LocalAddress, PmEndpoint};
@@ -505,7 +505,9 @@ impl Transfer {
         while let Some(rest) = self.outgoing.get(self.written..).filter(|r| !r.is_empty()) {
             match endpoint.write(now, id, rest) {
                 Ok(taken) => self.written += taken,
-                Err(_) => break,
+                Err(WriteError::WouldBlock) => break,
+                // Nobody will take the rest.
+                Err(_) => self.written = self.outgoing.len(),
             }
         }
         if self.written == self.outgoing.len() && !self.shut {

@@ -73,6 +73,10 @@ pub struct ConnectionInfo {
     pub bytes_retrans: u64,
     /// Application bytes that wait to be read.
     pub recv_queue: u64,
+    /// Octets there is room for that wait to be read, or wait for others before them: the receive buffer as it is tuned now.
+    pub receive_buffer: u64,
+    /// Octets that may be written and not yet acknowledged: the send buffer as it is tuned now.
+    pub send_buffer: u64,
     /// Most subflows beside the first.
     pub subflows_max: usize,
     /// Endpoints that are announced to peers.

@@ -325,7 +325,7 @@ impl Endpoint {
             iss: self.secrets.isn(now, tuple),
             config: config.tcp.clone(),
             mss: local.mtu.saturating_sub(headers).max(64),
-            receive_window: u32::try_from(config.receive_buffer).unwrap_or(u32::MAX),
+            receive_window: u32::try_from(config.first_receive_buffer()).unwrap_or(u32::MAX),
             window_scale: WindowScale::for_buffer(config.receive_buffer),
             timestamp_offset: self.secrets.timestamp_offset(tuple),
             carried: self.carriers.has(local.interface),

@@ -1,6 +1,7 @@
 //! Data-level reassembly and the one receive window all subflows share (RFC 8684 3.3.4 [RCV-1]).
 
 use super::arrivals::Arrivals;
+use super::receive_tuning::Progress;
 use crate::buffer::Assembler;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -87,6 +88,21 @@ impl RecvQueue {
     /// Where the free room ends; the DATA_FIN takes none.
     fn free_edge(&self) -> u64 {
         self.ack_offset() + self.capacity.saturating_sub(self.ready_len) as u64
+    }
+
+    /// There is room for `capacity` octets from now on, if that is more than there was.
+    pub(crate) fn grow(&mut self, capacity: usize) {
+        self.capacity = self.capacity.max(capacity);
+    }
+
+    /// How far things have come.
+    pub(crate) const fn progress(&self) -> Progress {
+        let (in_order, waiting) = self.level();
+        Progress {
+            arrived: in_order + waiting,
+            in_order,
+            taken: in_order.saturating_sub(self.ready_len as u64),
+        }
     }
 
     /// How much of [`Self::window`] was told already.

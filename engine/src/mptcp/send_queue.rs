@@ -3,6 +3,7 @@
 //! Offset 0 is the first octet the application writes; its DSN is IDSN + 1 (RFC 8684 3.1 [INI-38]).
 
 mod block;
+mod room;
 
 use block::Block;
 
@@ -63,7 +64,9 @@ pub(crate) struct SendQueue {
     gathered: BytesMut,
     /// Ranges waiting for another subflow, ascending and disjoint, all of them sent and not acknowledged.
     reinject: VecDeque<Reinjection>,
+    /// Octets there is room for, and the most there will ever be.
     capacity: usize,
+    most: usize,
     /// Where the application's writes end, ascending.
     boundaries: VecDeque<u64>,
     /// An octet acknowledged, with its offset: a window probe repeats it.
@@ -73,6 +76,7 @@ pub(crate) struct SendQueue {
 }
 
 impl SendQueue {
+    /// One with room for `capacity` octets.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             una: 0,
@@ -87,6 +91,7 @@ impl SendQueue {
             gathered: BytesMut::new(),
             reinject: VecDeque::new(),
             capacity,
+            most: capacity,
             boundaries: VecDeque::new(),
             last_acked: None,
             short_end: 0,
@@ -136,17 +141,6 @@ impl SendQueue {
     /// What was taken last ends with a segment of less than full size.
     pub(crate) const fn was_short(&mut self) {
         self.short_end = self.nxt;
-    }
-
-    /// Octets it holds at most.
-    pub(crate) const fn capacity(&self) -> u64 {
-        self.capacity as u64
-    }
-
-    /// Octets the application may still write.
-    pub(crate) fn room(&self) -> usize {
-        let used = usize::try_from(self.end() - self.una).unwrap_or(usize::MAX);
-        self.capacity.saturating_sub(used)
     }
 
     /// Every octet written has been acknowledged.

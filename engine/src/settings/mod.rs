@@ -29,6 +29,8 @@ pub enum Kind {
     Number(u64, u64),
     /// Seconds, up to this many.
     Seconds(u64),
+    /// Three sizes in bytes, ascending: the least, the one in the beginning, the most.
+    Sizes,
     /// One of these words.
     Word(&'static [&'static str]),
     /// Says something and cannot be set.
@@ -40,7 +42,7 @@ pub enum Kind {
 pub enum Value<'a> {
     /// Of a switch (0 or 1), a number, seconds.
     Number(u64),
-    /// A word.
+    /// A word, or sizes as they were written.
     Word(&'a str),
 }
 
@@ -126,6 +128,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Switch => f.write_str("1 or 0"),
             Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
+            Self::Sizes => f.write_str("three sizes in bytes: MIN DEFAULT MAX"),
             Self::Seconds(max) => write!(f, "seconds, 0 to {max}"),
             Self::Word(words) => {
                 f.write_str("one of ")?;
@@ -195,7 +198,7 @@ impl Setting {
                 let number = digits.parse().ok().filter(|number| *number <= max);
                 Value::Number(number.ok_or_else(|| bad(None))?)
             }
-            Kind::Word(_) => Value::Word(text),
+            Kind::Word(_) | Kind::Sizes => Value::Word(text),
         };
         (self.set)(settings, understood).map_err(|why| bad((!why.is_empty()).then_some(why)))
     }

@@ -12,6 +12,8 @@ use alloc::string::{String, ToString as _};
 
 /// A day: more than anybody waits for.
 const DAY: u64 = 86_400;
+/// The widest window there is (RFC 7323 2.3).
+const MOST_BUFFER: usize = 1 << 30;
 
 type Get = fn(&Settings) -> String;
 type Set = fn(&mut Settings, Value<'_>) -> Result<(), &'static str>;
@@ -154,6 +156,46 @@ fn set_profile(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
     s.connection.retry_refused_as_tcp = of.retry_refused_as_tcp;
     s.connection.join_from_local = of.join_from_local;
     s.endpoint.implicit_endpoints = EndpointConfig::of(profile).implicit_endpoints;
+    Ok(())
+}
+
+/// The least size the kernel would go down to when memory is short; here nothing does.
+const LEAST_BUFFER: usize = 4_096;
+
+/// `MIN DEFAULT MAX`, with a default no larger than what may be.
+fn sizes(initial: usize, most: usize) -> String {
+    format!("{LEAST_BUFFER} {} {most}", initial.min(most))
+}
+
+/// The last two of `MIN DEFAULT MAX`.
+fn initial_and_most(value: Value<'_>) -> Result<(usize, usize), &'static str> {
+    let mut sizes = word(value).split_whitespace().map(str::parse::<usize>);
+    match (sizes.next(), sizes.next(), sizes.next(), sizes.next()) {
+        (Some(Ok(min)), Some(Ok(initial)), Some(Ok(most)), None) => {
+            let good = min <= initial && initial <= most && (1..=MOST_BUFFER).contains(&most);
+            if good { Ok((initial, most)) } else { Err("MIN <= DEFAULT <= MAX <= 1 GiB must hold") }
+        }
+        _ => Err(""),
+    }
+}
+
+fn receive_buffer(s: &Settings) -> String {
+    sizes(s.connection.initial_receive_buffer, s.connection.receive_buffer)
+}
+
+fn set_receive_buffer(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    let (initial, most) = initial_and_most(value)?;
+    (s.connection.initial_receive_buffer, s.connection.receive_buffer) = (initial, most);
+    Ok(())
+}
+
+fn send_buffer(s: &Settings) -> String {
+    sizes(s.connection.initial_send_buffer, s.connection.send_buffer)
+}
+
+fn set_send_buffer(s: &mut Settings, value: Value<'_>) -> Result<(), &'static str> {
+    let (initial, most) = initial_and_most(value)?;
+    (s.connection.initial_send_buffer, s.connection.send_buffer) = (initial, most);
     Ok(())
 }
 
@@ -324,6 +366,27 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Switch,
         "offer timestamps",
         switch!(connection.tcp.timestamps),
+    ),
+    row(
+        "net.ipv4.tcp_moderate_rcvbuf",
+        &[],
+        Kind::Switch,
+        "let the receive buffer grow with what is read in a round trip, up to the last of tcp_rmem",
+        switch!(connection.moderate_receive_buffer),
+    ),
+    row(
+        "net.ipv4.tcp_rmem",
+        &[],
+        Kind::Sizes,
+        "receive buffer: in the beginning it is the second, at most the third; alike they fix it",
+        (receive_buffer, set_receive_buffer),
+    ),
+    row(
+        "net.ipv4.tcp_wmem",
+        &[],
+        Kind::Sizes,
+        "send buffer, by the congestion windows: in the beginning it is the second, at most the third",
+        (send_buffer, set_send_buffer),
     ),
     row(
         "net.ipv4.tcp_fastopen",

@@ -40,6 +40,7 @@ fn defaults_are_the_kernels() {
         ("pm_type", "0"),
         ("tcp_syn_retries", "6"),
         ("tcp_retries2", "15"),
+        ("tcp_moderate_rcvbuf", "1"),
     ] {
         let setting = find(name).expect(name);
         assert_eq!(setting.get(&settings), value, "{name}");
@@ -59,6 +60,7 @@ fn values_go_round() {
             Kind::Switch => "on",
             Kind::Number(..) => "1",
             Kind::Seconds(_) => "77",
+            Kind::Sizes => "1 2000 3000",
             Kind::Word(words) => words.last().expect("a word"),
             Kind::ReadOnly => "",
         };
@@ -80,6 +82,9 @@ fn values_reach_the_configuration() {
         "mptcp_debug=1",
         "mptcp_enabled=2",
         "blackhole_timeout=0",
+        "tcp_rmem=4096 20000 300000",
+        "tcp_wmem = 4096\t16384 4194304",
+        "tcp_moderate_rcvbuf=0",
     ] {
         assert!(settings.assign(assignment).is_ok(), "{assignment}");
     }
@@ -90,6 +95,9 @@ fn values_reach_the_configuration() {
     assert_eq!(connection.path_manager, PathManagerKind::Ndiffports(3));
     assert_eq!(connection.scheduler.name(), "rr");
     assert_eq!(settings.endpoint.blackhole_timeout, Duration::ZERO);
+    assert_eq!((connection.initial_receive_buffer, connection.receive_buffer), (20_000, 300_000));
+    assert_eq!((connection.initial_send_buffer, connection.send_buffer), (16_384, 4 << 20));
+    assert!(!connection.moderate_receive_buffer);
     assert!(settings.assign("pm_type=1").is_ok());
     assert_eq!(settings.connection.path_manager, PathManagerKind::Default);
 }
@@ -114,6 +122,14 @@ fn mistakes_are_named() {
             "tcp_congestion_control=vegas",
             "net.ipv4.tcp_congestion_control cannot be \"vegas\": it must be one of cubic, reno, lia, olia, balia, \
              wvegas, ewtcp, coupled, bbr",
+        ),
+        (
+            "tcp_rmem=1 2",
+            "net.ipv4.tcp_rmem cannot be \"1 2\": it must be three sizes in bytes: MIN DEFAULT MAX",
+        ),
+        (
+            "tcp_wmem=1 3 2",
+            "net.ipv4.tcp_wmem cannot be \"1 3 2\": MIN <= DEFAULT <= MAX <= 1 GiB must hold",
         ),
         ("available_schedulers=x", "net.mptcp.available_schedulers can only be read"),
     ] {

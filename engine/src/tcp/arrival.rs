@@ -73,6 +73,9 @@ impl Socket {
             self.timestamps.on_segment(now, seg);
         }
         let echoed = self.timestamps.echoed_at(now, seg);
+        if let Some(echoed) = echoed.filter(|_| !seg.payload.is_empty()) {
+            self.receiver_rtt.on_data(now, echoed);
+        }
         disposition.newly_acked = self.send.on_ack(now, offset, seg, echoed, coupled);
         self.on_send_progress(now);
         let start = self.recv.offset(seg.seq);

@@ -143,6 +143,12 @@ impl Socket {
         self.send.rtt.srtt()
     }
 
+    /// The round-trip time as data echo it that have come: no less than it, and nearer to it with each call, which ends a
+    /// period of samples. `None` while no data have echoed anything (RFC 7323).
+    pub fn settle_receiver_rtt(&mut self) -> Option<Duration> {
+        self.receiver_rtt.settle(self.send.rtt.srtt())
+    }
+
     /// Variation of the round-trip time.
     #[must_use]
     pub fn rttvar(&self) -> Duration {

@@ -24,6 +24,7 @@ mod probe;
 pub(crate) mod prr;
 pub(crate) mod rack;
 pub(crate) mod rate;
+mod receiver_rtt;
 pub(crate) mod recovery;
 mod recv;
 pub(crate) mod rtt;

@@ -7,6 +7,7 @@ use super::congestion::CoupledView;
 use super::handshake::Handshake;
 use super::plan::Disposition;
 use super::probe::Probe;
+use super::receiver_rtt::ReceiverRtt;
 use super::recv::Recv;
 use super::segment::Segment;
 use super::send::Send;
@@ -58,6 +59,7 @@ pub struct Socket {
     /// RCV.NXT as last told to the peer (RFC 7323 Last.ACK.sent).
     pub(super) last_ack_sent: u64,
     pub(super) last_received_at: Instant,
+    pub(super) receiver_rtt: ReceiverRtt,
     /// The socket was aborted; a RST is to be sent.
     /// A pure ACK that is due waits until the FIN has gone.
     pub(super) fin_first: bool,
@@ -90,6 +92,7 @@ impl Socket {
             offer: params.receive_window,
             last_ack_sent: 0,
             last_received_at: now,
+            receiver_rtt: ReceiverRtt::default(),
             fin_first: false,
             reset_pending: false,
             reset_reply: None,

@@ -50,9 +50,7 @@ impl Splitter {
         };
         let config = ConnectionConfig {
             mptcp: false,
-            send_buffer: self.window,
-            receive_buffer: self.window,
-            ..ConnectionConfig::default()
+            ..ConnectionConfig::default().with_fixed_buffers(self.window, self.window)
         };
         let mut endpoint = |address: IpAddr| {
             let mut seed = [0; 32];

@@ -110,6 +110,9 @@ pub struct FlowGroup {
     pub send_buffer: usize,
     /// Bytes.
     pub receive_buffer: usize,
+    /// The buffers begin small and are tuned up to these sizes; otherwise they have them from the beginning. Smoltcp's
+    /// never change.
+    pub tuned_buffers: bool,
     /// DSS checksums (flag A).
     pub checksum: bool,
     /// MTU of every address of the client and the server, bytes.
@@ -144,6 +147,7 @@ impl Default for FlowGroup {
             traffic: Traffic::Bulk { size: None },
             send_buffer: connection.send_buffer,
             receive_buffer: connection.receive_buffer,
+            tuned_buffers: true,
             checksum: false,
             mtu: 1500,
             profile: Profile::default(),
@@ -160,6 +164,12 @@ impl FlowGroup {
     #[must_use]
     pub fn connection(&self) -> ConnectionConfig {
         let plain = ConnectionConfig::of(self.profile);
+        let plain = if self.tuned_buffers {
+            let (send_buffer, receive_buffer) = (self.send_buffer, self.receive_buffer);
+            ConnectionConfig { send_buffer, receive_buffer, ..plain }
+        } else {
+            plain.with_fixed_buffers(self.send_buffer, self.receive_buffer)
+        };
         ConnectionConfig {
             tcp: TcpConfig {
                 congestion: self.cc,
@@ -171,8 +181,6 @@ impl FlowGroup {
             mptcp: self.stack == Stack::Mptcp,
             checksum: self.checksum,
             scheduler: self.scheduler.clone(),
-            send_buffer: self.send_buffer,
-            receive_buffer: self.receive_buffer,
             nagle: self.nagle,
             path_manager: PathManagerKind::Default,
             max_extra_subflows: 64,

@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) enabled: bool,
     /// `net.ipv4.tcp_fastopen`
     pub(crate) fast_open: u32,
+    /// `net.ipv4.tcp_wmem` and `net.ipv4.tcp_rmem`, the largest: in the beginning there is less.
     pub(crate) send_buffer: usize,
     pub(crate) receive_buffer: usize,
     template: ConnectionConfig,
@@ -79,8 +80,15 @@ impl Settings {
                 let parsed = u32::from_str_radix(digits, radix);
                 self.fast_open = parsed.map_err(|_| wrong(name, value, "a number"))?;
             }
-            "net.ipv4.tcp_rmem" => self.receive_buffer = largest(name, value)?,
-            "net.ipv4.tcp_wmem" => self.send_buffer = largest(name, value)?,
+            "net.ipv4.tcp_moderate_rcvbuf" => {
+                config.moderate_receive_buffer = boolean(name, value)?;
+            }
+            "net.ipv4.tcp_rmem" => {
+                (config.initial_receive_buffer, self.receive_buffer) = sizes(name, value)?;
+            }
+            "net.ipv4.tcp_wmem" => {
+                (config.initial_send_buffer, self.send_buffer) = sizes(name, value)?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -107,11 +115,11 @@ fn seconds(name: &str, value: &str) -> Result<Duration, String> {
     number(name, value).map(|n| Duration::from_secs(u64::from(n)))
 }
 
-/// The last of `MIN DEFAULT MAX`.
-fn largest(name: &str, value: &str) -> Result<usize, String> {
+/// The last two of `MIN DEFAULT MAX`.
+fn sizes(name: &str, value: &str) -> Result<(usize, usize), String> {
     let sizes: Result<Vec<usize>, _> = value.split_ascii_whitespace().map(str::parse).collect();
     match sizes.as_deref() {
-        Ok([_, _, max]) => Ok(*max),
+        Ok([_, initial, most]) => Ok((*initial, *most)),
         _ => Err(wrong(name, value, "three sizes in octets")),
     }
 }

@@ -229,10 +229,10 @@ impl Machine {
         let mut config = self.settings.connection(mptcp);
         config.nagle = options.cork || !options.nodelay;
         if let Some(bytes) = options.send_buffer {
-            config.send_buffer = bytes;
+            (config.send_buffer, config.initial_send_buffer) = (bytes, bytes);
         }
         if let Some(bytes) = options.receive_buffer {
-            config.receive_buffer = bytes;
+            (config.receive_buffer, config.initial_receive_buffer) = (bytes, bytes);
         }
         config.tcp.keepalive = options.keepalive.then(|| Keepalive {
             idle: Duration::from_secs(options.keep_idle.unwrap_or(7200).into()),

@@ -37,17 +37,17 @@ impl Connection {
 
     /// Queues data; returns how much was taken.
     pub(crate) fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
-        self.write_with(data.is_empty(), |queue| queue.write(data))
+        self.write_with(data.len(), |queue| queue.write(data))
     }
 
     /// [`Self::write`] without copying.
     pub(crate) fn write_bytes(&mut self, data: Bytes) -> Result<usize, WriteError> {
-        self.write_with(data.is_empty(), |queue| queue.write_bytes(data))
+        self.write_with(data.len(), |queue| queue.write_bytes(data))
     }
 
     fn write_with(
         &mut self,
-        nothing: bool,
+        len: usize,
         write: impl FnOnce(&mut SendQueue) -> usize,
     ) -> Result<usize, WriteError> {
         if let Some(error) = self.error {
@@ -59,10 +59,15 @@ impl Connection {
         if self.finished {
             return Err(WriteError::Closed(ConnectionError::Reset));
         }
-        if nothing {
+        if len == 0 {
             return Ok(0);
         }
-        match write(&mut self.send) {
+        if self.send.wants_room() {
+            self.tune_send();
+        }
+        let taken = write(&mut self.send);
+        self.cut_short = taken < len;
+        match taken {
             0 => {
                 self.write_blocked = true;
                 Err(WriteError::WouldBlock)
@@ -149,6 +154,8 @@ impl Connection {
             bytes_acked: self.send.una() + self.fast_open.sent,
             bytes_retrans: self.bytes_retrans,
             recv_queue: self.recv.readable_bytes(),
+            receive_buffer: self.tuning.capacity() as u64,
+            send_buffer: self.send.capacity(),
             subflows_max: self.config.max_extra_subflows.min(self.limits.subflows),
             // Only the endpoint knows those.
             add_addr_signal_max: 0,

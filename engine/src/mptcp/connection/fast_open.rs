@@ -121,7 +121,7 @@ impl Connection {
     /// A SYN with a good cookie: its data can be read at once, and answered at once.
     pub(crate) fn accept_syn_data(&mut self, syn: &Segment) {
         let Some(first) = self.subflows.first_mut() else { return };
-        let room = usize::from(u16::MAX).min(self.config.receive_buffer);
+        let room = usize::from(u16::MAX).min(self.tuning.capacity());
         let data = syn.payload.slice(..syn.payload.len().min(room));
         first.tcp.take_syn_data(data.len() as u32);
         first.phase = Phase::Active;

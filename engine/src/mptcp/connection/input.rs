@@ -304,6 +304,7 @@ impl Connection {
 
     /// The send queue has room again.
     pub(super) fn on_room(&mut self) {
+        self.tune_send();
         if self.write_blocked && self.send.room() > 0 {
             self.write_blocked = false;
             self.emit(Event::Writable);

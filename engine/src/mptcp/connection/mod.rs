@@ -5,6 +5,7 @@
 
 mod addresses;
 mod api;
+mod buffers;
 mod fallback;
 mod fast_close;
 mod fast_open;
@@ -25,6 +26,7 @@ use super::fallback::{FailExchange, PlainOffsets};
 use super::handshake::{Agreement, Offer};
 use super::lesson::Lesson;
 use super::path_manager::PathManager;
+use super::receive_tuning::ReceiveTuning;
 use super::recv_queue::RecvQueue;
 use super::retry::Retries;
 use super::send_queue::SendQueue;
@@ -110,6 +112,7 @@ pub(crate) struct Connection {
     cursor: usize,
     send: SendQueue,
     recv: RecvQueue,
+    tuning: ReceiveTuning,
     close: Close,
     pub(crate) paths: PathManager,
     retries: Retries,
@@ -123,6 +126,8 @@ pub(crate) struct Connection {
     said: Said,
     /// The application waits for room to write.
     write_blocked: bool,
+    /// There was no room for all of the last write: what is left of it follows.
+    cut_short: bool,
     pub(crate) established: bool,
     /// Nothing more will happen at data level.
     pub(crate) finished: bool,
@@ -233,9 +238,9 @@ impl Connection {
             ended: Vec::new(),
             next_subflow: 0,
             cursor: 0,
-            // [SND-5]: smaller than what the peer may be told to send, it would be the bottleneck of both.
-            send: SendQueue::new(config.send_buffer.max(config.receive_buffer)),
-            recv: RecvQueue::new(config.receive_buffer),
+            send: buffers::send_queue(&config),
+            recv: RecvQueue::new(config.first_receive_buffer()),
+            tuning: buffers::receive_tuning(&config),
             close: Close::default(),
             paths: PathManager::new(first, client, &config.vias),
             retries: Retries::default(),
@@ -246,6 +251,7 @@ impl Connection {
             events: VecDeque::new(),
             said: Said::default(),
             write_blocked: false,
+            cut_short: false,
             established: false,
             finished: false,
             released: false,

@@ -34,6 +34,7 @@ impl Connection {
             if !self.fill(now, counters) {
                 self.subflows.iter_mut().for_each(|subflow| subflow.tcp.note_app_limited());
                 self.note_starved(now);
+                self.widen_if_full();
                 return None;
             }
         }
@@ -45,6 +46,7 @@ impl Connection {
         counters: &mut Counters,
         headers: &mut Vec<u8>,
     ) -> Option<Transmit> {
+        self.tune_receive(now);
         let meta = self.meta_view();
         let windows = (self.recv.window(), self.recv.promised());
         let count = self.subflows.len();
@@ -60,6 +62,9 @@ impl Connection {
                 let subflow: (ConnectionId, SubflowId) = (self.id, subflow.id);
                 if let Some(window) = window {
                     let (edge, grew) = self.recv.on_advertised(window);
+                    if grew {
+                        self.tuning.on_told(now, edge);
+                    }
                     if let Some((old_edge, old_window)) = told.replace((edge, window)) {
                         self.recv.admit_late_window(old_window);
                         counters.rcv_wnd_shared += u64::from(old_edge < edge && !grew);
@@ -91,12 +96,13 @@ impl Connection {
     }
 
     fn fill_plain(&mut self, now: Instant) -> bool {
-        let meta = self.meta_view();
+        let (meta, hold) = (self.meta_view(), self.holds_short());
+        let mss = self.subflows.first().map_or(1, |first| u64::from(first.tcp.effective_mss(0)));
+        let allowed = self.allowed_now(mss);
         let Some(first) = self.subflows.first_mut() else { return false };
         if first.phase != Phase::Active {
             return false;
         }
-        let mss = u64::from(first.tcp.effective_mss(0));
         let unsent = self.send.unsent();
         if unsent == 0 {
             if self.close.is_requested() && !self.close.is_sent() {
@@ -110,11 +116,10 @@ impl Connection {
         // With nothing in flight something has to be staged, or TCP would have nothing to probe a closed window with.
         let idle = first.tcp.in_flight() == 0 && first.tcp.unsent() == 0;
         let available = if idle { first.tcp.available().max(mss) } else { first.tcp.available() };
-        let nagle = self.config.nagle && !self.send.may_be_short() && !self.close.is_requested();
-        if available < mss.min(unsent) || (nagle && unsent < mss && !idle) {
+        if available < mss.min(unsent) || (hold && unsent < mss && !idle) {
             return false;
         }
-        let len = whole_segments(available.min(longest_mapping(first, mss)), mss);
+        let len = whole_segments(available.min(longest_mapping(first, mss)), mss).min(allowed);
         let Some((offset, payload)) = self.send.take_new(len, mss as usize) else { return false };
         if !(payload.len() as u64).is_multiple_of(mss) {
             self.send.was_short();

@@ -8,6 +8,7 @@ use crate::counters::Counters;
 use crate::event::Event;
 use crate::mptcp::scheduler;
 use crate::mptcp::send_queue::SendQueue;
+use crate::mptcp::send_tuning::SHORT_RTT;
 use crate::mptcp::subflow::{Phase, Subflow};
 use crate::scheduling::{
     Action, Interest, Outstanding as _, Reinjection, Scheduler, SchedulerEvent, SchedulerInfo,
@@ -32,7 +33,7 @@ const MIN_DELAY: Duration = Duration::from_millis(1);
 /// Super-segments in flight beside which less than one waits for more to be written.
 const GATHER_IN_FLIGHT: u64 = 4;
 /// Longest smoothed round-trip time of a path where it does: what a wait costs at most.
-const GATHER_SRTT: Duration = Duration::from_millis(2);
+const GATHER_SRTT: Duration = SHORT_RTT;
 
 /// The scheduler of a connection, and how the two get along.
 #[derive(Debug)]
@@ -198,8 +199,22 @@ impl Connection {
         if self.is_window_closed() {
             return false;
         }
-        let hold = self.config.nagle && !self.send.may_be_short() && !self.close.is_requested();
+        let hold = self.holds_short();
         !(self.waits_for_more(unsent) || (hold && unsent < self.least_mss()))
+    }
+
+    /// Octets that may go out now in segments of `mss`: all that is unsent, or all but a short segment at its end.
+    pub(super) fn allowed_now(&self, mss: u64) -> usize {
+        let unsent = self.send.unsent();
+        let short = if unsent > mss && self.holds_short() { unsent % mss.max(1) } else { 0 };
+        usize::try_from(unsent - short).unwrap_or(usize::MAX)
+    }
+
+    /// A short segment is not sent now (Nagle), nor is what is left before the application may write on: it is cut where
+    /// there was no room, and the rest of the write is to fill the segment.
+    pub(super) fn holds_short(&self) -> bool {
+        let cut = self.cut_short && self.send.una() < self.send.nxt();
+        self.config.nagle && (cut || !self.send.may_be_short()) && !self.close.is_requested()
     }
 
     /// The end of a write can wait for the next one and go with it: enough is in flight to keep the path busy, and its
@@ -391,9 +406,9 @@ impl Connection {
         if len == 0 {
             return None;
         }
+        let len = whole_segments(len, mss).min(self.allowed_now(mss));
         let subflow = self.subflows.iter_mut().find(|s| s.id == target.id)?;
-        let (offset, payload) =
-            self.send.take_new(whole_segments(len, mss), target.mss as usize)?;
+        let (offset, payload) = self.send.take_new(len, target.mss as usize)?;
         let range = offset..offset + payload.len() as u64;
         if !(range.end - range.start).is_multiple_of(mss) {
             self.send.was_short();
@@ -522,7 +537,7 @@ fn view_of<'a>(
         una: send.una(),
         nxt: send.nxt(),
         window_end: send.nxt() + send.window(),
-        send_buffer: send.capacity(),
+        send_buffer: send.most(),
         queues: send,
     }
 }

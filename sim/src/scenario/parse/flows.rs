@@ -9,7 +9,7 @@ use crate::script;
 use crate::text;
 use mpuser_engine::config::{CongestionAlgorithm, Profile, SCHEDULER_NAMES, SchedulerSpec};
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "name",
     "count",
     "stack",
@@ -23,6 +23,7 @@ const KEYS: [&str; 20] = [
     "traffic",
     "send_buffer",
     "receive_buffer",
+    "tuned_buffers",
     "checksum",
     "mtu",
     "profile",
@@ -140,6 +141,8 @@ fn engines(
             return Err(item.mistake("this buffer cannot work", "write a size from 2000 to 4096M"));
         }
         *place = bytes as usize;
+        // Who asks for a size gets just that, as with SO_RCVBUF.
+        group.tuned_buffers = false;
     }
     if let Some(item) = table.get("mtu") {
         group.mtu = item.whole(576..=65_535)? as u16;
@@ -148,6 +151,7 @@ fn engines(
         ("checksum", &mut group.checksum),
         ("nagle", &mut group.nagle),
         ("pacing", &mut group.pacing),
+        ("tuned_buffers", &mut group.tuned_buffers),
         ("slow_start_after_idle", &mut group.slow_start_after_idle),
     ] {
         if let Some(item) = table.get(key) {

@@ -109,6 +109,7 @@ fn everything_is_read() {
     assert_eq!(mp.paths[1].links, ["lte", "wifi"]);
     assert_eq!((mp.paths[2].backup, mp.paths[2].subflows), (true, 2));
     assert_eq!((mp.send_buffer, mp.receive_buffer), (1 << 20, 200_000));
+    assert_eq!((mp.tuned_buffers, tcp.tuned_buffers), (false, true));
     assert!(matches!(&mp.traffic, Traffic::Chunks(chunks) if chunks.rates == [500_000, 1_000_000]));
     assert_eq!((tcp.name.as_str(), tcp.stack), ("flow1", Stack::Tcp));
     let off = Spread::Pareto { mean: Duration::from_secs(1), index: 1.5 };
