@@ -135,6 +135,8 @@ pub(crate) struct BehaviourDef {
     other_algorithms: bool,
     #[serde(default)]
     settle_joins: Duration,
+    #[serde(default)]
+    leave_silent_paths: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -79,6 +79,7 @@ choices! {
     join_half_closed: "taken", "refused", Case("J19");
     other_algorithms: "MPTCP", "plain TCP", Case("H10");
     settle_joins: "20 ms", "at once", Test("mp_join.rs");
+    leave_silent_paths: "REMOVE_ADDR", "waits", Test("silent_paths.rs");
 }
 
 fn with(behaviour: Behaviour) -> ConnectionConfig {

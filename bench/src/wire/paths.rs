@@ -20,22 +20,10 @@ use tokio::sync::broadcast;
 const HEADERS: usize = 160;
 
 /// Moves `bytes` octets between mpuser in the client and the kernel in the server. `meter` is for the end that receives.
+/// Every packet goes to `capture`, and what happens to subflows to stderr, if there is one.
 ///
 /// # Errors
-/// The connection failed, or the octets are wrong.
-pub fn transfer(
-    lab: &OwnLab,
-    way: Way,
-    bytes: u64,
-    meter: impl Fn() -> Meter + Sync,
-) -> io::Result<Transfer> {
-    watched(lab, way, bytes, meter, None)
-}
-
-/// As [`transfer`], with every packet in `capture`, and what happens to subflows on stderr, if there is one.
-///
-/// # Errors
-/// As [`transfer`], or the file cannot be written.
+/// The connection failed, the octets are wrong, or the file cannot be written.
 pub fn watched(
     lab: &OwnLab,
     way: Way,

@@ -13,6 +13,7 @@ use mpuser_tun::lab::{LabOptions, LabPath};
 use mpuser_tun::net::TunEnd;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -77,7 +78,15 @@ impl Shaped {
     /// # Errors
     /// The connection failed, or the octets are wrong.
     pub fn ours(&self) -> io::Result<f64> {
-        paths::transfer(&self.lab, Way::Up, BYTES, meter).map(mbps)
+        self.watched(None)
+    }
+
+    /// The same, with every packet in `capture`, and what happens to subflows on stderr, if there is one.
+    ///
+    /// # Errors
+    /// As above, or the file cannot be written.
+    pub fn watched(&self, capture: Option<&Path>) -> io::Result<f64> {
+        paths::watched(&self.lab, Way::Up, BYTES, meter, capture).map(mbps)
     }
 
     /// The kernel sends to the kernel: Mbit/s.

@@ -117,13 +117,16 @@ impl DemoReport {
             srtt_us: u64::try_from(subflow.srtt.as_micros()).unwrap_or(u64::MAX),
             state: end_state(subflow),
         };
+        // a path that was left is tried again: an attempt is no subflow yet
+        let joined = |s: &&SubflowInfo| shares.contains_key(&s.id.0) || carried(s) > 0;
+        let subflows = info.iter().flat_map(|info| &info.subflows).filter(joined);
         Self {
             schema: "mpuser.demo/1",
             peer: around.peer,
             bytes_sent: measured.sent,
             bytes_received: measured.received,
             sha256_ok: measured.sha256_ok,
-            subflows: info.iter().flat_map(|info| &info.subflows).map(subflow).collect(),
+            subflows: subflows.map(subflow).collect(),
             cut: measured.cut.as_ref().map(|cut| DemoCut {
                 path: cut.path.clone(),
                 subflow: victim(cut.before.as_ref()),

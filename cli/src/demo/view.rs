@@ -161,7 +161,11 @@ fn frame(now: &Snapshot, rates: &Rates, printer: &Printer) -> Vec<String> {
 fn line(now: &Snapshot, rates: &Rates) -> String {
     let subflows: &[SubflowInfo] = now.info.as_ref().map_or(&[], |info| &info.subflows);
     let each = subflows.iter().map(|subflow| {
-        let state = if subflow.stale { "stale, " } else { "" };
+        let state = match subflow.state {
+            "ESTAB" if subflow.stale => "stale, ".to_owned(),
+            "ESTAB" => String::new(),
+            other => format!("{}, ", other.to_ascii_lowercase()),
+        };
         format!("{}: {state}{}", subflow.id.0, rates.of(subflow.id.0))
     });
     let mut text = format!(

@@ -177,6 +177,10 @@ pub struct Behaviour {
     /// reading may take what comes first on a new subflow for what it expects next, and the application gets wrong octets
     /// (K46). Default 20 ms; Linux does not wait.
     pub settle_joins: Duration,
+    /// A client leaves a path that owes the octets missing first and has been silent for more than a round trip while
+    /// others brought what comes after: it says REMOVE_ADDR there, which makes a Linux sender send at once what was on it
+    /// (K29), and joins from the same address after a while. Default true; Linux waits for the sender's timers.
+    pub leave_silent_paths: bool,
 }
 
 impl Behaviour {
@@ -215,6 +219,7 @@ impl Behaviour {
             join_half_closed: true,
             other_algorithms: true,
             settle_joins: Duration::from_millis(20),
+            leave_silent_paths: true,
         }
     }
 
@@ -252,6 +257,7 @@ impl Behaviour {
             join_half_closed: false,
             other_algorithms: false,
             settle_joins: Duration::ZERO,
+            leave_silent_paths: false,
             ..Self::rfc()
         }
     }

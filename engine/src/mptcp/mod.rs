@@ -6,6 +6,7 @@
 mod arrivals;
 mod close;
 pub(crate) mod connection;
+mod debtor;
 pub(crate) mod decorate;
 mod fallback;
 pub(crate) mod handshake;

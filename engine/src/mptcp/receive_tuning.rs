@@ -4,6 +4,7 @@
 //!
 //! It grows and never shrinks: a window that was promised is not taken back [RCV-2].
 
+use super::send_tuning::{SHORT_MOST, SHORT_RTT};
 use crate::time::{Duration, Instant};
 
 /// The shortest period: timestamps tell a round trip to a millisecond. On a shorter path a period has several round trips,
@@ -117,7 +118,8 @@ impl ReceiveTuning {
         }
         let through = arrived.min(taken);
         let next = through.saturating_add(scale(through, more.into(), arrived.max(1).into()));
-        let wanted = usize::try_from(next.saturating_mul(2)).unwrap_or(usize::MAX).min(self.most);
+        let most = if period.length <= SHORT_RTT { self.most.min(SHORT_MOST) } else { self.most };
+        let wanted = usize::try_from(next.saturating_mul(2)).unwrap_or(usize::MAX).min(most);
         (wanted > self.capacity).then(|| {
             self.capacity = wanted;
             wanted

@@ -1,5 +1,5 @@
-//! What a peer's MP_TCPRST means for its path (RFC 8684 3.6): tried again after a while, or not again for this
-//! connection.
+//! Paths that ended, and whether they are tried again: after a while, or not for this connection. What a peer's MP_TCPRST
+//! means for its path (RFC 8684 3.6), and paths this end has left.
 
 use crate::addr::{IpAddr, SocketAddr};
 use crate::error::{PeerReset, ResetReason};
@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 const MAX_PATHS: usize = 16;
 /// Attempts on one path before it is left alone.
 const MAX_ATTEMPTS: u32 = 8;
+/// First wait after a join from an address that was left came to nothing; its SYNs took a minute.
+const REJOIN: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -29,9 +31,11 @@ struct Path {
     remote: SocketAddr,
     fate: Fate,
     attempts: u32,
+    /// How often this end left it for its silence.
+    left: u32,
 }
 
-/// The paths a peer reset.
+/// The paths a peer reset or this end left.
 #[derive(Debug, Default)]
 pub(crate) struct Retries(Vec<Path>);
 
@@ -44,17 +48,60 @@ impl Retries {
         remote: SocketAddr,
         reset: PeerReset,
     ) {
-        let known = self.0.iter().position(|p| p.local == local && p.remote == remote);
-        let attempts = known.map_or(0, |at| self.0.remove(at).attempts);
+        let (attempts, left) = self.take(local, remote).map_or((0, 0), |p| (p.attempts, p.left));
         let fate = if reset.transient && attempts < MAX_ATTEMPTS {
             Fate::Waiting(now + wait(reset.reason, attempts))
         } else {
             Fate::Barred
         };
+        self.put(Path { local, remote, fate, attempts: attempts + 1, left });
+    }
+
+    /// This end left the path for its silence. The peer is told on another one, so the next attempt takes `rest` at least:
+    /// what is told must not end it, too.
+    pub(crate) fn on_left(
+        &mut self,
+        now: Instant,
+        local: IpAddr,
+        remote: SocketAddr,
+        rest: Duration,
+    ) {
+        let (attempts, left) = self.take(local, remote).map_or((0, 0), |p| (p.attempts, p.left));
+        let fate = Fate::Waiting(now + backoff(rest, attempts));
+        self.put(Path { local, remote, fate, attempts, left: left + 1 });
+    }
+
+    /// A join from `local` to `remote` came to nothing. A path that carried data once may do so again.
+    pub(crate) fn on_failed(&mut self, now: Instant, local: IpAddr, remote: SocketAddr) {
+        if let Some(path) = self.find(local, remote)
+            && path.left > 0
+            && path.fate == Fate::Tried
+        {
+            path.attempts += 1;
+            path.fate = Fate::Waiting(now + backoff(REJOIN, path.attempts));
+        }
+    }
+
+    /// How often this end left the path for its silence.
+    pub(crate) fn times_left(&self, local: IpAddr, remote: SocketAddr) -> u32 {
+        let is = |p: &&Path| p.local == local && p.remote == remote;
+        self.0.iter().find(is).map_or(0, |path| path.left)
+    }
+
+    fn find(&mut self, local: IpAddr, remote: SocketAddr) -> Option<&mut Path> {
+        self.0.iter_mut().find(|p| p.local == local && p.remote == remote)
+    }
+
+    fn take(&mut self, local: IpAddr, remote: SocketAddr) -> Option<Path> {
+        let at = self.0.iter().position(|p| p.local == local && p.remote == remote)?;
+        Some(self.0.remove(at))
+    }
+
+    fn put(&mut self, path: Path) {
         if self.0.len() >= MAX_PATHS {
             self.0.remove(0);
         }
-        self.0.push(Path { local, remote, fate, attempts: attempts + 1 });
+        self.0.push(path);
     }
 
     /// Nothing is to be opened from `local` to `remote`, not now or not at all.
@@ -149,6 +196,31 @@ mod tests {
                 && first(ResetReason::LackOfResources)
                     < first(ResetReason::UnacceptablePerformance)
         );
+    }
+
+    /// A path that was left carried data once: it is tried for as long as the connection lasts, less and less often.
+    #[test]
+    fn a_path_that_was_left_is_tried_again_and_again() {
+        let (local, remote) = path(1);
+        let mut retries = Retries::default();
+        let (rest, mut now) = (Duration::from_millis(200), Instant::ZERO);
+        retries.on_failed(now, local, remote);
+        assert_eq!((retries.times_left(local, remote), retries.poll_timeout()), (0, None));
+        retries.on_left(now, local, remote, rest);
+        assert!(retries.is_barred(local, remote) && !retries.is_barred(path(2).0, remote));
+        let mut waits = std::vec::Vec::new();
+        for _ in 0..20 {
+            let at = retries.poll_timeout().unwrap();
+            waits.push(at.saturating_since(now));
+            now = at;
+            assert_eq!(retries.take_due(now), Some((local, remote)));
+            retries.on_failed(now, local, remote);
+        }
+        assert_eq!(waits[..3], [rest, Duration::from_secs(2), Duration::from_secs(4)]);
+        assert!(waits.is_sorted() && waits[19] == MAX_WAIT, "{waits:?}");
+        assert_eq!(retries.times_left(local, remote), 1, "it never came back");
+        retries.on_left(now, local, remote, rest);
+        assert_eq!(retries.times_left(local, remote), 2);
     }
 
     #[test]

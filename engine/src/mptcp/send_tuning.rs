@@ -8,6 +8,8 @@ use crate::time::Duration;
 const SUPER_SEGMENTS: u64 = 8;
 /// What a short round trip is.
 pub(crate) const SHORT_RTT: Duration = Duration::from_millis(2);
+/// Octets of buffer that are enough where all round trips are short; more would only leave the caches.
+pub(crate) const SHORT_MOST: usize = 4 << 20;
 
 /// What one subflow can carry.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +30,15 @@ pub(crate) fn wanted(carriers: impl Iterator<Item = Carrier> + Clone) -> u64 {
         u64::try_from(octets).unwrap_or(u64::MAX)
     };
     let windows = carriers.clone().map(|c| rounds(&c)).fold(0, u64::saturating_add);
-    let short = carriers.filter(|c| c.srtt <= SHORT_RTT);
+    let short = carriers.clone().filter(|c| c.srtt <= SHORT_RTT);
     let pieces = short.map(|c| c.super_segment).max().unwrap_or_default();
-    windows.saturating_mul(2).max(SUPER_SEGMENTS * pieces)
+    windows.saturating_mul(2).max(SUPER_SEGMENTS * pieces).min(most(carriers) as u64)
+}
+
+/// The largest buffer these subflows have a use for, octets.
+pub(crate) fn most(carriers: impl Iterator<Item = Carrier>) -> usize {
+    let longest = carriers.map(|carrier| carrier.srtt).max().unwrap_or_default();
+    if longest <= SHORT_RTT { SHORT_MOST } else { usize::MAX }
 }
 
 #[cfg(test)]
@@ -54,6 +62,11 @@ mod tests {
         assert_eq!(of(&[carrier(125_000, 10), carrier(1_250_000, 100)]), 5_000_000);
         assert_eq!(of(&[carrier(u64::MAX, 10), carrier(u64::MAX, 100)]), u64::MAX);
         assert_eq!(of(&[carrier(1_000, 0)]), 2_000);
+        assert_eq!(
+            of(&[carrier(u64::MAX, 2), carrier(u64::MAX, 1)]),
+            SHORT_MOST as u64,
+            "all are short"
+        );
     }
 
     #[test]

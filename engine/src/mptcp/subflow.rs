@@ -9,6 +9,7 @@ mod repeats;
 mod signals;
 mod silence;
 
+use super::debtor::Rhythm;
 use super::decorate::{MetaView, decorate};
 use super::fallback::InfiniteMapping;
 use super::mapping::MappingQueue;
@@ -152,6 +153,9 @@ pub(crate) struct Subflow {
     mapping_due: Option<Instant>,
     /// Joined a moment ago: rests until then (K46).
     settles_at: Option<Instant>,
+    /// End of the furthest data it delivered, data offset.
+    pub(crate) reached: u64,
+    pub(crate) rhythm: Rhythm,
     /// What the next segment may be like.
     prediction: Option<Prediction>,
 }
@@ -207,6 +211,8 @@ impl Subflow {
             waived: None,
             mapping_due: None,
             settles_at: None,
+            reached: 0,
+            rhythm: Rhythm::default(),
             prediction: None,
         }
     }

@@ -149,6 +149,12 @@ impl Socket {
         self.receiver_rtt.settle(self.send.rtt.srtt())
     }
 
+    /// What [`Self::settle_receiver_rtt`] returned last.
+    #[must_use]
+    pub const fn receiver_rtt(&self) -> Option<Duration> {
+        self.receiver_rtt.estimate()
+    }
+
     /// Variation of the round-trip time.
     #[must_use]
     pub fn rttvar(&self) -> Duration {

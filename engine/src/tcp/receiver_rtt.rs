@@ -21,6 +21,11 @@ impl ReceiverRtt {
         self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
     }
 
+    /// What the last period left.
+    pub(super) const fn estimate(&self) -> Option<Duration> {
+        self.estimate
+    }
+
     /// A period ends; `sent` is the round-trip time of what this end sent itself. An upper bound of the round-trip time,
     /// `None` if no data ever echoed anything.
     pub(super) fn settle(&mut self, sent: Option<Duration>) -> Option<Duration> {

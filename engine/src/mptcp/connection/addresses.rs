@@ -280,7 +280,7 @@ impl Connection {
     }
 
     /// Queues identifiers for a REMOVE_ADDR; an ADD_ADDR of them that has not left yet never will.
-    fn withdraw(&mut self, ids: &[AddressId]) {
+    pub(super) fn withdraw(&mut self, ids: &[AddressId]) {
         if self.is_mptcp() {
             ids.iter().for_each(|id| self.paths.withdraw(*id));
         }

@@ -54,7 +54,9 @@ impl Connection {
         if open > 0 && usable().map(piece).max().is_some_and(|longest| self.send.unsent() < longest)
         {
             let more = open.saturating_mul(2).max(self.send.capacity() / 2);
-            self.send.grow(self.send.capacity().saturating_add(more));
+            let wanted = self.send.capacity().saturating_add(more);
+            let most = send_tuning::most(self.subflows.iter().filter_map(carrier));
+            self.send.grow(wanted.min(most as u64));
             self.on_room();
         }
     }

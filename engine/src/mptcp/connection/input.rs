@@ -365,7 +365,10 @@ impl Connection {
 
     fn on_mapped(&mut self, now: Instant, index: usize, piece: Mapped, counters: &mut Counters) {
         match piece {
-            Mapped::Data(offset, data) => self.receive(now, offset, data, counters),
+            Mapped::Data(offset, data) => {
+                self.note_delivery(now, index, (offset, data.len() as u64));
+                self.receive(now, offset, data, counters);
+            }
             Mapped::DataFin(offset) => {
                 if self.recv.set_fin(offset) {
                     self.on_data_fin_progress();
@@ -377,6 +380,17 @@ impl Connection {
             Mapped::ChecksumFailed { data, start } => {
                 self.on_checksum_failed(now, index, data, start, counters);
             }
+        }
+    }
+
+    /// The subflow at `index` has delivered data: their offset and length.
+    pub(super) fn note_delivery(&mut self, now: Instant, index: usize, (at, len): (u64, u64)) {
+        let end = at.wrapping_add(len);
+        if let Some(subflow) = self.subflows.get_mut(index)
+            && end <= i64::MAX as u64
+        {
+            subflow.reached = subflow.reached.max(end);
+            subflow.rhythm.on_data(now, len);
         }
     }
 
@@ -436,8 +450,12 @@ impl Connection {
             return self.abort(now);
         }
         match received {
-            Received::InOrder => self.emit(Event::Readable),
+            Received::InOrder => {
+                self.watch.on_progress(now);
+                self.emit(Event::Readable);
+            }
             Received::OutOfOrder { tail, merges } => {
+                self.on_hole(now);
                 counters.ofo_queue += 1;
                 counters.ofo_queue_tail += u64::from(tail);
                 counters.ofo_merge += u64::from(merges);

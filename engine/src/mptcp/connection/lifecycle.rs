@@ -20,7 +20,7 @@ impl Connection {
         if matches!(self.mode, Mode::Tcp(_)) {
             self.on_plain_progress();
         }
-        self.report_ended();
+        self.report_ended(now);
         self.close_subflows_when_complete();
         self.remove_closed();
         match self.mode {
@@ -31,7 +31,7 @@ impl Connection {
     }
 
     /// Tells the application about subflows that ended, and takes over what they carried.
-    fn report_ended(&mut self) {
+    fn report_ended(&mut self, now: Instant) {
         for index in 0..self.subflows.len() {
             let others = self.usable_beside(index);
             let Some(subflow) = self.subflows.get_mut(index) else { break };
@@ -41,6 +41,10 @@ impl Connection {
             subflow.reported = true;
             self.last_end = subflow.tcp.end();
             self.last_reset = subflow.peer_reset;
+            if self.client && subflow.phase == Phase::Handshake {
+                let (local, remote) = (subflow.tuple.local.ip(), subflow.tuple.remote);
+                self.retries.on_failed(now, local, remote);
+            }
             let was_established = subflow.phase != Phase::Handshake || subflow.join.is_none();
             let (id, tuple, cause) = (subflow.id, subflow.tuple, subflow.ending());
             subflow.hand_over(&mut self.send, others);

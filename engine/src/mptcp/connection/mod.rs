@@ -13,6 +13,7 @@ mod input;
 mod lifecycle;
 mod options;
 mod output;
+mod overdue;
 mod paths;
 mod prediction;
 mod retries;
@@ -21,6 +22,7 @@ mod siblings;
 mod timeout;
 
 use super::close::Close;
+use super::debtor::Watch;
 use super::decorate::MetaView;
 use super::fallback::{FailExchange, PlainOffsets};
 use super::handshake::{Agreement, Offer};
@@ -116,6 +118,7 @@ pub(crate) struct Connection {
     close: Close,
     pub(crate) paths: PathManager,
     retries: Retries,
+    watch: Watch,
     scheduling: Scheduling,
     siblings: Vec<SiblingView>,
     /// Used again and again: the live subflows' addresses.
@@ -244,6 +247,7 @@ impl Connection {
             close: Close::default(),
             paths: PathManager::new(first, client, &config.vias),
             retries: Retries::default(),
+            watch: Watch::default(),
             scheduling: Scheduling::new(&config.scheduler),
             siblings: Vec::new(),
             live_tuples: Vec::new(),

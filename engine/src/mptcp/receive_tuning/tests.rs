@@ -239,6 +239,22 @@ fn a_buffer_of_fixed_size_asks_for_nothing() {
     assert!(!asked.get());
 }
 
+/// Where the round trip is a tick of the timestamps at most, what goes through in that time is many windows.
+#[test]
+fn a_short_path_does_not_leave_the_caches() {
+    for (millis, bound) in [(1, SHORT_MOST), (2, SHORT_MOST), (3, MOST)] {
+        let mut tuning = ReceiveTuning::new(INITIAL, MOST);
+        let (mut now, mut octets) = (Instant::from_millis(5), 0);
+        for _ in 0..2_000 {
+            octets += 4_000_000;
+            now += ms(1);
+            let at = Progress { arrived: octets, in_order: octets, taken: octets };
+            tuning.on_progress(now, at, || rtt(millis));
+        }
+        assert_eq!(tuning.capacity(), bound, "{millis} ms");
+    }
+}
+
 #[test]
 fn it_never_shrinks_and_stays_within_its_bound() {
     let mut tuning = ReceiveTuning::new(INITIAL, 1 << 20);

@@ -85,8 +85,7 @@ impl HyStart {
     fn train_fills_the_pipe(&mut self, sample: &AckSample) -> bool {
         let (Some(train), Some(min_rtt)) = (&mut self.train, sample.min_rtt) else { return false };
         if sample.now.saturating_since(train.last) > TRAIN_GAP {
-            self.train = None;
-            return false;
+            train.start = sample.now;
         }
         train.last = sample.now;
         sample.now.saturating_since(train.start) > min_rtt / 2

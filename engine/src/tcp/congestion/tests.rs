@@ -164,6 +164,26 @@ fn an_ack_train_of_half_the_rtt_ends_slow_start() {
     assert!(cc.ssthresh() < 140_000, "{cc:?}");
 }
 
+/// A pause in the middle of a round hides nothing: what follows is as long a train.
+#[test]
+fn a_train_begins_anew_after_a_pause() {
+    let mut cc = Cubic::new(MSS as u32);
+    let mut now = Instant::from_millis(1);
+    (0..4).for_each(|_| burst(&mut cc, &mut now, RTT));
+    assert_eq!((cc.window(), cc.ssthresh()), (160_000, u64::MAX));
+    now += RTT;
+    for n in 0..120 {
+        // 20 ACKs, 5 ms without any, then one a millisecond
+        now += Duration::from_millis(if n == 20 { 5 } else { 1 });
+        let ack =
+            AckSample { srtt: Some(RTT), rtt_latest: Some(RTT), ..sample(now, MSS, 160 * MSS) };
+        cc.on_ack(&ack, &CoupledView::NONE);
+    }
+    // half an RTT after the pause
+    let grown = 160_000 + 20 * MSS + 51 * MSS;
+    assert!((grown - 3 * MSS..=grown + 3 * MSS).contains(&cc.ssthresh()), "{cc:?}");
+}
+
 #[test]
 fn hystart_leaves_slow_start_when_the_delay_rises_and_not_before() {
     let mut cc = Cubic::new(MSS as u32);

@@ -21,9 +21,9 @@ pub struct Outcome {
     pub mptcp: bool,
     /// DSS checksums were in use, as the engine says.
     pub checksum: bool,
-    /// Subflows established before the data: the engine's, and what the kernel says at the end.
+    /// Pairs of addresses with a subflow, as the engine says, and subflows at the end, as the kernel does.
     pub subflows: (usize, u64),
-    /// The families of the engine's subflows, IPv6 or not.
+    /// The families of those pairs, IPv6 or not.
     pub v6: Vec<bool>,
     /// From the first byte to the last, in seconds.
     pub seconds: f64,

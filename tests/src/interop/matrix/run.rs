@@ -247,14 +247,21 @@ fn announce(stack: &Stack) {
 
 fn outcome(cell: &Cell, stream: &MptcpStream, received: (usize, String), seconds: f64) -> Outcome {
     let info = stream.info().expect("a connection");
+    // A path that was left for its silence may have been joined again.
+    let mut pairs = Vec::new();
+    for pair in info.subflows.iter().map(|s| (s.tuple.local.ip(), s.tuple.remote)) {
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
     Outcome {
         cell: *cell,
         received,
         expected: Vec::new(),
         mptcp: info.mptcp,
         checksum: info.csum_enabled,
-        subflows: (info.subflows.len(), 0),
-        v6: info.subflows.iter().map(|s| s.tuple.local.is_ipv6()).collect(),
+        subflows: (pairs.len(), 0),
+        v6: pairs.iter().map(|(local, _)| local.is_ipv6()).collect(),
         seconds,
         reinjected: info.bytes_retrans,
         kernel: Moved::new(),

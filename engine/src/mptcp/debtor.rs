@@ -1,0 +1,158 @@
+//! Which subflow owes the octets that are missing first, and whether it has been silent for too long.
+//!
+//! A sender gives octets to its subflows in their order, and a subflow delivers what it was given in order: one that brought
+//! octets from behind the hole does not owe those before them. Who brought none may.
+
+use crate::time::{Duration, Instant};
+
+/// Data that a subflow has to have delivered before its silence means anything: by then its rhythm and its round trip are
+/// known.
+const ACQUAINTED: u64 = 64 << 10;
+/// The longest packet, octets.
+const SUPER_SEGMENT: u64 = 64 << 10;
+/// Least delay of data that is more than the two machines' doing.
+const JITTER: Duration = Duration::from_millis(4);
+/// A look that comes later than this after its time says more about this machine than about the path: what came meanwhile
+/// has yet to be read.
+const LATE: Duration = Duration::from_millis(2);
+/// Most doublings of the patience with a path that was left and came back.
+const MOST_DOUBLINGS: u32 = 6;
+
+/// A subflow as the receiver of data knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deliveries {
+    /// End of the furthest data it delivered, data offset.
+    pub(crate) reached: u64,
+    /// Octets it delivered.
+    pub(crate) octets: u64,
+    /// When it was last heard of.
+    pub(crate) heard: Instant,
+    /// How long it may be silent while it owes something.
+    pub(crate) patience: Duration,
+}
+
+/// Who owes what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nobody that could be named; things may be clearer at this time.
+    Unclear(Instant),
+    /// This one of the subflows, and it has been silent for too long.
+    Overdue(usize),
+}
+
+/// How long a subflow takes for as much as the longest packet has: it may come in one piece, and on a slow path nothing
+/// comes for so long.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rhythm {
+    since: Option<Instant>,
+    /// Octets that came since then.
+    octets: u64,
+    /// How long it took for the last 64 KiB.
+    last: Duration,
+}
+
+impl Rhythm {
+    /// So many octets came.
+    pub(crate) fn on_data(&mut self, now: Instant, len: u64) {
+        let since = *self.since.get_or_insert(now);
+        self.octets += len;
+        if self.octets >= SUPER_SEGMENT {
+            *self = Self { since: Some(now), octets: 0, last: now.saturating_since(since) };
+        }
+    }
+
+    /// For 64 KiB, as far as is known when nothing has come since `heard`.
+    fn longest_packet(&self, heard: Instant) -> Duration {
+        let under_way = self.since.filter(|_| self.octets >= SUPER_SEGMENT / 8).map(|since| {
+            let scale = SUPER_SEGMENT.div_ceil(self.octets.max(1));
+            heard.saturating_since(since) * u32::try_from(scale).unwrap_or(u32::MAX)
+        });
+        self.last.max(under_way.unwrap_or_default())
+    }
+
+    /// How long a subflow of this round-trip time that was heard of last at `heard`, and was left `left` times and lived
+    /// on, may be silent.
+    pub(crate) fn patience(&self, rtt: Duration, heard: Instant, left: u32) -> Duration {
+        let late = (rtt / 4).max(JITTER) + self.longest_packet(heard);
+        (rtt + late) * (1 << left.min(MOST_DOUBLINGS))
+    }
+}
+
+/// The hole before what has come out of order, and when to look after it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Watch {
+    due: Option<Instant>,
+    /// When it became the first one.
+    since: Instant,
+}
+
+impl Watch {
+    /// There is a hole, perhaps since now.
+    pub(crate) fn on_hole(&mut self, now: Instant) {
+        if self.due.is_none() {
+            *self = Self { due: Some(now + JITTER), since: now };
+        }
+    }
+
+    /// Data came in order: if there is a hole now, it is another one.
+    pub(crate) const fn on_progress(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// When to look at it.
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// There is no hole any more, or nothing to be done about it.
+    pub(crate) const fn end(&mut self) {
+        self.due = None;
+    }
+
+    /// It is time: which of the subflows owes what is missing from data offset `missing` on?
+    pub(crate) fn look(
+        &mut self,
+        now: Instant,
+        missing: u64,
+        subflows: impl Iterator<Item = (usize, Deliveries)> + Clone,
+    ) -> Option<usize> {
+        let late = self.due.is_some_and(|due| due + LATE < now);
+        match judge(now, self.since, missing, subflows) {
+            Verdict::Overdue(index) if !late => {
+                self.since = now;
+                self.due = Some(now + JITTER);
+                Some(index)
+            }
+            Verdict::Overdue(_) => {
+                self.due = Some(now + LATE);
+                None
+            }
+            Verdict::Unclear(at) => {
+                self.due = Some(at.max(now + JITTER / 2));
+                None
+            }
+        }
+    }
+}
+
+/// Where several may owe it, it is the one that was heard of last; the others may just not be in use.
+fn judge(
+    now: Instant,
+    since: Instant,
+    missing: u64,
+    subflows: impl Iterator<Item = (usize, Deliveries)> + Clone,
+) -> Verdict {
+    let overdue_at = |d: &Deliveries| d.heard.max(since) + d.patience;
+    let passed = subflows.clone().any(|(_, d)| d.reached > missing);
+    let owing = subflows.filter(|(_, d)| d.reached <= missing);
+    let clear_at = owing.clone().map(|(_, d)| overdue_at(&d)).max();
+    let known = owing.filter(|(_, d)| d.octets >= ACQUAINTED);
+    match (known.max_by_key(|(_, d)| d.heard), clear_at) {
+        (Some((index, _)), Some(at)) if passed && at <= now => Verdict::Overdue(index),
+        (Some(_), Some(at)) if passed => Verdict::Unclear(at),
+        _ => Verdict::Unclear(now + JITTER),
+    }
+}
+
+#[cfg(test)]
+mod tests;
