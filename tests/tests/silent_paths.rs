@@ -98,7 +98,7 @@ impl Download {
     }
 }
 
-/// A path goes silent with data on it: after two and a half round trips, with full queues, the application goes on. It would
+/// A path goes silent with data on it: after three and a half round trips, with full queues, the application goes on. It would
 /// have waited for the sender's timer.
 #[test]
 fn a_silent_path_is_left_after_little_more_than_a_round_trip() {
@@ -114,7 +114,7 @@ fn a_silent_path_is_left_after_little_more_than_a_round_trip() {
         }
         eprintln!("delay {delay}: {gaps:?}");
         let rtt = ms(2 * delay) + ms(256 * 1_024 * 1_000 / RATE);
-        let bound = rtt * 5 / 2 + ms(30);
+        let bound = rtt * 7 / 2 + ms(30);
         assert!(gaps[0].0 <= bound && gaps[0].1 == 1, "{delay}: {gaps:?}, bound {bound:?}");
         assert!(gaps[1].0 > gaps[0].0 && gaps[1].1 == 0, "{delay}: {gaps:?}");
     }
