@@ -4,7 +4,7 @@
 //!
 //! It grows and never shrinks: a window that was promised is not taken back [RCV-2].
 
-use super::send_tuning::{SHORT_MOST, SHORT_RTT};
+use super::send_tuning;
 use crate::time::{Duration, Instant};
 
 /// The shortest period: timestamps tell a round trip to a millisecond. On a shorter path a period has several round trips,
@@ -29,6 +29,8 @@ pub(crate) struct LongestRtt {
     pub(crate) echoed: Option<Duration>,
     /// Of what was sent from here: of the handshake at least.
     pub(crate) sent: Option<Duration>,
+    /// The shortest of each subflow.
+    pub(crate) least: Option<Duration>,
 }
 
 /// A round trip over which is counted.
@@ -44,6 +46,8 @@ struct Period {
 pub(crate) struct ReceiveTuning {
     capacity: usize,
     most: usize,
+    /// Most on the paths there are.
+    bound: usize,
     period: Option<Period>,
     /// Octets of the period in which data came fastest, and its length, nanoseconds.
     best: Option<(u64, u128)>,
@@ -57,7 +61,7 @@ impl ReceiveTuning {
     /// From `initial` up to `most`. Where `initial` is no less the size is fixed.
     pub(crate) fn new(initial: usize, most: usize) -> Self {
         let capacity = initial.min(most);
-        Self { capacity, most, period: None, best: None, mark: None, window_rtt: None }
+        Self { capacity, most, bound: most, period: None, best: None, mark: None, window_rtt: None }
     }
 
     /// The size now.
@@ -83,7 +87,9 @@ impl ReceiveTuning {
             Some(period) if now < period.start + period.length => None,
             over => {
                 let capacity = over.and_then(|period| self.judge(now, &period, at));
-                let length = self.length(rtt());
+                let rtt = rtt();
+                self.bound = self.most.min(send_tuning::most(rtt.least.into_iter()));
+                let length = self.length(rtt);
                 self.period = Some(Period { start: now, length, from: at });
                 capacity
             }
@@ -118,8 +124,7 @@ impl ReceiveTuning {
         }
         let through = arrived.min(taken);
         let next = through.saturating_add(scale(through, more.into(), arrived.max(1).into()));
-        let most = if period.length <= SHORT_RTT { self.most.min(SHORT_MOST) } else { self.most };
-        let wanted = usize::try_from(next.saturating_mul(2)).unwrap_or(usize::MAX).min(most);
+        let wanted = usize::try_from(next.saturating_mul(2)).unwrap_or(usize::MAX).min(self.bound);
         (wanted > self.capacity).then(|| {
             self.capacity = wanted;
             wanted

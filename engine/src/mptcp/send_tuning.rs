@@ -18,6 +18,8 @@ pub(crate) struct Carrier {
     pub(crate) cwnd: u64,
     /// Smoothed round-trip time.
     pub(crate) srtt: Duration,
+    /// The shortest round-trip time there was: a machine that is busy for a moment makes no long path.
+    pub(crate) min_rtt: Duration,
     /// Most payload of a super-segment; 0: there are none.
     pub(crate) super_segment: u64,
 }
@@ -32,13 +34,15 @@ pub(crate) fn wanted(carriers: impl Iterator<Item = Carrier> + Clone) -> u64 {
     let windows = carriers.clone().map(|c| rounds(&c)).fold(0, u64::saturating_add);
     let short = carriers.clone().filter(|c| c.srtt <= SHORT_RTT);
     let pieces = short.map(|c| c.super_segment).max().unwrap_or_default();
-    windows.saturating_mul(2).max(SUPER_SEGMENTS * pieces).min(most(carriers) as u64)
+    windows
+        .saturating_mul(2)
+        .max(SUPER_SEGMENTS * pieces)
+        .min(most(carriers.map(|c| c.min_rtt)) as u64)
 }
 
-/// The largest buffer these subflows have a use for, octets.
-pub(crate) fn most(carriers: impl Iterator<Item = Carrier>) -> usize {
-    let longest = carriers.map(|carrier| carrier.srtt).max().unwrap_or_default();
-    if longest <= SHORT_RTT { SHORT_MOST } else { usize::MAX }
+/// The largest buffer there is a use for on paths of these shortest round-trip times, octets.
+pub(crate) fn most(min_rtts: impl Iterator<Item = Duration>) -> usize {
+    if min_rtts.max().unwrap_or_default() <= SHORT_RTT { SHORT_MOST } else { usize::MAX }
 }
 
 #[cfg(test)]
@@ -46,7 +50,8 @@ mod tests {
     use super::*;
 
     fn carrier(cwnd: u64, ms: u64) -> Carrier {
-        Carrier { cwnd, srtt: Duration::from_millis(ms), super_segment: 0 }
+        let srtt = Duration::from_millis(ms);
+        Carrier { cwnd, srtt, min_rtt: srtt, super_segment: 0 }
     }
 
     fn of(carriers: &[Carrier]) -> u64 {
@@ -62,11 +67,8 @@ mod tests {
         assert_eq!(of(&[carrier(125_000, 10), carrier(1_250_000, 100)]), 5_000_000);
         assert_eq!(of(&[carrier(u64::MAX, 10), carrier(u64::MAX, 100)]), u64::MAX);
         assert_eq!(of(&[carrier(1_000, 0)]), 2_000);
-        assert_eq!(
-            of(&[carrier(u64::MAX, 2), carrier(u64::MAX, 1)]),
-            SHORT_MOST as u64,
-            "all are short"
-        );
+        let busy = Carrier { min_rtt: Duration::from_millis(1), ..carrier(u64::MAX, 9) };
+        assert_eq!(of(&[carrier(u64::MAX, 2), busy]), SHORT_MOST as u64, "both are short");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Connection {
         {
             let more = open.saturating_mul(2).max(self.send.capacity() / 2);
             let wanted = self.send.capacity().saturating_add(more);
-            let most = send_tuning::most(self.subflows.iter().filter_map(carrier));
+            let most = send_tuning::most(self.subflows.iter().filter_map(|s| s.tcp.min_rtt()));
             self.send.grow(wanted.min(most as u64));
             self.on_room();
         }
@@ -64,8 +64,9 @@ impl Connection {
 
 fn carrier(subflow: &Subflow) -> Option<Carrier> {
     let srtt = subflow.tcp.srtt().filter(|_| subflow.is_usable())?;
+    let min_rtt = subflow.tcp.min_rtt().unwrap_or(srtt);
     let super_segment = u64::from(subflow.egress.max_payload);
-    Some(Carrier { cwnd: subflow.tcp.cwnd(), srtt, super_segment })
+    Some(Carrier { cwnd: subflow.tcp.cwnd(), srtt, min_rtt, super_segment })
 }
 
 fn longest_rtt(subflows: &mut [Subflow]) -> LongestRtt {
@@ -73,6 +74,7 @@ fn longest_rtt(subflows: &mut [Subflow]) -> LongestRtt {
     for subflow in subflows.iter_mut().filter(|s| s.phase == Phase::Active) {
         longest.echoed = longest.echoed.max(subflow.tcp.settle_receiver_rtt());
         longest.sent = longest.sent.max(subflow.tcp.srtt());
+        longest.least = longest.least.max(subflow.tcp.min_rtt());
     }
     longest
 }

@@ -1,3 +1,4 @@
+use super::send_tuning::SHORT_MOST;
 use super::*;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -10,7 +11,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn rtt(longest: u64) -> LongestRtt {
-    LongestRtt { echoed: Some(ms(longest)), sent: None }
+    LongestRtt { echoed: Some(ms(longest)), sent: None, least: Some(ms(longest)) }
 }
 
 /// A sender that keeps as much in flight as its congestion window and the receiver's say, over paths of these round trips
@@ -141,7 +142,11 @@ fn a_short_path_opens_its_window_at_once() {
         now += Duration::from_micros(50);
         octets += 250_000.min(tuning.capacity() as u64);
         let at = Progress { arrived: octets, in_order: octets, taken: octets };
-        let near = LongestRtt { echoed: Some(ms(1)), sent: Some(Duration::from_micros(50)) };
+        let near = LongestRtt {
+            echoed: Some(ms(1)),
+            sent: Some(Duration::from_micros(50)),
+            least: Some(Duration::from_micros(50)),
+        };
         tuning.on_progress(now, at, || near);
         tuning.capacity() == 4 << 20
     });
@@ -189,7 +194,7 @@ fn slow_start_is_never_held_up() {
 #[test]
 fn a_peer_without_timestamps_is_measured_by_windows() {
     let mut tuning = ReceiveTuning::new(INITIAL, 1 << 20);
-    let untold = LongestRtt { echoed: None, sent: Some(ms(1)) };
+    let untold = LongestRtt { echoed: None, sent: Some(ms(1)), least: Some(ms(1)) };
     let (mut now, mut octets) = (Instant::from_millis(0), 0);
     // a queue has grown to 50 ms since the handshake, and the window is what limits
     for _ in 0..100 {
@@ -208,7 +213,7 @@ fn a_peer_without_timestamps_is_measured_by_windows() {
 #[test]
 fn a_slow_sender_without_timestamps_gets_little() {
     let mut tuning = ReceiveTuning::new(INITIAL, 16 << 20);
-    let untold = LongestRtt { echoed: None, sent: Some(ms(20)) };
+    let untold = LongestRtt { echoed: None, sent: Some(ms(20)), least: Some(ms(20)) };
     let (mut now, mut octets) = (Instant::from_millis(0), 0);
     for _ in 0..100_000 {
         octets += 1_000;
