@@ -108,7 +108,8 @@ pub fn ours(hop: Hop, count: usize) -> io::Result<Echoes> {
     })
 }
 
-/// The end without a stack echoes, MPTCP towards the same application of the kernel's.
+/// The end without a stack echoes, MPTCP towards the same application of the kernel's. It is awake for as long as mpuser
+/// before it sleeps.
 ///
 /// # Errors
 /// As [`super::bare::transfer`].
@@ -117,6 +118,7 @@ pub fn bare_mptcp(hop: Hop, count: usize) -> io::Result<Echoes> {
     let mut end = End::connect(hop)?;
     let before = Cpu::of_thread();
     let mut answered = 0;
+    let mut last = clock::now();
     while answered < count {
         let mut question = Vec::new();
         let got = end.receive(|payload| {
@@ -124,11 +126,13 @@ pub fn bare_mptcp(hop: Hop, count: usize) -> io::Result<Echoes> {
             Ok(())
         })?;
         match got {
+            None if answered > 0 && clock::now().saturating_since(last) < AWAKE => {}
             None => end.wait()?,
             Some(0) => {}
             Some(_) => {
                 end.send_data(&question)?;
                 answered += 1;
+                last = clock::now();
             }
         }
     }
