@@ -10,11 +10,14 @@ use crate::time::{Duration, Instant};
 const ACQUAINTED: u64 = 64 << 10;
 /// The longest packet, octets.
 const SUPER_SEGMENT: u64 = 64 << 10;
-/// Least delay of data that is more than the two machines' doing.
-const JITTER: Duration = Duration::from_millis(4);
-/// A look that comes later than this after its time says more about this machine than about the path: what came meanwhile
-/// has yet to be read.
-const LATE: Duration = Duration::from_millis(2);
+/// From the look that finds it overdue to the one that has to find others heard of meanwhile, and it still silent: a machine
+/// that slept has yet to read what came.
+const CONFIRMATION: Duration = Duration::from_millis(4);
+/// Least silence that is more than the two machines' doing: they have other things to do, too.
+const BUSY: Duration = Duration::from_millis(16);
+/// Patience with a subflow that was told of no window for the longest packet: it may wait for a larger one, and does not have
+/// to know that others were told of it.
+const HELD_UP: Duration = Duration::from_secs(1);
 /// Most doublings of the patience with a path that was left and came back.
 const MOST_DOUBLINGS: u32 = 6;
 
@@ -70,11 +73,17 @@ impl Rhythm {
         self.last.max(under_way.unwrap_or_default())
     }
 
-    /// How long a subflow of this round-trip time that was heard of last at `heard`, and was left `left` times and lived
-    /// on, may be silent.
-    pub(crate) fn patience(&self, rtt: Duration, heard: Instant, left: u32) -> Duration {
-        let late = (rtt / 4).max(JITTER) + self.longest_packet(heard);
-        (rtt + late) * (1 << left.min(MOST_DOUBLINGS))
+    /// How long a subflow of this round-trip time may be silent that was heard of last at `heard`, was told of this window
+    /// then, and was left `left` times and lived on.
+    pub(crate) fn patience(
+        &self,
+        rtt: Duration,
+        (heard, window): (Instant, u32),
+        left: u32,
+    ) -> Duration {
+        let usual = rtt + rtt / 8 + self.longest_packet(heard);
+        let least = if u64::from(window) < SUPER_SEGMENT { HELD_UP } else { BUSY };
+        usual.max(least) * (1 << left.min(MOST_DOUBLINGS))
     }
 }
 
@@ -84,13 +93,15 @@ pub(crate) struct Watch {
     due: Option<Instant>,
     /// When it became the first one.
     since: Instant,
+    /// The subflow found overdue, and when first.
+    suspect: Option<(usize, Instant)>,
 }
 
 impl Watch {
     /// There is a hole, perhaps since now.
     pub(crate) fn on_hole(&mut self, now: Instant) {
         if self.due.is_none() {
-            *self = Self { due: Some(now + JITTER), since: now };
+            *self = Self { due: Some(now + CONFIRMATION), since: now, suspect: None };
         }
     }
 
@@ -109,29 +120,33 @@ impl Watch {
         self.due = None;
     }
 
-    /// It is time: which of the subflows owes what is missing from data offset `missing` on?
+    /// It is time: which of the subflows owes what is missing from data offset `missing` on, and is to be left?
     pub(crate) fn look(
         &mut self,
         now: Instant,
         missing: u64,
         subflows: impl Iterator<Item = (usize, Deliveries)> + Clone,
     ) -> Option<usize> {
-        let late = self.due.is_some_and(|due| due + LATE < now);
-        match judge(now, self.since, missing, subflows) {
-            Verdict::Overdue(index) if !late => {
-                self.since = now;
-                self.due = Some(now + JITTER);
-                Some(index)
-            }
-            Verdict::Overdue(_) => {
-                self.due = Some(now + LATE);
-                None
-            }
+        let index = match judge(now, self.since, missing, subflows.clone()) {
+            Verdict::Overdue(index) => index,
             Verdict::Unclear(at) => {
-                self.due = Some(at.max(now + JITTER / 2));
-                None
+                self.suspect = None;
+                self.due = Some(at.max(now + CONFIRMATION / 2));
+                return None;
             }
-        }
+        };
+        self.due = Some(now + CONFIRMATION);
+        let (_, first) = *self.suspect.insert(match self.suspect {
+            Some((known, at)) if known == index => (known, at),
+            _ => (index, now),
+        });
+        let witness = |(_, d): (usize, Deliveries)| d.reached > missing && d.heard >= first;
+        let confirmed = first + CONFIRMATION <= now && subflows.clone().any(witness);
+        confirmed.then(|| {
+            self.since = now;
+            self.suspect = None;
+            index
+        })
     }
 }
 
@@ -150,7 +165,7 @@ fn judge(
     match (known.max_by_key(|(_, d)| d.heard), clear_at) {
         (Some((index, _)), Some(at)) if passed && at <= now => Verdict::Overdue(index),
         (Some(_), Some(at)) if passed => Verdict::Unclear(at),
-        _ => Verdict::Unclear(now + JITTER),
+        _ => Verdict::Unclear(now + CONFIRMATION),
     }
 }
 

@@ -67,11 +67,12 @@ fn deliveries(subflow: &Subflow, retries: &Retries) -> Deliveries {
     let tcp = &subflow.tcp;
     let rtt = tcp.receiver_rtt().max(tcp.srtt()).unwrap_or(UNKNOWN_RTT);
     let heard = tcp.last_received_at();
+    let window = subflow.told.map_or(0, |(_, window)| window);
     let left = retries.times_left(subflow.tuple.local.ip(), subflow.tuple.remote);
     Deliveries {
         reached: subflow.reached,
         octets: tcp.bytes_received(),
         heard,
-        patience: subflow.rhythm.patience(rtt, heard, left),
+        patience: subflow.rhythm.patience(rtt, (heard, window), left),
     }
 }

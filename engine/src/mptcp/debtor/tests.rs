@@ -58,21 +58,23 @@ fn nobody_is_blamed_without_a_witness_or_an_acquaintance() {
     assert_eq!(verdict(500, &[]), Verdict::Unclear(at(504)));
 }
 
-/// A machine that slept has not read what came meanwhile.
+/// Others are heard of after the first look and it is not: a machine that slept would have read both by then.
 #[test]
-fn a_late_look_is_repeated() {
-    let subflows = [subflow(MISSING + 1, 110, 1 << 20), subflow(MISSING, 99, 1 << 20)];
-    let list = || subflows.iter().copied().enumerate();
+fn the_second_look_decides() {
+    let silent = subflow(MISSING, 99, 1 << 20);
+    let list = |witness| [subflow(MISSING + 1, witness, 1 << 20), silent].into_iter().enumerate();
     let mut watch = Watch::default();
     watch.on_hole(at(100));
     assert_eq!(watch.poll_timeout(), Some(at(104)));
-    assert_eq!(watch.look(at(104), MISSING, list()), None);
+    assert_eq!(watch.look(at(104), MISSING, list(104)), None);
     assert_eq!(watch.poll_timeout(), Some(at(115)));
-    assert_eq!(watch.look(at(140), MISSING, list()), None);
-    assert_eq!(watch.poll_timeout(), Some(at(142)));
+    // it slept until then
+    assert_eq!(watch.look(at(140), MISSING, list(104)), None);
+    assert_eq!(watch.poll_timeout(), Some(at(144)));
     watch.on_hole(at(141));
-    assert_eq!(watch.look(at(142), MISSING, list()), Some(1));
-    assert_eq!(watch.look(at(146), MISSING, list()), None, "the next one gets its time");
+    assert_eq!(watch.look(at(144), MISSING, list(104)), None, "both are silent");
+    assert_eq!(watch.look(at(148), MISSING, list(147)), Some(1));
+    assert_eq!(watch.look(at(152), MISSING, list(150)), None, "the next one gets its time");
     watch.end();
     assert_eq!(watch.poll_timeout(), None);
 }
@@ -91,10 +93,18 @@ fn data_in_order_make_another_hole() {
 #[test]
 fn patience_doubles_and_has_an_end() {
     let ms = Duration::from_millis;
-    let patience = |rtt, left| Rhythm::default().patience(rtt, at(0), left);
-    assert_eq!((patience(ms(2), 0), patience(ms(40), 0)), (ms(6), ms(50)));
-    assert_eq!((patience(ms(40), 3), patience(ms(40), 6)), (ms(400), ms(3200)));
-    assert_eq!(patience(ms(40), u32::MAX), ms(3200));
+    let patience = |rtt, left| Rhythm::default().patience(rtt, (at(0), 1 << 20), left);
+    assert_eq!((patience(ms(20), 0), patience(ms(40), 0)), (ms(22) + ms(1) / 2, ms(45)));
+    assert_eq!((patience(ms(40), 3), patience(ms(40), 6)), (ms(360), ms(2880)));
+    assert_eq!(patience(ms(40), u32::MAX), ms(2880));
+    assert_eq!(patience(ms(1), 0), BUSY, "machines are busy");
+}
+
+/// It may have to wait for a window, of which it need not have heard.
+#[test]
+fn who_was_told_of_no_window_has_time() {
+    let patience = |window| Rhythm::default().patience(Duration::ZERO, (at(0), window), 0);
+    assert_eq!((patience(65_535), patience(65_536)), (HELD_UP, BUSY));
 }
 
 /// 64 KiB that came at once, then 16 KiB each 10 ms: the next packet may have 64 KiB.
