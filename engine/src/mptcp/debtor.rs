@@ -9,10 +9,12 @@ use crate::time::{Duration, Instant};
 /// known.
 const ACQUAINTED: u64 = 64 << 10;
 /// The longest packet, octets.
-const SUPER_SEGMENT: u64 = 64 << 10;
+pub(crate) const SUPER_SEGMENT: u64 = 64 << 10;
 /// From the look that finds it overdue to the one that has to find others heard of meanwhile, and it still silent: a machine
 /// that slept has yet to read what came.
 const CONFIRMATION: Duration = Duration::from_millis(4);
+/// The same where nobody can be heard of, for the window is used up: a sender that was interrupted is back by then.
+const UNWITNESSED: Duration = Duration::from_millis(24);
 /// Least silence that is more than the two machines' doing: they have other things to do, too.
 const BUSY: Duration = Duration::from_millis(16);
 /// Patience with a subflow that was told of no window for the longest packet: it may wait for a larger one, and does not have
@@ -120,11 +122,12 @@ impl Watch {
         self.due = None;
     }
 
-    /// It is time: which of the subflows owes what is missing from data offset `missing` on, and is to be left?
+    /// It is time: which of the subflows owes what is missing from data offset `missing` on, and is to be left? Where the
+    /// window is `used_up`, others are silent as well.
     pub(crate) fn look(
         &mut self,
         now: Instant,
-        missing: u64,
+        (missing, used_up): (u64, bool),
         subflows: impl Iterator<Item = (usize, Deliveries)> + Clone,
     ) -> Option<usize> {
         let index = match judge(now, self.since, missing, subflows.clone()) {
@@ -141,7 +144,9 @@ impl Watch {
             _ => (index, now),
         });
         let witness = |(_, d): (usize, Deliveries)| d.reached > missing && d.heard >= first;
-        let confirmed = first + CONFIRMATION <= now && subflows.clone().any(witness);
+        let asked = now.saturating_since(first);
+        let confirmed = asked >= CONFIRMATION && subflows.clone().any(witness)
+            || asked >= UNWITNESSED && used_up;
         confirmed.then(|| {
             self.since = now;
             self.suspect = None;

@@ -243,6 +243,11 @@ impl RecvQueue {
         !self.out_of_order.is_empty() || self.fin.is_some_and(|fin| fin > self.nxt)
     }
 
+    /// Octets the peer may send behind the furthest that came.
+    pub(crate) fn room_told(&self) -> u64 {
+        self.told.saturating_sub(self.out_of_order.end().unwrap_or(self.nxt))
+    }
+
     /// There is data to read.
     pub(crate) fn is_readable(&self) -> bool {
         self.ready_len > 0

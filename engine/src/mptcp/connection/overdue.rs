@@ -4,7 +4,7 @@
 use super::Connection;
 use crate::counters::Counters;
 use crate::error::ResetReason;
-use crate::mptcp::debtor::Deliveries;
+use crate::mptcp::debtor::{Deliveries, SUPER_SEGMENT};
 use crate::mptcp::retry::Retries;
 use crate::mptcp::subflow::{Phase, Subflow};
 use crate::time::{Duration, Instant};
@@ -23,6 +23,7 @@ impl Connection {
     /// Time to look who owes what is missing.
     pub(super) fn on_overdue(&mut self, now: Instant, counters: &mut Counters) {
         let missing = self.recv.received();
+        let used_up = self.recv.room_told() < SUPER_SEGMENT;
         if !self.recv.has_gap() || !self.is_joinable_again() {
             return self.watch.end();
         }
@@ -32,7 +33,7 @@ impl Connection {
         let retries = &self.retries;
         let active = self.subflows.iter().enumerate().filter(|(_, s)| s.phase == Phase::Active);
         let deliveries = active.map(|(index, s)| (index, deliveries(s, retries)));
-        if let Some(index) = self.watch.look(now, missing, deliveries) {
+        if let Some(index) = self.watch.look(now, (missing, used_up), deliveries) {
             self.leave_silent(now, index, counters);
         }
     }

@@ -66,15 +66,22 @@ fn the_second_look_decides() {
     let mut watch = Watch::default();
     watch.on_hole(at(100));
     assert_eq!(watch.poll_timeout(), Some(at(104)));
-    assert_eq!(watch.look(at(104), MISSING, list(104)), None);
+    assert_eq!(watch.look(at(104), (MISSING, false), list(104)), None);
     assert_eq!(watch.poll_timeout(), Some(at(115)));
     // it slept until then
-    assert_eq!(watch.look(at(140), MISSING, list(104)), None);
+    assert_eq!(watch.look(at(140), (MISSING, false), list(104)), None);
     assert_eq!(watch.poll_timeout(), Some(at(144)));
     watch.on_hole(at(141));
-    assert_eq!(watch.look(at(144), MISSING, list(104)), None, "both are silent");
-    assert_eq!(watch.look(at(148), MISSING, list(147)), Some(1));
-    assert_eq!(watch.look(at(152), MISSING, list(150)), None, "the next one gets its time");
+    assert_eq!(watch.look(at(144), (MISSING, false), list(104)), None, "both are silent");
+    let mut closed = watch;
+    assert_eq!(closed.look(at(148), (MISSING, true), list(104)), None);
+    assert_eq!(closed.look(at(164), (MISSING, true), list(104)), Some(1), "the window is used up");
+    assert_eq!(watch.look(at(148), (MISSING, false), list(147)), Some(1));
+    assert_eq!(
+        watch.look(at(152), (MISSING, false), list(150)),
+        None,
+        "the next one gets its time"
+    );
     watch.end();
     assert_eq!(watch.poll_timeout(), None);
 }
@@ -86,7 +93,7 @@ fn data_in_order_make_another_hole() {
     let mut watch = Watch::default();
     watch.on_hole(at(100));
     watch.on_progress(at(114));
-    assert_eq!(watch.look(at(115), MISSING, list()), None);
+    assert_eq!(watch.look(at(115), (MISSING, false), list()), None);
     assert_eq!(watch.poll_timeout(), Some(at(129)));
 }
 
