@@ -32,7 +32,7 @@ fn main() -> io::Result<()> {
     let shaped = Shaped::up("links", [one, two, three])?;
     for number in 0..count {
         let file = capture.as_ref().map(|dir| dir.join(format!("{number}.pcapng")));
-        let mbps = if kernel { shaped.kernel()? } else { shaped.watched(file.as_deref())? };
+        let mbps = if kernel { shaped.kernel()? } else { shaped.ours(file.as_deref())? };
         println!("{number}: {mbps:.0} Mbit/s");
     }
     Ok(())

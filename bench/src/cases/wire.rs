@@ -329,7 +329,7 @@ fn aggregation(id: &str, links: [&str; 3]) -> Measured {
     let shaped = Rc::new(Shaped::up(id, links).map_err(|error| error.to_string())?);
     let same = Rc::clone(&shaped);
     Ok(vec![
-        contender("mpuser", move |_| shaped.ours()),
+        contender("mpuser", move |_| shaped.ours(None)),
         contender("links", |_| Ok(shaped::sum_of_links())),
         contender("kernel", move |_| same.kernel()),
     ])

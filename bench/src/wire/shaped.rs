@@ -73,19 +73,12 @@ impl Shaped {
         Ok(Self { lab, stop: Some(stop), mover: Some(mover) })
     }
 
-    /// mpuser sends to the kernel: Mbit/s.
+    /// mpuser sends to the kernel: Mbit/s. Every packet goes to `capture`, and what happens to subflows to stderr, if there is
+    /// one.
     ///
     /// # Errors
-    /// The connection failed, or the octets are wrong.
-    pub fn ours(&self) -> io::Result<f64> {
-        self.watched(None)
-    }
-
-    /// The same, with every packet in `capture`, and what happens to subflows on stderr, if there is one.
-    ///
-    /// # Errors
-    /// As above, or the file cannot be written.
-    pub fn watched(&self, capture: Option<&Path>) -> io::Result<f64> {
+    /// The connection failed, the octets are wrong, or the file cannot be written.
+    pub fn ours(&self, capture: Option<&Path>) -> io::Result<f64> {
         paths::watched(&self.lab, Way::Up, BYTES, meter, capture).map(mbps)
     }
 

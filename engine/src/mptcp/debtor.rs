@@ -38,7 +38,7 @@ pub(crate) struct Deliveries {
 
 /// Who owes what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+enum Verdict {
     /// Nobody that could be named; things may be clearer at this time.
     Unclear(Instant),
     /// This one of the subflows, and it has been silent for too long.

@@ -39,6 +39,8 @@ struct Period {
     start: Instant,
     length: Duration,
     from: Progress,
+    /// Most octets of buffer on the paths there are.
+    most: usize,
 }
 
 /// Size of a receive buffer, octets.
@@ -46,8 +48,6 @@ struct Period {
 pub(crate) struct ReceiveTuning {
     capacity: usize,
     most: usize,
-    /// Most on the paths there are.
-    bound: usize,
     period: Option<Period>,
     /// Octets of the period in which data came fastest, and its length, nanoseconds.
     best: Option<(u64, u128)>,
@@ -61,7 +61,7 @@ impl ReceiveTuning {
     /// From `initial` up to `most`. Where `initial` is no less the size is fixed.
     pub(crate) fn new(initial: usize, most: usize) -> Self {
         let capacity = initial.min(most);
-        Self { capacity, most, bound: most, period: None, best: None, mark: None, window_rtt: None }
+        Self { capacity, most, period: None, best: None, mark: None, window_rtt: None }
     }
 
     /// The size now.
@@ -88,9 +88,9 @@ impl ReceiveTuning {
             over => {
                 let capacity = over.and_then(|period| self.judge(now, &period, at));
                 let rtt = rtt();
-                self.bound = self.most.min(send_tuning::most(rtt.least.into_iter()));
+                let most = self.most.min(send_tuning::most(rtt.least.into_iter()));
                 let length = self.length(rtt);
-                self.period = Some(Period { start: now, length, from: at });
+                self.period = Some(Period { start: now, length, from: at, most });
                 capacity
             }
         }
@@ -124,7 +124,7 @@ impl ReceiveTuning {
         }
         let through = arrived.min(taken);
         let next = through.saturating_add(scale(through, more.into(), arrived.max(1).into()));
-        let wanted = usize::try_from(next.saturating_mul(2)).unwrap_or(usize::MAX).min(self.bound);
+        let wanted = usize::try_from(next.saturating_mul(2)).unwrap_or(usize::MAX).min(period.most);
         (wanted > self.capacity).then(|| {
             self.capacity = wanted;
             wanted

@@ -35,6 +35,12 @@ struct Path {
     left: u32,
 }
 
+impl Path {
+    fn leads(&self, local: IpAddr, remote: SocketAddr) -> bool {
+        self.local == local && self.remote == remote
+    }
+}
+
 /// The paths a peer reset or this end left.
 #[derive(Debug, Default)]
 pub(crate) struct Retries(Vec<Path>);
@@ -48,7 +54,7 @@ impl Retries {
         remote: SocketAddr,
         reset: PeerReset,
     ) {
-        let (attempts, left) = self.take(local, remote).map_or((0, 0), |p| (p.attempts, p.left));
+        let (attempts, left) = self.take(local, remote);
         let fate = if reset.transient && attempts < MAX_ATTEMPTS {
             Fate::Waiting(now + wait(reset.reason, attempts))
         } else {
@@ -66,14 +72,14 @@ impl Retries {
         remote: SocketAddr,
         rest: Duration,
     ) {
-        let (attempts, left) = self.take(local, remote).map_or((0, 0), |p| (p.attempts, p.left));
+        let (attempts, left) = self.take(local, remote);
         let fate = Fate::Waiting(now + backoff(rest, attempts));
         self.put(Path { local, remote, fate, attempts, left: left + 1 });
     }
 
     /// A join from `local` to `remote` came to nothing. A path that carried data once may do so again.
     pub(crate) fn on_failed(&mut self, now: Instant, local: IpAddr, remote: SocketAddr) {
-        if let Some(path) = self.find(local, remote)
+        if let Some(path) = self.0.iter_mut().find(|p| p.leads(local, remote))
             && path.left > 0
             && path.fate == Fate::Tried
         {
@@ -84,17 +90,13 @@ impl Retries {
 
     /// How often this end left the path for its silence.
     pub(crate) fn times_left(&self, local: IpAddr, remote: SocketAddr) -> u32 {
-        let is = |p: &&Path| p.local == local && p.remote == remote;
-        self.0.iter().find(is).map_or(0, |path| path.left)
+        self.0.iter().find(|p| p.leads(local, remote)).map_or(0, |path| path.left)
     }
 
-    fn find(&mut self, local: IpAddr, remote: SocketAddr) -> Option<&mut Path> {
-        self.0.iter_mut().find(|p| p.local == local && p.remote == remote)
-    }
-
-    fn take(&mut self, local: IpAddr, remote: SocketAddr) -> Option<Path> {
-        let at = self.0.iter().position(|p| p.local == local && p.remote == remote)?;
-        Some(self.0.remove(at))
+    /// Forgets a path; the attempts on it, and how often it was left.
+    fn take(&mut self, local: IpAddr, remote: SocketAddr) -> (u32, u32) {
+        let at = self.0.iter().position(|p| p.leads(local, remote));
+        at.map(|at| self.0.remove(at)).map_or((0, 0), |path| (path.attempts, path.left))
     }
 
     fn put(&mut self, path: Path) {
@@ -106,7 +108,7 @@ impl Retries {
 
     /// Nothing is to be opened from `local` to `remote`, not now or not at all.
     pub(crate) fn is_barred(&self, local: IpAddr, remote: SocketAddr) -> bool {
-        self.0.iter().any(|p| p.local == local && p.remote == remote && p.fate != Fate::Tried)
+        self.0.iter().any(|p| p.leads(local, remote) && p.fate != Fate::Tried)
     }
 
     /// When a path is due.

@@ -471,6 +471,16 @@ impl Subflow {
         self.on_signal_sent(now, meta, counters);
     }
 
+    /// It has delivered data: their offset and length. An offset in the upper half of the number range is one before the
+    /// first octet.
+    pub(crate) fn on_delivered(&mut self, now: Instant, (at, len): (u64, u64)) {
+        let end = at.wrapping_add(len);
+        if end <= i64::MAX as u64 {
+            self.reached = self.reached.max(end);
+            self.rhythm.on_data(now, len);
+        }
+    }
+
     /// The socket's view of progress changed.
     pub(crate) fn on_progress(&mut self, now: Instant, newly_acked: u64) {
         if self.tcp.una() >= self.tcp.nxt() {

@@ -62,9 +62,7 @@ impl Connection {
         if len == 0 {
             return Ok(0);
         }
-        if self.send.wants_room() {
-            self.tune_send();
-        }
+        self.tune_send();
         let taken = write(&mut self.send);
         self.cut_short = taken < len;
         match taken {

@@ -366,7 +366,9 @@ impl Connection {
     fn on_mapped(&mut self, now: Instant, index: usize, piece: Mapped, counters: &mut Counters) {
         match piece {
             Mapped::Data(offset, data) => {
-                self.note_delivery(now, index, (offset, data.len() as u64));
+                if let Some(subflow) = self.subflows.get_mut(index) {
+                    subflow.on_delivered(now, (offset, data.len() as u64));
+                }
                 self.receive(now, offset, data, counters);
             }
             Mapped::DataFin(offset) => {
@@ -380,17 +382,6 @@ impl Connection {
             Mapped::ChecksumFailed { data, start } => {
                 self.on_checksum_failed(now, index, data, start, counters);
             }
-        }
-    }
-
-    /// The subflow at `index` has delivered data: their offset and length.
-    pub(super) fn note_delivery(&mut self, now: Instant, index: usize, (at, len): (u64, u64)) {
-        let end = at.wrapping_add(len);
-        if let Some(subflow) = self.subflows.get_mut(index)
-            && end <= i64::MAX as u64
-        {
-            subflow.reached = subflow.reached.max(end);
-            subflow.rhythm.on_data(now, len);
         }
     }
 

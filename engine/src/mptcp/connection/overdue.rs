@@ -22,11 +22,11 @@ impl Connection {
 
     /// Time to look who owes what is missing.
     pub(super) fn on_overdue(&mut self, now: Instant, counters: &mut Counters) {
-        let missing = self.recv.received();
-        let used_up = self.recv.room_told() < SUPER_SEGMENT;
-        if !self.recv.has_gap() || !self.is_joinable_again() {
+        if !self.recv.has_gap() || !self.has_paths() {
             return self.watch.end();
         }
+        let missing = self.recv.received();
+        let used_up = self.recv.room_told() < SUPER_SEGMENT;
         for subflow in &mut self.subflows {
             subflow.tcp.settle_receiver_rtt();
         }
@@ -36,11 +36,6 @@ impl Connection {
         if let Some(index) = self.watch.look(now, (missing, used_up), deliveries) {
             self.leave_silent(now, index, counters);
         }
-    }
-
-    /// Subflows may be opened now and for some time.
-    fn is_joinable_again(&self) -> bool {
-        self.is_mptcp() && self.confirmed && !self.finished && !self.exchange.is_active()
     }
 
     /// Leaves the path of the subflow at `index`, unless its identifier stands for others as well. RFC 8684 3.4.2 lets a host

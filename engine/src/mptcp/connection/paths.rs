@@ -18,7 +18,7 @@ impl Connection {
     }
 
     /// Subflows and addresses are still of interest.
-    fn has_paths(&self) -> bool {
+    pub(super) fn has_paths(&self) -> bool {
         self.is_mptcp()
             && self.confirmed
             && !self.finished

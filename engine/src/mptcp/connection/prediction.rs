@@ -63,7 +63,7 @@ impl Connection {
         subflow.on_predicted(now, header, len);
         if let Some(mapping) = &mapping {
             subflow.received.take_next(start + len as u64);
-            self.note_delivery(now, index, (data, len as u64));
+            subflow.on_delivered(now, (data, len as u64));
             self.last.ack_recv = Some(now);
             self.on_seq_width(mapping, true);
         } else {
