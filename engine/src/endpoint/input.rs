@@ -48,9 +48,20 @@ impl Endpoint {
         mut packet: Bytes,
         verified: bool,
     ) {
-        if self.take_in_lane(now, interface, &mut packet, verified) {
-            return;
+        if !self.take_in_lane(now, interface, &mut packet, verified) {
+            self.handle_apart(now, interface, packet, verified);
         }
+    }
+
+    /// Takes in a packet that is in no lane, part by part.
+    #[inline(never)]
+    fn handle_apart(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: Bytes,
+        verified: bool,
+    ) {
         let Ok(ip) = IpHeader::parse(&packet) else {
             self.counters.ip_in_errors += 1;
             return;
@@ -81,17 +92,19 @@ impl Endpoint {
         let Some(Behind { header, options, payload }) = beginning.behind(packet) else {
             return false;
         };
-        let Some(predicted) = connection.predicted(index, &header, options, payload.len()) else {
-            return false;
-        };
+        // by reference: what is moved right after it was written waits for the memory
+        let header = &TcpHeader::of(header);
+        let predicted = connection.predicted(index, header, options, payload.len());
+        let Some(predicted) = &predicted else { return false };
         if !beginning.is_sound(packet, payload.end, verified) {
             return false;
         }
-        packet.truncate(payload.end);
-        packet.advance(payload.start);
+        let (start, end) = (payload.start, payload.end);
+        packet.truncate(end);
+        packet.advance(start);
         self.counters.tcp_in_segs += 1;
         let payload = core::mem::take(packet);
-        connection.on_predicted(now, index, predicted, &header, payload, &mut self.counters);
+        connection.on_predicted(now, index, predicted, header, payload, &mut self.counters);
         if entry.begins_to_have_events() {
             self.with_events.push_back(id);
         }
@@ -199,7 +212,7 @@ impl Endpoint {
         self.counters.tcp_in_segs += 1;
         let (owner, bytes) = match way {
             Way::Short { id, index, predicted } => {
-                return self.take_predicted(now, (*id, *index), *predicted, header, payload);
+                return self.take_predicted(now, (*id, *index), predicted, header, payload);
             }
             Way::Long { owner, options } => (*owner, options),
         };
@@ -231,7 +244,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         (id, index): (ConnectionId, usize),
-        predicted: Predicted,
+        predicted: &Predicted,
         header: &TcpHeader,
         payload: Bytes,
     ) {

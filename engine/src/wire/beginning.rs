@@ -23,7 +23,8 @@ pub(crate) struct Beginning {
 /// What a packet has behind its beginning.
 #[derive(Debug)]
 pub(crate) struct Behind<'a> {
-    pub(crate) header: TcpHeader,
+    /// The TCP header without its options.
+    pub(crate) header: &'a [u8; HEADER_LEN],
     pub(crate) options: &'a [u8],
     /// Where the payload lies in the packet.
     pub(crate) payload: core::ops::Range<usize>,
@@ -73,7 +74,8 @@ impl Beginning {
         let len = Reader::new(packet.get(at..)?).u16()?;
         let total = usize::from(len) + if self.is_ipv4() { 0 } else { self.ip };
         let segment = packet.get(self.ip..total)?;
-        let (header, len) = TcpHeader::parse(segment).ok()?;
+        let header = segment.first_chunk()?;
+        let len = TcpHeader::len(header);
         let options = segment.get(HEADER_LEN..len)?;
         Some(Behind { header, options, payload: self.ip + len..total })
     }

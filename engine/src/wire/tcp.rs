@@ -1,6 +1,6 @@
 //! The TCP header (RFC 9293 3.1).
 
-use super::bytes::{Reader, Writer};
+use super::bytes::Writer;
 use super::checksum::Checksum;
 use super::error::Error;
 use super::ip::{IpHeader, protocol, pseudo_header};
@@ -71,32 +71,38 @@ impl TcpHeader {
     ///
     /// When the header is cut short or its data offset cannot be.
     pub fn parse(segment: &[u8]) -> Result<(Self, usize), Error> {
-        let mut reader = Reader::new(segment);
-        let mut fields = || {
-            let (src_port, dst_port) = (reader.u16()?, reader.u16()?);
-            let (seq, ack) = (SeqNum(reader.u32()?), SeqNum(reader.u32()?));
-            let [offset, bits] = reader.take()?;
-            let window = reader.u16()?;
-            let _checksum = reader.u16()?;
-            let header = Self {
-                src_port,
-                dst_port,
-                seq,
-                ack: (bits & ACK != 0).then_some(ack),
-                flags: flags_from_bits(bits),
-                window,
-                urgent: reader.u16()?,
-            };
-            Some((header, usize::from(offset >> 4) * 4))
-        };
-        let (header, len) = fields().ok_or(Error::Truncated)?;
+        let fixed = segment.first_chunk().ok_or(Error::Truncated)?;
+        let len = Self::len(fixed);
         if len < HEADER_LEN {
             return Err(Error::BadHeaderLength);
         }
         if len > segment.len() {
             return Err(Error::Truncated);
         }
-        Ok((header, len))
+        Ok((Self::of(fixed), len))
+    }
+
+    /// The length with options, octets; not necessarily one that can be.
+    #[inline(always)]
+    pub(super) const fn len(fixed: &[u8; HEADER_LEN]) -> usize {
+        (fixed[12] >> 4) as usize * 4
+    }
+
+    /// What the part without options says.
+    #[inline(always)]
+    pub(crate) const fn of(fixed: &[u8; HEADER_LEN]) -> Self {
+        let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, bits, w0, w1, _, _, u0, u1] =
+            *fixed;
+        let ack = SeqNum(u32::from_be_bytes([a0, a1, a2, a3]));
+        Self {
+            src_port: u16::from_be_bytes([s0, s1]),
+            dst_port: u16::from_be_bytes([d0, d1]),
+            seq: SeqNum(u32::from_be_bytes([q0, q1, q2, q3])),
+            ack: if bits & ACK != 0 { Some(ack) } else { None },
+            flags: flags_from_bits(bits),
+            window: u16::from_be_bytes([w0, w1]),
+            urgent: u16::from_be_bytes([u0, u1]),
+        }
     }
 
     /// A header without ports, from its control bits and numbers.

@@ -51,17 +51,17 @@ impl Connection {
         &mut self,
         now: Instant,
         index: usize,
-        predicted: Predicted,
+        predicted: &Predicted,
         header: &TcpHeader,
         payload: Bytes,
         counters: &mut Counters,
     ) {
         let Some(subflow) = self.subflows.get_mut(index) else { return };
-        let Predicted { start, data, mapping } = predicted;
+        let Predicted { start, data, ref mapping } = *predicted;
         let len = payload.len();
         counters.tcp_hp_hits += 1;
         subflow.on_predicted(now, header, len);
-        if let Some(mapping) = &mapping {
+        if let Some(mapping) = mapping {
             subflow.received.take_next(start + len as u64);
             subflow.on_delivered(now, (data, len as u64));
             self.last.ack_recv = Some(now);

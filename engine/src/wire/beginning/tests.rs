@@ -51,7 +51,7 @@ fn long(packet: &[u8]) -> Option<(TcpHeader, &[u8], &[u8])> {
 fn short<'a>(beginning: &Beginning, packet: &'a [u8]) -> Option<(TcpHeader, &'a [u8], &'a [u8])> {
     let behind = beginning.behind(packet)?;
     let sound = beginning.is_sound(packet, behind.payload.end, false);
-    sound.then(|| (behind.header, behind.options, &packet[behind.payload]))
+    sound.then(|| (TcpHeader::of(behind.header), behind.options, &packet[behind.payload]))
 }
 
 proptest! {
