@@ -13,6 +13,10 @@ pub(crate) const LONGEST: Duration = Duration::from_micros(50);
 const SHORT: Duration = Duration::from_micros(100);
 /// So many short waits for a single packet make it likely that the next is one, too.
 const STREAK: u32 = 8;
+/// Waits awake that brought a packet, for one that did not or brought several: what is gained and what is lost.
+const PRICE: u32 = 4;
+/// Most that is put by of them.
+const MAX_CREDIT: u32 = 8 * PRICE;
 /// Most waits slept through after one in vain.
 const MAX_PENALTY: u32 = 4096;
 
@@ -34,12 +38,15 @@ pub(crate) struct Spin {
     missing: u32,
     /// How many it will be after the next time awake in vain.
     penalty: u32,
+    /// Waits awake that brought a packet and have not yet paid for one in vain: a single late packet is no reason to sleep
+    /// where most come soon.
+    credit: u32,
 }
 
 impl Spin {
     /// For a reader whose runtime has one thread, or several.
     pub(crate) const fn new(alone: bool) -> Self {
-        Self { alone, missing: STREAK, penalty: STREAK }
+        Self { alone, missing: STREAK, penalty: STREAK, credit: 0 }
     }
 
     /// The next wait is to begin awake.
@@ -49,9 +56,14 @@ impl Spin {
 
     /// Takes in how a wait ended, and how many packets it brought.
     pub(crate) fn learn(&mut self, waited: Waited, packets: usize) {
+        let single = packets <= 1;
         match waited {
-            _ if packets > 1 => self.missing = self.missing.max(STREAK),
-            Waited::Awake => self.penalty = (self.penalty / 2).max(STREAK),
+            Waited::Awake if single => {
+                self.penalty = (self.penalty / 2).max(STREAK);
+                self.credit = (self.credit + 1).min(MAX_CREDIT);
+            }
+            _ if self.pays() && self.credit >= PRICE => self.credit -= PRICE,
+            _ if !single => self.missing = self.missing.max(STREAK),
             Waited::Asleep(_) if self.pays() => {
                 self.missing = self.penalty;
                 self.penalty = (self.penalty * 2).min(MAX_PENALTY);
@@ -60,7 +72,7 @@ impl Spin {
                 self.missing = self.missing.saturating_sub(1);
             }
             // what was learnt of a peer that is slow stays
-            Waited::Asleep(_) => self.missing = self.missing.max(STREAK),
+            Waited::Asleep(_) | Waited::Awake => self.missing = self.missing.max(STREAK),
         }
     }
 }
@@ -86,9 +98,12 @@ mod tests {
     fn only_a_streak_of_single_packets_keeps_awake() {
         let mut spin = Spin::new(true);
         assert_eq!(until_awake(&mut spin), STREAK);
+        // bulk: a batch ends it at once, a few of them do if it has paid before
+        spin.learn(Waited::Awake, 2);
+        assert_eq!(until_awake(&mut spin), STREAK);
         (0..1000).for_each(|_| spin.learn(Waited::Awake, 1));
+        (0..MAX_CREDIT / PRICE).for_each(|_| spin.learn(Waited::Awake, 2));
         assert!(spin.pays());
-        // bulk: a batch ends it at once
         spin.learn(Waited::Awake, 2);
         assert_eq!(until_awake(&mut spin), STREAK);
         for other in [(SOON, 2), (SOON, 0), (LATE, 1)] {
@@ -113,8 +128,22 @@ mod tests {
         assert_eq!(until_awake(&mut spin), MAX_PENALTY);
         // until it pays again
         (0..20).for_each(|_| spin.learn(Waited::Awake, 1));
-        spin.learn(SOON, 1);
+        (0..=20 / PRICE).for_each(|_| spin.learn(SOON, 1));
         assert_eq!(until_awake(&mut spin), STREAK);
+    }
+
+    #[test]
+    fn a_late_packet_among_many_is_no_reason_to_sleep() {
+        let mut spin = Spin::new(true);
+        until_awake(&mut spin);
+        for _ in 0..100 {
+            (0..PRICE).for_each(|_| spin.learn(Waited::Awake, 1));
+            spin.learn(LATE, 1);
+            assert!(spin.pays());
+        }
+        // one of two is
+        (0..100).for_each(|n| spin.learn(if n % 2 == 0 { Waited::Awake } else { LATE }, 1));
+        assert!(!spin.pays());
     }
 
     #[test]
