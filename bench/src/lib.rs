@@ -6,6 +6,7 @@
 pub mod case;
 pub mod cases;
 pub mod memory;
+pub mod passing;
 pub mod quiet;
 pub mod report;
 pub mod run;

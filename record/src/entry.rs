@@ -177,6 +177,9 @@ pub(crate) enum Entry {
     },
     Write {
         id: u64,
+        /// The octets were handed over, not copied.
+        #[serde(default, skip_serializing_if = "is_false")]
+        shared: bool,
         data: Octets,
     },
     Shutdown {

@@ -241,6 +241,23 @@ impl Recorded {
         outcome
     }
 
+    /// As [`Endpoint::read_chunk`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_chunk(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        max: usize,
+    ) -> Result<Bytes, ReadError> {
+        let outcome = self.endpoint.read_chunk(now, id, max);
+        if let Ok(piece) = &outcome {
+            self.note(now, || Entry::Read { id: id.0, octets: piece.len() });
+        }
+        outcome
+    }
+
     /// As [`Endpoint::write`].
     ///
     /// # Errors
@@ -252,14 +269,39 @@ impl Recorded {
         data: &[u8],
     ) -> Result<usize, WriteError> {
         let outcome = self.endpoint.write(now, id, data);
+        self.note_write(now, id, &outcome, (data, false));
+        outcome
+    }
+
+    /// As [`Endpoint::write_bytes`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_bytes(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        data: &Bytes,
+    ) -> Result<usize, WriteError> {
+        let outcome = self.endpoint.write_bytes(now, id, data.clone());
+        self.note_write(now, id, &outcome, (data, true));
+        outcome
+    }
+
+    fn note_write(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        outcome: &Result<usize, WriteError>,
+        (data, shared): (&[u8], bool),
+    ) {
         let told = match outcome {
             Ok(_) => data,
             // The connection remembers that somebody waits for room, however much of it was asked for.
             Err(WriteError::WouldBlock) => data.get(..1).unwrap_or_default(),
-            Err(_) => return outcome,
+            Err(_) => return,
         };
-        self.note(now, || Entry::Write { id: id.0, data: Octets(told.to_vec()) });
-        outcome
+        self.note(now, || Entry::Write { id: id.0, shared, data: Octets(told.to_vec()) });
     }
 
     /// As [`Endpoint::shutdown`].

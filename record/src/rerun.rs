@@ -359,7 +359,12 @@ impl Again {
                 let mut buf = vec![0; octets.clamp(1, MOST_READ)];
                 let _ = endpoint.read(now, ConnectionId(id), &mut buf);
             }
-            Entry::Write { id, data } => drop(endpoint.write(now, ConnectionId(id), &data.0)),
+            Entry::Write { id, shared: false, data } => {
+                let _ = endpoint.write(now, ConnectionId(id), &data.0);
+            }
+            Entry::Write { id, shared: true, data } => {
+                let _ = endpoint.write_bytes(now, ConnectionId(id), data.0.into());
+            }
             Entry::Shutdown { id } => endpoint.shutdown(now, ConnectionId(id)),
             Entry::Close { id } => endpoint.close(now, ConnectionId(id)),
             Entry::Abort { id } => endpoint.abort(now, ConnectionId(id)),

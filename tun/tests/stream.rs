@@ -2,6 +2,7 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::{PORT, client_ip, exchange, net, pattern, server_addr, server_ip};
 use mpuser_tun::{ConnectOptions, Error, MptcpListener, MptcpStream, Stack};
 use std::io::ErrorKind;
@@ -90,6 +91,54 @@ async fn halves_work_apart_and_together() {
     net.echo_server().await;
     let (_, stranger) = net.client.connect(server_addr()).await.unwrap().into_split();
     assert!(read.reunite(stranger).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn octets_are_handed_over_and_come_as_they_came() {
+    let net = net(2);
+    let (client, mut server) = net.connection().await;
+    let data = Bytes::from(pattern(3_000_000));
+    let (mut read, mut write) = client.into_split();
+    let mut rest = data.clone();
+    let sending = async {
+        // pieces of all sizes, those too small to be kept as well
+        for len in [1, 100, 5_000, 70_000, 4_096, 4_095].into_iter().cycle() {
+            let mut piece = rest.split_to(len.min(rest.len()));
+            while !piece.is_empty() {
+                let left = piece.len();
+                let taken = write.write_bytes(&mut piece).await.unwrap();
+                assert_eq!(piece.len(), left - taken);
+            }
+            if rest.is_empty() {
+                return write.shutdown().await.unwrap();
+            }
+        }
+    };
+    let receiving = async {
+        let mut received = Vec::new();
+        loop {
+            let chunk = server.read_chunk(1_000).await.unwrap();
+            if chunk.is_empty() {
+                return received;
+            }
+            assert!(chunk.len() <= 1_000);
+            received.extend_from_slice(&chunk);
+        }
+    };
+    let ((), received) = tokio::join!(sending, receiving);
+    assert!(received == data);
+    let error = write.write_bytes(&mut data.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe, "{error}");
+
+    // nothing to take is no octet taken, nothing to read is not the end
+    assert_eq!(server.try_write_bytes(&mut Bytes::new()).unwrap(), 0);
+    assert!(read.read_chunk(0).await.unwrap().is_empty());
+    assert_eq!(read.as_ref().try_read_chunk(9).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(server.try_write_bytes(&mut Bytes::from_static(b"end")).unwrap(), 3);
+    assert_eq!(read.read_chunk(2).await.unwrap(), "en");
+    assert_eq!(read.as_ref().try_read_chunk(9).unwrap(), "d");
+    drop(server);
+    assert!(read.read_chunk(9).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! One transfer over one hop, for who looks with perf or strace at what it costs: `hop ours|smoltcp|bare offload|plain up|down MIB
+//! One transfer over one hop, for who looks with perf or strace at what it costs: `hop ours|shared|smoltcp|bare offload|plain up|down MIB
 //! [LINKS]`.
 #![expect(clippy::print_stdout, reason = "a program that reports")]
 
@@ -7,7 +7,7 @@ use mpuser_bench::wire::place::{Kind, on_hop};
 use mpuser_bench::wire::{bare, ours, smol};
 use std::io;
 
-const USAGE: &str = "hop ours|smoltcp|bare offload|plain up|down MIB [LINKS]";
+const USAGE: &str = "hop ours|shared|smoltcp|bare offload|plain up|down MIB [LINKS]";
 
 fn main() -> Result<(), String> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +19,7 @@ fn main() -> Result<(), String> {
     };
     let run = match who {
         "ours" => ours::transfer,
+        "shared" => ours::transfer_shared,
         "smoltcp" => smol::transfer,
         "bare" => bare::transfer,
         _ => return Err(USAGE.to_owned()),

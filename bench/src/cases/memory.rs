@@ -3,13 +3,24 @@
 use crate::case::{Ask, Case, Contender, Settings, Watch};
 use crate::memory::mpuser::{Options, Pair};
 use crate::memory::{Flow, smoltcp};
+use crate::passing::Passing;
 use mpuser_engine::time::Duration;
 use mpuser_tun::clock;
 
 /// P1 to P3.
 pub(super) const CASES: &[Case] = &[
-    goodput("P1", "in memory, MTU 1500, checksums: mpuser / smoltcp", 1.5, beside_smoltcp),
-    goodput("P2", "in memory, MTU 1500: mpuser / quinn-proto with its TLS", 5.0, beside_quinn),
+    goodput("P1", "in memory, MTU 1500, checksums: mpuser / smoltcp", 1.5, |_| {
+        beside_smoltcp(Passing::Copied)
+    }),
+    goodput("P1", "the same, octets handed over and taken as they came", 1.5, |_| {
+        beside_smoltcp(Passing::Shared)
+    }),
+    goodput("P2", "in memory, MTU 1500: mpuser / quinn-proto with its TLS", 5.0, |_| {
+        beside_quinn(Passing::Copied)
+    }),
+    goodput("P2", "the same, octets handed over and taken as they came", 5.0, |_| {
+        beside_quinn(Passing::Shared)
+    }),
     goodput("P3", "in memory: MPTCP / TCP, both ours", 0.92, |_| {
         Ok(vec![ours("MPTCP", &Options::default())?, ours("TCP", &TCP)?])
     }),
@@ -18,8 +29,14 @@ pub(super) const CASES: &[Case] = &[
     }),
 ];
 
-const ONE: Options =
-    Options { mptcp: true, subflows: 1, idle: 0, dss_checksum: false, mtu: crate::memory::MTU };
+const ONE: Options = Options {
+    mptcp: true,
+    subflows: 1,
+    idle: 0,
+    dss_checksum: false,
+    mtu: crate::memory::MTU,
+    passing: Passing::Copied,
+};
 const TCP: Options = Options { mptcp: false, ..ONE };
 const TWO: Options = Options { subflows: 2, ..ONE };
 
@@ -38,17 +55,19 @@ pub(super) fn ours(name: &str, options: &Options) -> Result<Contender, String> {
     Ok(flow(name, Pair::open(options)?))
 }
 
-fn beside_smoltcp(_: &Settings) -> Result<Vec<Contender>, String> {
-    Ok(vec![ours("mpuser", &ONE)?, flow("smoltcp", smoltcp::Pair::open()?)])
+fn beside_smoltcp(passing: Passing) -> Result<Vec<Contender>, String> {
+    let ours = ours("mpuser", &Options { passing, ..ONE })?;
+    Ok(vec![ours, flow("smoltcp", smoltcp::Pair::open(passing)?)])
 }
 
 #[cfg(feature = "quinn")]
-fn beside_quinn(_: &Settings) -> Result<Vec<Contender>, String> {
-    Ok(vec![ours("mpuser", &ONE)?, flow("quinn-proto", crate::memory::quinn::Pair::open()?)])
+fn beside_quinn(passing: Passing) -> Result<Vec<Contender>, String> {
+    let ours = ours("mpuser", &Options { passing, ..ONE })?;
+    Ok(vec![ours, flow("quinn-proto", crate::memory::quinn::Pair::open(passing)?)])
 }
 
 #[cfg(not(feature = "quinn"))]
-fn beside_quinn(_: &Settings) -> Result<Vec<Contender>, String> {
+fn beside_quinn(_: Passing) -> Result<Vec<Contender>, String> {
     Err("built without the feature quinn; tests/bench has it".to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! Live: over TUN devices to the kernel, and beside kernel to kernel. Content is checked in all of them.
 
 use crate::case::{Ask, Case, Contender, Settings, Watch};
+use crate::passing::Passing;
 use crate::wire::echo::{self, Echoes};
 use crate::wire::failover::{self, Death, Who};
 use crate::wire::kernel::{Gaps, Meter, Transfer, Way};
@@ -27,6 +28,8 @@ const LOSSY: [&str; 3] = [
 ];
 
 type Measured = Result<Vec<Contender>, String>;
+/// Moves so many octets over a hop.
+type Mover = fn(Hop, Way, u64) -> io::Result<Transfer>;
 
 const fn live(
     id: &'static str,
@@ -56,11 +59,25 @@ pub(super) const CASES: &[Case] = &[
         |_| Ok(vec![mpuser(Kind::Offload, Way::Down), no_stack(Kind::Offload, Way::Down)]),
     ),
     live(
+        "P4",
+        "the same, up, octets handed over to mpuser",
+        "Gbit/s",
+        Ask::RatioAtLeast(0.8),
+        |_| Ok(vec![shared(Kind::Offload, Way::Up), no_stack(Kind::Offload, Way::Up)]),
+    ),
+    live(
         "P5",
         "TUN with offload, 4 MiB buffers, up: mpuser / smoltcp with TSO",
         "Gbit/s",
         Ask::RatioAtLeast(1.0),
         |_| Ok(vec![mpuser(Kind::Offload, Way::Up), smoltcp(Kind::Offload, Way::Up)]),
+    ),
+    live(
+        "P5",
+        "the same, up, octets handed over to mpuser",
+        "Gbit/s",
+        Ask::RatioAtLeast(1.0),
+        |_| Ok(vec![shared(Kind::Offload, Way::Up), smoltcp(Kind::Offload, Way::Up)]),
     ),
     live(
         "P5",
@@ -88,14 +105,28 @@ pub(super) const CASES: &[Case] = &[
         "mpuser over TUN / kernel MPTCP over veth, cubic, 1 subflow, up",
         "Gbit/s",
         Ask::RatioAtLeast(1.0),
-        |_| beside_kernel(1),
+        |_| beside_kernel(1, Passing::Copied),
+    ),
+    live(
+        "P7",
+        "the same, 1 subflow, octets handed over to mpuser",
+        "Gbit/s",
+        Ask::RatioAtLeast(1.0),
+        |_| beside_kernel(1, Passing::Shared),
     ),
     live(
         "P7",
         "mpuser over TUN / kernel MPTCP over veth, cubic, 3 subflows, up",
         "Gbit/s",
         Ask::RatioAtLeast(1.5),
-        |_| beside_kernel(3),
+        |_| beside_kernel(3, Passing::Copied),
+    ),
+    live(
+        "P7",
+        "the same, 3 subflows, octets handed over to mpuser",
+        "Gbit/s",
+        Ask::RatioAtLeast(1.5),
+        |_| beside_kernel(3, Passing::Shared),
     ),
     live(
         "P8",
@@ -116,14 +147,17 @@ pub(super) const CASES: &[Case] = &[
         "user CPU per octet, offload, up: mpuser / smoltcp with TSO",
         "ns/B",
         Ask::RatioAtMost(0.8),
-        |_| Ok(user_cpu(Way::Up)),
+        |_| Ok(user_cpu(Way::Up, ours::transfer)),
     ),
+    live("P9", "the same, up, octets handed over to mpuser", "ns/B", Ask::RatioAtMost(0.8), |_| {
+        Ok(user_cpu(Way::Up, ours::transfer_shared))
+    }),
     live(
         "P9",
         "user CPU per octet, offload, down: mpuser / smoltcp with TSO",
         "ns/B",
         Ask::RatioAtMost(0.8),
-        |_| Ok(user_cpu(Way::Down)),
+        |_| Ok(user_cpu(Way::Down, ours::transfer)),
     ),
     live(
         "P14",
@@ -254,7 +288,7 @@ fn amount(kind: Kind, settings: &Settings) -> u64 {
 fn mover(
     name: &str,
     (kind, way): (Kind, Way),
-    transfer: fn(Hop, Way, u64) -> io::Result<Transfer>,
+    transfer: Mover,
     value: fn(&Transfer) -> f64,
 ) -> Contender {
     contender(name, move |settings| {
@@ -267,6 +301,10 @@ fn mpuser(kind: Kind, way: Way) -> Contender {
     mover("mpuser", (kind, way), ours::transfer, Transfer::gbps)
 }
 
+fn shared(kind: Kind, way: Way) -> Contender {
+    mover("mpuser", (kind, way), ours::transfer_shared, Transfer::gbps)
+}
+
 fn no_stack(kind: Kind, way: Way) -> Contender {
     mover("no stack", (kind, way), bare::transfer, Transfer::gbps)
 }
@@ -275,19 +313,23 @@ fn smoltcp(kind: Kind, way: Way) -> Contender {
     mover("smoltcp", (kind, way), smol::transfer, Transfer::gbps)
 }
 
-fn user_cpu(way: Way) -> Vec<Contender> {
+fn user_cpu(way: Way, transfer: Mover) -> Vec<Contender> {
     let of = (Kind::Offload, way);
     vec![
-        mover("mpuser", of, ours::transfer, Transfer::user_ns_per_byte),
+        mover("mpuser", of, transfer, Transfer::user_ns_per_byte),
         mover("smoltcp", of, smol::transfer, Transfer::user_ns_per_byte),
     ]
 }
 
-fn beside_kernel(subflows: u8) -> Measured {
+fn beside_kernel(subflows: u8, passing: Passing) -> Measured {
+    let transfer = match passing {
+        Passing::Copied => ours::transfer,
+        Passing::Shared => ours::transfer_shared,
+    };
     let lab = veth::free_lab(usize::from(subflows)).map_err(|error| error.to_string())?;
     let ours = contender("mpuser", move |settings| {
         let bytes = amount(Kind::Offload, settings);
-        on_hop(Kind::Offload, subflows, |hop| ours::transfer(hop, Way::Up, bytes))
+        on_hop(Kind::Offload, subflows, |hop| transfer(hop, Way::Up, bytes))
             .map(|transfer| transfer.gbps())
     });
     let kernel = contender("kernel", move |settings| {

@@ -1,6 +1,7 @@
 //! Two endpoints of ours.
 
 use super::{BATCH, BUFFER, CHUNK, Flow, MTU, TURN_US, until};
+use crate::passing::Passing;
 use bytes::{Bytes, BytesMut};
 use mpuser_engine::addr::{ConnectionId, InterfaceId, IpAddr, Ipv4Addr, SocketAddr};
 use mpuser_engine::config::{ConnectionConfig, EndpointConfig};
@@ -29,11 +30,20 @@ pub struct Options {
     pub dss_checksum: bool,
     /// IP packets are at most this long.
     pub mtu: u16,
+    /// How both applications have their octets.
+    pub passing: Passing,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mptcp: true, subflows: 1, idle: 0, dss_checksum: false, mtu: MTU }
+        Self {
+            mptcp: true,
+            subflows: 1,
+            idle: 0,
+            dss_checksum: false,
+            mtu: MTU,
+            passing: Passing::Copied,
+        }
     }
 }
 
@@ -83,7 +93,10 @@ pub struct Pair {
     /// The busy connection at either end.
     sender: ConnectionId,
     receiver: ConnectionId,
+    passing: Passing,
     chunk: Vec<u8>,
+    /// The same octets, to be handed over.
+    shared: Bytes,
     /// Packets with data.
     data_packets: u64,
 }
@@ -138,6 +151,7 @@ impl Pair {
             .endpoint
             .listen(config(options), at, backlog)
             .map_err(|error| error.to_string())?;
+        let chunk: Vec<u8> = (0..CHUNK).map(|octet| (octet * 31 % 251) as u8).collect();
         let mut pair = Self {
             now: Instant::ZERO,
             sender: connect(&mut client, Instant::ZERO, options, at)?,
@@ -146,7 +160,9 @@ impl Pair {
             arena: Arena::default(),
             headers: Vec::with_capacity(256),
             receiver: ConnectionId(u64::MAX),
-            chunk: (0..CHUNK).map(|octet| (octet * 31 % 251) as u8).collect(),
+            passing: options.passing,
+            shared: Bytes::copy_from_slice(&chunk),
+            chunk,
             data_packets: 0,
         };
         pair.receiver = pair.accept(listener)?;
@@ -214,7 +230,7 @@ impl Pair {
     /// Both ends once: writing, sending, receiving, reading. Returns the octets read.
     fn turn(&mut self) -> Result<u64, String> {
         loop {
-            match self.client.endpoint.write(self.now, self.sender, &self.chunk) {
+            match self.write() {
                 Ok(_) => {}
                 Err(WriteError::WouldBlock) => break,
                 Err(error) => return Err(error.to_string()),
@@ -223,11 +239,29 @@ impl Pair {
         self.exchange();
         let mut octets = 0;
         loop {
-            match self.server.endpoint.read(self.now, self.receiver, &mut self.chunk) {
+            match self.read() {
                 Ok(0) => return Err("the stream has ended".to_owned()),
                 Ok(count) => octets += count as u64,
                 Err(ReadError::WouldBlock) => return Ok(octets),
                 Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<usize, WriteError> {
+        let endpoint = &mut self.client.endpoint;
+        match self.passing {
+            Passing::Copied => endpoint.write(self.now, self.sender, &self.chunk),
+            Passing::Shared => endpoint.write_bytes(self.now, self.sender, self.shared.clone()),
+        }
+    }
+
+    fn read(&mut self) -> Result<usize, ReadError> {
+        let endpoint = &mut self.server.endpoint;
+        match self.passing {
+            Passing::Copied => endpoint.read(self.now, self.receiver, &mut self.chunk),
+            Passing::Shared => {
+                endpoint.read_chunk(self.now, self.receiver, CHUNK).map(|piece| piece.len())
             }
         }
     }

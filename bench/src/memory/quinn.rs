@@ -1,7 +1,8 @@
 //! Two ends of QUIC, with the TLS it cannot do without.
 
 use super::{BATCH, BUFFER, CHUNK, Flow, TURN_US, until};
-use bytes::BytesMut;
+use crate::passing::Passing;
+use bytes::{Bytes, BytesMut};
 use mpuser_tun::clock;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
@@ -32,7 +33,10 @@ pub struct Pair {
     server: End,
     sender: StreamId,
     receiver: Option<StreamId>,
+    passing: Passing,
     chunk: Vec<u8>,
+    /// The same octets, to be handed over.
+    shared: Bytes,
     buffer: Vec<u8>,
 }
 
@@ -57,7 +61,7 @@ impl Pair {
     ///
     /// # Errors
     /// It does not come about.
-    pub fn open() -> Result<Self, String> {
+    pub fn open(passing: Passing) -> Result<Self, String> {
         let certified =
             rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).map_err(text)?;
         let certificate = certified.cert.der().clone();
@@ -85,10 +89,12 @@ impl Pair {
                 .connect(now, client_config, server.address, "localhost")
                 .map_err(text)?,
         );
-        let chunk = (0..CHUNK).map(|octet| (octet * 31 % 251) as u8).collect();
+        let chunk: Vec<u8> = (0..CHUNK).map(|octet| (octet * 31 % 251) as u8).collect();
+        let shared = Bytes::copy_from_slice(&chunk);
         let (receiver, buffer) = (None, Vec::new());
         let sender = StreamId::new(quinn_proto::Side::Client, Dir::Uni, 0);
-        let mut pair = Self { now, client, server, sender, receiver, chunk, buffer };
+        let mut pair =
+            Self { now, client, server, sender, receiver, passing, chunk, shared, buffer };
         for _ in 0..MAX_OPENING {
             pair.exchange()?;
             let streams = pair.client.connection.as_mut().map(|(_, c)| c.streams().open(Dir::Uni));
@@ -116,8 +122,13 @@ impl Pair {
             return Err("closed".to_owned());
         };
         loop {
-            match connection.send_stream(self.sender).write(&self.chunk) {
-                Ok(_) => {}
+            let mut stream = connection.send_stream(self.sender);
+            let written = match self.passing {
+                Passing::Copied => stream.write(&self.chunk).map(drop),
+                Passing::Shared => stream.write_chunks(&mut [self.shared.clone()]).map(drop),
+            };
+            match written {
+                Ok(()) => {}
                 Err(WriteError::Blocked) => break,
                 Err(error) => return Err(error.to_string()),
             }
@@ -133,7 +144,9 @@ impl Pair {
             match chunks.next(self.chunk.len()) {
                 Ok(Some(piece)) => {
                     // an application has its data in memory of its own
-                    if let Some(target) = self.chunk.get_mut(..piece.bytes.len()) {
+                    if self.passing == Passing::Copied
+                        && let Some(target) = self.chunk.get_mut(..piece.bytes.len())
+                    {
                         target.copy_from_slice(&piece.bytes);
                     }
                     octets += piece.bytes.len() as u64;

@@ -1,6 +1,7 @@
 //! Two sockets of smoltcp on one interface that hears what it says.
 
 use super::{BATCH, BUFFER, CHUNK, Flow, MTU, TURN_US, until};
+use crate::passing::Passing;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
@@ -76,6 +77,7 @@ pub struct Pair {
     sockets: SocketSet<'static>,
     sender: SocketHandle,
     receiver: SocketHandle,
+    passing: Passing,
     chunk: Vec<u8>,
 }
 
@@ -92,7 +94,7 @@ impl Pair {
     ///
     /// # Errors
     /// It cannot be.
-    pub fn open() -> Result<Self, String> {
+    pub fn open(passing: Passing) -> Result<Self, String> {
         let mut wire = Wire::default();
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = 7;
@@ -111,7 +113,7 @@ impl Pair {
             .connect(interface.context(), (address, PORT), 40_000)
             .map_err(|error| format!("{error:?}"))?;
         let chunk = (0..CHUNK).map(|octet| (octet * 31 % 251) as u8).collect();
-        Ok(Self { now: Instant::ZERO, wire, interface, sockets, sender, receiver, chunk })
+        Ok(Self { now: Instant::ZERO, wire, interface, sockets, sender, receiver, passing, chunk })
     }
 
     fn turn(&mut self) -> Result<u64, String> {
@@ -121,9 +123,14 @@ impl Pair {
         let mut octets = 0;
         let receiver = sockets.get_mut::<Socket<'_>>(self.receiver);
         while receiver.can_recv() {
-            octets += receiver.recv_slice(chunk).map_err(|error| format!("{error:?}"))? as u64;
+            let read = match self.passing {
+                Passing::Copied => receiver.recv_slice(chunk),
+                Passing::Shared => receiver.recv(|there| (there.len(), there.len())),
+            };
+            octets += read.map_err(|error| format!("{error:?}"))? as u64;
         }
         let sender = sockets.get_mut::<Socket<'_>>(self.sender);
+        // without a copy only for who computes what is to be sent on the spot
         while sender.can_send() {
             sender.send_slice(chunk).map_err(|error| format!("{error:?}"))?;
         }

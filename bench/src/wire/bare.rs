@@ -163,7 +163,7 @@ impl End {
                 while self.receive(|_| Ok(()))?.is_some() {}
                 continue;
             }
-            let chunk = pattern.at(position, bytes - position);
+            let chunk = pattern.rest_of_chunk(position, bytes - position);
             let count = chunk.len().min(fit);
             // the application's copy
             let (Some(payload), Some(chunk)) = (staged.get_mut(..count), chunk.get(..count)) else {

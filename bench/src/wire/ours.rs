@@ -3,6 +3,7 @@
 use super::kernel::{App, Meter, Transfer, Way};
 use super::pattern::{CHUNK, Pattern};
 use super::place::{Cpu, Hop, server};
+use crate::passing::Passing;
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_tun::lab::peer::Protocol;
 use mpuser_tun::{MptcpStream, PathConfig, Stack};
@@ -70,32 +71,59 @@ async fn joined(stream: &MptcpStream, count: usize) -> io::Result<()> {
 /// # Errors
 /// The connection failed, or the octets are wrong.
 pub fn transfer(hop: Hop, way: Way, bytes: u64) -> io::Result<Transfer> {
+    pass(hop, way, bytes, Passing::Copied)
+}
+
+/// The same, with [`Passing::Shared`].
+///
+/// # Errors
+/// As there.
+pub fn transfer_shared(hop: Hop, way: Way, bytes: u64) -> io::Result<Transfer> {
+    pass(hop, way, bytes, Passing::Shared)
+}
+
+fn pass(hop: Hop, way: Way, bytes: u64, passing: Passing) -> io::Result<Transfer> {
     let subflows = hop.devices.len();
     let app = App::start(Protocol::Mptcp, server(), way, bytes)?;
     with_stack(hop, ConnectionConfig::default(), async move |stack| {
         let mut stream = connect(&stack, server()).await?;
-        exchange(&mut stream, app, subflows, way, bytes, Meter::default()).await
+        let job = Job { way, bytes, subflows, passing };
+        exchange(&mut stream, app, job, Meter::default()).await
     })
 }
 
-/// Moves `bytes` octets between a connection and the kernel's application at its other end.
+/// What is to be moved, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    /// Who sends.
+    pub way: Way,
+    /// Octets.
+    pub bytes: u64,
+    /// Subflows there are to be before the first octets but one are sent.
+    pub subflows: usize,
+    /// How they come and go.
+    pub passing: Passing,
+}
+
+/// Moves octets between a connection and the kernel's application at its other end.
 ///
 /// # Errors
 /// As [`transfer`].
 pub async fn exchange(
     stream: &mut MptcpStream,
     app: App,
-    subflows: usize,
-    way: Way,
-    bytes: u64,
+    job: Job,
     meter: Meter,
 ) -> io::Result<Transfer> {
     let before = Cpu::of_thread();
-    match way {
+    match job.way {
         Way::Up => {
             let first = send(stream, 0, 1).await?;
-            joined(stream, subflows).await?;
-            send(stream, first, bytes).await?;
+            joined(stream, job.subflows).await?;
+            match job.passing {
+                Passing::Copied => send(stream, first, job.bytes).await?,
+                Passing::Shared => send_shared(stream, first, job.bytes).await?,
+            };
             while !app.is_done() {
                 tokio::time::sleep(LOOK).await;
             }
@@ -103,7 +131,10 @@ pub async fn exchange(
             Ok(Transfer { cpu, ..app.join()? })
         }
         Way::Down => {
-            let transfer = receive(stream, bytes, meter, before).await?;
+            let transfer = match job.passing {
+                Passing::Copied => receive(stream, job.bytes, meter, before).await?,
+                Passing::Shared => receive_shared(stream, job.bytes, meter, before).await?,
+            };
             app.join()?;
             Ok(transfer)
         }
@@ -115,6 +146,16 @@ async fn send(stream: &mut MptcpStream, mut position: u64, end: u64) -> io::Resu
     let pattern = Pattern::default();
     while position < end {
         position += stream.write(pattern.rest_of_chunk(position, end - position)).await? as u64;
+    }
+    Ok(position)
+}
+
+/// The same, handed over.
+async fn send_shared(stream: &mut MptcpStream, mut position: u64, end: u64) -> io::Result<u64> {
+    let pattern = Pattern::default();
+    while position < end {
+        let mut rest = pattern.shared_rest_of_chunk(position, end - position);
+        position += stream.write_bytes(&mut rest).await? as u64;
     }
     Ok(position)
 }
@@ -132,6 +173,22 @@ async fn receive(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         meter.take(buffer.get(..count).unwrap_or_default())?;
+    }
+    Ok(meter.finish(before))
+}
+
+async fn receive_shared(
+    stream: &mut MptcpStream,
+    bytes: u64,
+    mut meter: Meter,
+    before: Cpu,
+) -> io::Result<Transfer> {
+    while meter.bytes() < bytes {
+        let chunk = stream.read_chunk(CHUNK).await?;
+        if chunk.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        meter.take(&chunk)?;
     }
     Ok(meter.finish(before))
 }

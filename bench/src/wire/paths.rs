@@ -1,8 +1,9 @@
 //! mpuser in the client of a lab, over all of its links: the way a user has it.
 
 use super::kernel::{App, Meter, Transfer, Way};
-use super::ours::{connect, exchange};
+use super::ours::{Job, connect, exchange};
 use super::veth::{OwnLab, PORT};
+use crate::passing::Passing;
 use mpuser_engine::addr::InterfaceId;
 use mpuser_engine::config::ConnectionConfig;
 use mpuser_tun::control::EventReport;
@@ -41,7 +42,8 @@ pub fn watched(
     lab.run("client", || {
         with_stack(config, capture, IpAddr::V4(*server.ip()), async |stack, paths| {
             let mut stream = connect(stack, server).await?;
-            exchange(&mut stream, app, paths, way, bytes, meter()).await
+            let job = Job { way, bytes, subflows: paths, passing: Passing::Copied };
+            exchange(&mut stream, app, job, meter()).await
         })
     })
 }

@@ -1,5 +1,6 @@
 //! What transfers carry: octets that tell where they belong.
 
+use bytes::Bytes;
 use std::io;
 
 /// The period of the octets: a prime, so that no shift by a segment or a buffer goes unnoticed.
@@ -14,7 +15,7 @@ const EDGE: usize = 64;
 
 /// Octets to take any chunk from: octet `i` of a stream is `i % 251`.
 #[derive(Debug)]
-pub struct Pattern(Vec<u8>);
+pub struct Pattern(Bytes);
 
 impl Default for Pattern {
     fn default() -> Self {
@@ -31,6 +32,12 @@ impl Pattern {
     pub fn rest_of_chunk(&self, position: u64, len: u64) -> &[u8] {
         let begun = usize::try_from(position % CHUNK as u64).unwrap_or(0);
         self.at(position - begun as u64, len + begun as u64).get(begun..).unwrap_or_default()
+    }
+
+    /// The same, to be handed over.
+    #[must_use]
+    pub fn shared_rest_of_chunk(&self, position: u64, len: u64) -> Bytes {
+        self.0.slice_ref(self.rest_of_chunk(position, len))
     }
 
     /// The octets from `position` on, at most `len` and at most a chunk.

@@ -4,6 +4,7 @@
 
 mod block;
 mod room;
+mod written;
 
 use block::Block;
 
@@ -11,20 +12,14 @@ use crate::addr::SubflowId;
 use crate::scheduling::{InFlight, Outstanding, Reinjection, SubflowSet};
 use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
-use core::ops::{Range, RangeInclusive};
+use core::ops::Range;
 
-/// Octets the application's writes are gathered into before they get a mapping: so many while much is written, at least
-/// so few for who writes little.
-const BLOCKS: RangeInclusive<usize> = 4 << 10..=256 << 10;
+/// So many octets at the end of a block are sent as they are: they cost less in a packet of their own than a copy of them
+/// with what follows.
+const WORTH_A_PACKET: usize = 8 << 10;
 
 /// The longest piece there is: the payload of an IP packet.
 const LONGEST: usize = 65_535;
-
-/// Used blocks whose memory may come back. A full queue has no more of them, if it is not very large.
-const MAX_USED: usize = 32;
-
-/// Most ends of writes remembered; beyond that writes run together.
-const MAX_BOUNDARIES: usize = 256;
 
 /// Octets given to subflows.
 #[derive(Clone, Debug)]
@@ -148,106 +143,6 @@ impl SendQueue {
         self.una == self.end()
     }
 
-    /// Takes as much of `data` as there is room for.
-    pub(crate) fn write(&mut self, data: &[u8]) -> usize {
-        let taken = data.len().min(self.room());
-        if self.unsent_len == 0 {
-            self.begin_anew(taken);
-        }
-        let mut rest = data.get(..taken).unwrap_or(&[]);
-        while !rest.is_empty() {
-            let spare = self.unsent.back().map_or(0, Block::spare);
-            if spare == 0 {
-                // for the end of a write, too: a small block there would cut the next write up
-                let block = self.new_block(taken);
-                let ahead = self.unsent_len + taken - rest.len();
-                let left_out = self.left_out(ahead, block.capacity());
-                self.unsent.push_back(Block::Open { block, left_out });
-                continue;
-            }
-            let (head, tail) = rest.split_at(spare.min(rest.len()));
-            if let Some(Block::Open { block, .. }) = self.unsent.back_mut() {
-                block.extend_from_slice(head);
-            }
-            rest = tail;
-        }
-        self.unsent_len += taken;
-        self.note_boundary(taken);
-        taken
-    }
-
-    /// Octets that are not used of a block behind `ahead` unsent ones, so that it ends where a piece does: what is left over
-    /// there would make a packet of its own. Its beginning completes the last segment of those ahead.
-    const fn left_out(&self, ahead: usize, capacity: usize) -> usize {
-        let (longest, unit) = self.longest;
-        let begun = ahead % unit;
-        let completing = if begun > 0 { unit - begun } else { 0 };
-        if capacity < completing + longest { 0 } else { (capacity - completing) % longest }
-    }
-
-    /// Nothing is left to be sent, so the next piece begins with what is written now, `len` octets: the open block is to end
-    /// where a piece does, counted from here. One that has no room for a piece makes way if all of it does not fit.
-    fn begin_anew(&mut self, len: usize) {
-        let longest = self.longest.0;
-        let Some(Block::Open { block, left_out }) = self.unsent.back_mut() else { return };
-        let room = block.capacity();
-        *left_out = if room < longest { 0 } else { room % longest };
-        if room < longest.min(len)
-            && let Some(Block::Open { block, .. }) = self.unsent.pop_back()
-        {
-            self.retire(block);
-        }
-    }
-
-    /// A block for at least a part of `len` octets. The memory of one whose octets are all acknowledged comes back: fresh
-    /// pages would cost more than what is written to them.
-    fn new_block(&mut self, len: usize) -> BytesMut {
-        let (least, most) = (*BLOCKS.start(), *BLOCKS.end());
-        let wanted = len.saturating_add(self.unsent_len).clamp(least, most).next_power_of_two();
-        if let Some(front) = self.used.front_mut() {
-            let fits = front.try_reclaim(wanted);
-            // One that is free and too small would stand before all others for as long as they come and go.
-            if (fits || front.try_reclaim(least))
-                && let Some(block) = self.used.pop_front()
-                && fits
-            {
-                return block;
-            }
-        }
-        BytesMut::with_capacity(wanted)
-    }
-
-    /// Nothing more is written to this block.
-    fn retire(&mut self, block: BytesMut) {
-        if self.used.len() >= MAX_USED {
-            self.used.pop_front();
-        }
-        self.used.push_back(block);
-    }
-
-    /// A write ends here.
-    fn note_boundary(&mut self, taken: usize) {
-        if taken == 0 {
-            return;
-        }
-        if self.boundaries.len() >= MAX_BOUNDARIES {
-            self.boundaries.pop_back();
-        }
-        self.boundaries.push_back(self.end());
-    }
-
-    /// [`Self::write`] without copying.
-    pub(crate) fn write_bytes(&mut self, mut data: Bytes) -> usize {
-        data.truncate(self.room());
-        let taken = data.len();
-        if taken > 0 {
-            self.unsent.push_back(Block::Shared(data));
-            self.unsent_len += taken;
-            self.note_boundary(taken);
-        }
-        taken
-    }
-
     /// The next new octets, at most `max`, as one piece; they count as given to a subflow. Where the application's
     /// writes end in the middle of a `unit`, that one is gathered from both, so that no segment is short for it.
     pub(crate) fn take_new(&mut self, max: usize, unit: usize) -> Option<(u64, Bytes)> {
@@ -255,16 +150,16 @@ impl SendQueue {
         if unit > 1 && (self.longest.0..=LONGEST).contains(&max) {
             self.longest = (max, unit);
         }
-        let mut len = max.min(front.len());
-        if len < max && len < self.unsent_len {
-            len -= len % unit.max(1);
-        }
-        let piece = if len > 0 {
+        let (unit, mut len) = (unit.max(1), max.min(front.len()));
+        let ends_here = len < max && len < self.unsent_len;
+        let whole = len.max(1).next_multiple_of(unit);
+        let piece = if ends_here && whole > len && len < unit.max(WORTH_A_PACKET) {
+            self.gather(whole.min(max).min(self.unsent_len))
+        } else {
+            len -= if ends_here { len % unit } else { 0 };
             let piece = front.split_to(len);
             self.drop_used_up();
             piece
-        } else {
-            self.gather(max.min(unit).min(self.unsent_len))
         };
         if piece.is_empty() {
             return None;

@@ -10,6 +10,7 @@ pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf
 
 use crate::error::Error;
 use crate::stack::{Handle, Inner, Phase};
+use bytes::Bytes;
 use mpuser_engine::addr::{ConnectionId, IpAddr, SocketAddr, SubflowId};
 use mpuser_engine::config::Via;
 use mpuser_engine::error::FallbackReason;
@@ -222,6 +223,51 @@ impl MptcpStream {
     /// `WouldBlock` if there is none, or what ended the connection.
     pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         self.io.try_write(data)
+    }
+
+    /// Reads what is there without copying it, at most `max` octets of one packet; empty is the end of the peer's data.
+    /// Cancel safe. What comes back keeps the packet's memory: keep a copy of what is needed for long.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    pub async fn read_chunk(&mut self, max: usize) -> io::Result<Bytes> {
+        std::future::poll_fn(|cx| self.io.poll_read_chunk(cx, max)).await
+    }
+
+    /// As [`MptcpStream::read_chunk`], of what is there now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is, or what ended the connection.
+    pub fn try_read_chunk(&self, max: usize) -> io::Result<Bytes> {
+        self.io.try_read_chunk(max)
+    }
+
+    /// Writes what there is room for, of the beginning of `data`, without copying it: `data` is left with the rest, and
+    /// the memory of what was taken is used until the peer has acknowledged it. Returns how many octets that were.
+    /// Pieces below 4 KiB are copied, as keeping them would cost more. Cancel safe.
+    ///
+    /// ```no_run
+    /// # async fn send(mut stream: mpuser_tun::MptcpStream, file: Vec<u8>) -> std::io::Result<()> {
+    /// let mut data = bytes::Bytes::from(file);
+    /// while !data.is_empty() {
+    ///     stream.write_bytes(&mut data).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What ended the connection, or this direction.
+    pub async fn write_bytes(&mut self, data: &mut Bytes) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.io.poll_write_bytes(cx, data)).await
+    }
+
+    /// As [`MptcpStream::write_bytes`], what there is room for now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, or as there.
+    pub fn try_write_bytes(&self, data: &mut Bytes) -> io::Result<usize> {
+        self.io.try_write_bytes(data)
     }
 
     /// Two halves that borrow the stream: one task reads and writes at a time, or both in one `join!`.

@@ -1,6 +1,7 @@
 //! Halves of a stream: borrowed for one task, owned for two.
 
 use super::MptcpStream;
+use bytes::Bytes;
 use mpuser_engine::addr::SocketAddr;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -72,6 +73,15 @@ macro_rules! shared {
 macro_rules! reader {
     ($type:ty, $stream:tt) => {
         shared!($type, $stream);
+        impl $type {
+            /// As [`MptcpStream::read_chunk`].
+            ///
+            /// # Errors
+            /// As there.
+            pub async fn read_chunk(&mut self, max: usize) -> io::Result<Bytes> {
+                std::future::poll_fn(|cx| self.$stream.io.poll_read_chunk(cx, max)).await
+            }
+        }
         impl AsyncRead for $type {
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -87,6 +97,15 @@ macro_rules! reader {
 macro_rules! writer {
     ($type:ty, $stream:tt) => {
         shared!($type, $stream);
+        impl $type {
+            /// As [`MptcpStream::write_bytes`].
+            ///
+            /// # Errors
+            /// As there.
+            pub async fn write_bytes(&mut self, data: &mut Bytes) -> io::Result<usize> {
+                std::future::poll_fn(|cx| self.$stream.io.poll_write_bytes(cx, data)).await
+            }
+        }
         impl AsyncWrite for $type {
             fn poll_write(
                 self: Pin<&mut Self>,

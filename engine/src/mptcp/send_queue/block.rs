@@ -42,4 +42,13 @@ impl Block {
             Self::Shared(block) => block.split_to(len),
         }
     }
+
+    /// Nothing is added to this block any more: the room behind its octets, as a block of its own.
+    pub(super) fn close(&mut self) -> Option<Self> {
+        let Self::Open { block, .. } = self else { return None };
+        let written = block.split().freeze();
+        let block = core::mem::take(block);
+        *self = Self::Shared(written);
+        Some(Self::Open { block, left_out: 0 })
+    }
 }

@@ -1,5 +1,6 @@
 //! The send queue beside a plain vector and a set of octets.
 
+use super::written::{BLOCKS, LEAST_SHARED};
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -122,6 +123,66 @@ proptest! {
             model.check(&queue);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Octets that are copied and octets that are handed over come out in their order, in whole units but the last.
+    #[test]
+    fn what_is_handed_over_keeps_its_place(
+        writes in prop::collection::vec((any::<bool>(), 1usize..3 * LEAST_SHARED, 0usize..4), 1..60),
+        most in 1usize..20,
+    ) {
+        const UNIT: usize = 700;
+        let (mut queue, mut written, mut taken) = (SendQueue::new(64 << 10), 0, 0);
+        let take = |queue: &mut SendQueue, taken: &mut u64| -> bool {
+            let Some((at, piece)) = queue.take_new(most * UNIT, UNIT) else { return false };
+            assert_eq!(at, *taken);
+            assert!((at..).map(octet).zip(&piece).all(|(a, b)| a == *b));
+            *taken += piece.len() as u64;
+            assert!(piece.len() % UNIT == 0 || queue.unsent() == 0, "{} of {most} units", piece.len());
+            true
+        };
+        for (hand_over, len, takes) in writes {
+            let data: Vec<u8> = (written..).map(octet).take(len).collect();
+            let room = queue.room();
+            let count = if hand_over { queue.write_bytes(data.into()) } else { queue.write(&data) };
+            prop_assert_eq!(count, len.min(room));
+            written += count as u64;
+            for _ in 0..takes {
+                take(&mut queue, &mut taken);
+            }
+            queue.on_data_ack(taken.saturating_sub(10_000), u64::MAX);
+            queue.check_invariants().unwrap();
+        }
+        while take(&mut queue, &mut taken) {}
+        prop_assert_eq!(taken, written);
+    }
+}
+
+/// What is handed over is not copied, if it is not short; small writes beside it share a block.
+#[test]
+fn large_pieces_are_kept_and_small_ones_gathered() {
+    let mut queue = SendQueue::new(1 << 20);
+    let large = Bytes::from(std::vec![7; LEAST_SHARED]);
+    let lies_in_it = |piece: &Bytes| large.as_ptr_range().contains(&piece.as_ptr());
+    for _ in 0..100 {
+        assert_eq!(queue.write(b"small"), 5);
+        assert_eq!(queue.write_bytes(large.clone()), large.len());
+        assert_eq!(
+            queue.write_bytes(large.slice(1..)),
+            large.len() - 1,
+            "one too short to be kept"
+        );
+    }
+    let blocks = queue.unsent.iter().filter(|block| matches!(block, Block::Open { .. }));
+    assert!(blocks.count() < 10);
+    let (mut kept, mut copied) = (0, 0);
+    while let Some((_, piece)) = queue.take_new(65_535, 1) {
+        *(if lies_in_it(&piece) { &mut kept } else { &mut copied }) += piece.len();
+    }
+    assert_eq!((kept, copied), (100 * LEAST_SHARED, 100 * (LEAST_SHARED + 4)));
 }
 
 /// Blocks are crossed without losing or doubling an octet.
