@@ -2,7 +2,9 @@
 #![expect(clippy::print_stdout, reason = "a program that reports")]
 
 use clap::Parser;
+use mpuser_bench::wire::paths::Options;
 use mpuser_bench::wire::shaped::Shaped;
+use mpuser_engine::config::CongestionAlgorithm;
 use std::io;
 use std::path::PathBuf;
 
@@ -18,13 +20,21 @@ struct Arguments {
     /// The kernel sends
     #[arg(long)]
     kernel: bool,
+    /// mpuser's congestion control: cubic, bbr, ...
+    #[arg(long, value_parser = algorithm, default_value = "cubic")]
+    congestion: CongestionAlgorithm,
     /// mpuser's packets go to DIR/0.pcapng and on, what happens to subflows to stderr
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
 }
 
+fn algorithm(name: &str) -> Result<CongestionAlgorithm, String> {
+    let names = || format!("none of {}", CongestionAlgorithm::NAMES.join(", "));
+    CongestionAlgorithm::from_name(name).ok_or_else(names)
+}
+
 fn main() -> io::Result<()> {
-    let Arguments { links, count, kernel, capture } = Arguments::parse();
+    let Arguments { links, count, kernel, congestion, capture } = Arguments::parse();
     let words: Vec<String> = links.iter().map(|link| link.replace(',', " ")).collect();
     let [one, two, three] = words.as_slice() else {
         return Err(io::Error::other("three links"));
@@ -32,7 +42,8 @@ fn main() -> io::Result<()> {
     let shaped = Shaped::up("links", [one, two, three])?;
     for number in 0..count {
         let file = capture.as_ref().map(|dir| dir.join(format!("{number}.pcapng")));
-        let mbps = if kernel { shaped.kernel()? } else { shaped.ours(file.as_deref())? };
+        let options = Options { congestion, capture: file.as_deref() };
+        let mbps = if kernel { shaped.kernel()? } else { shaped.ours(options)? };
         println!("{number}: {mbps:.0} Mbit/s");
     }
     Ok(())

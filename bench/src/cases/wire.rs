@@ -5,10 +5,12 @@ use crate::passing::Passing;
 use crate::wire::echo::{self, Echoes};
 use crate::wire::failover::{self, Death, Who};
 use crate::wire::kernel::{Gaps, Meter, Transfer, Way};
+use crate::wire::paths::Options;
 use crate::wire::place::{Hop, Kind, on_hop};
 use crate::wire::shaped::{self, Shaped};
 use crate::wire::veth::{self, OwnLab};
 use crate::wire::{bare, connects, ours, smol};
+use mpuser_engine::config::CongestionAlgorithm;
 use std::io;
 use std::rc::Rc;
 
@@ -185,21 +187,28 @@ pub(super) const CASES: &[Case] = &[
         "up over 3 x 100 Mbit/s, RTT 10 ms: mpuser / sum of links",
         "Mbit/s",
         Ask::RatioAtLeast(0.95),
-        |_| aggregation("equal", EQUAL),
+        |_| aggregation("equal", EQUAL, CongestionAlgorithm::Cubic),
     ),
     live(
         "P16",
         "up over 3 x 100 Mbit/s, RTT 10, 40, 100 ms: mpuser / sum of links",
         "Mbit/s",
         Ask::RatioAtLeast(0.95),
-        |_| aggregation("rtt", UNEQUAL),
+        |_| aggregation("rtt", UNEQUAL, CongestionAlgorithm::Cubic),
     ),
     live(
         "P16",
         "up over 3 x 100 Mbit/s, 1 % loss on one: mpuser / sum of links",
         "Mbit/s",
         Ask::RatioAtLeast(0.95),
-        |_| aggregation("loss", LOSSY),
+        |_| aggregation("loss", LOSSY, CongestionAlgorithm::Cubic),
+    ),
+    live(
+        "P16",
+        "the same, 1 % loss on one, mpuser with bbr",
+        "Mbit/s",
+        Ask::RatioAtLeast(0.95),
+        |_| aggregation("bbr", LOSSY, CongestionAlgorithm::Bbr),
     ),
     live(
         "P17",
@@ -367,11 +376,12 @@ fn connections() -> Measured {
     Ok(vec![ours, kernel])
 }
 
-fn aggregation(id: &str, links: [&str; 3]) -> Measured {
+fn aggregation(id: &str, links: [&str; 3], congestion: CongestionAlgorithm) -> Measured {
+    let options = Options { congestion, capture: None };
     let shaped = Rc::new(Shaped::up(id, links).map_err(|error| error.to_string())?);
     let same = Rc::clone(&shaped);
     Ok(vec![
-        contender("mpuser", move |_| shaped.ours(None)),
+        contender("mpuser", move |_| shaped.ours(options)),
         contender("links", |_| Ok(shaped::sum_of_links())),
         contender("kernel", move |_| same.kernel()),
     ])

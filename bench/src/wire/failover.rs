@@ -91,7 +91,10 @@ pub fn run(
             Err(io::Error::other("half of the transfer never came"))
         });
         let transfer = match who {
-            Who::Ours => paths::watched(lab, way, BYTES, meter, capture),
+            Who::Ours => {
+                let options = paths::Options { capture, ..Default::default() };
+                paths::watched(lab, way, BYTES, meter, options)
+            }
             Who::Kernel => veth::transfer(lab, way, BYTES, meter),
         };
         let death = cutting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

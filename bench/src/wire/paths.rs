@@ -5,7 +5,7 @@ use super::ours::{Job, connect, exchange};
 use super::veth::{OwnLab, PORT};
 use crate::passing::Passing;
 use mpuser_engine::addr::InterfaceId;
-use mpuser_engine::config::ConnectionConfig;
+use mpuser_engine::config::{CongestionAlgorithm, ConnectionConfig};
 use mpuser_tun::control::EventReport;
 use mpuser_tun::device::{Offload, Tun};
 use mpuser_tun::lab::peer::Protocol;
@@ -20,8 +20,16 @@ use tokio::sync::broadcast;
 /// Octets of each packet that are kept: more than all headers are.
 const HEADERS: usize = 160;
 
+/// How mpuser sends, and what is to be kept of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// Of every subflow.
+    pub congestion: CongestionAlgorithm,
+    /// Every packet goes there, and what happens to subflows to stderr, if there is one.
+    pub capture: Option<&'a Path>,
+}
+
 /// Moves `bytes` octets between mpuser in the client and the kernel in the server. `meter` is for the end that receives.
-/// Every packet goes to `capture`, and what happens to subflows to stderr, if there is one.
 ///
 /// # Errors
 /// The connection failed, the octets are wrong, or the file cannot be written.
@@ -30,15 +38,16 @@ pub fn watched(
     way: Way,
     bytes: u64,
     meter: impl Fn() -> Meter + Sync,
-    capture: Option<&Path>,
+    options: Options<'_>,
 ) -> io::Result<Transfer> {
-    let file = capture.map(File::create).transpose()?;
+    let file = options.capture.map(File::create).transpose()?;
     let capture = file.map(|file| CaptureWriter::new(BufWriter::new(file)).snaplen(HEADERS));
     let server = lab.server(PORT)?;
     let start = || App::metered(Protocol::Mptcp, server, way, bytes, meter());
     let app = lab.run("server", start)?;
     // one subflow per link: each end's addresses pair up by link, not crosswise
-    let config = ConnectionConfig { join_announced: false, ..ConnectionConfig::default() };
+    let mut config = ConnectionConfig { join_announced: false, ..ConnectionConfig::default() };
+    config.tcp.congestion = options.congestion;
     lab.run("client", || {
         with_stack(config, capture, IpAddr::V4(*server.ip()), async |stack, paths| {
             let mut stream = connect(stack, server).await?;

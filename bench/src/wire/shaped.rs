@@ -13,7 +13,6 @@ use mpuser_tun::lab::{LabOptions, LabPath};
 use mpuser_tun::net::TunEnd;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -73,13 +72,12 @@ impl Shaped {
         Ok(Self { lab, stop: Some(stop), mover: Some(mover) })
     }
 
-    /// mpuser sends to the kernel: Mbit/s. Every packet goes to `capture`, and what happens to subflows to stderr, if there is
-    /// one.
+    /// mpuser sends to the kernel: Mbit/s.
     ///
     /// # Errors
     /// The connection failed, the octets are wrong, or the file cannot be written.
-    pub fn ours(&self, capture: Option<&Path>) -> io::Result<f64> {
-        paths::watched(&self.lab, Way::Up, BYTES, meter, capture).map(mbps)
+    pub fn ours(&self, options: paths::Options<'_>) -> io::Result<f64> {
+        paths::watched(&self.lab, Way::Up, BYTES, meter, options).map(mbps)
     }
 
     /// The kernel sends to the kernel: Mbit/s.
