@@ -51,6 +51,11 @@ fn both_ends_count_the_same_octets() {
     let Some(lab) = TestLab::up("perf") else { return };
     let _server = Server::start(&lab, &[]);
     let run = object(&client(&lab, "-n 2M -P 3 --bidir -J"));
+    let handed_over = object(&client(&lab, "-n 2M -l 100K -Z --bidir -J"));
+    for key in ["sent", "received"] {
+        let rows = handed_over["end"][key].as_array().expect("rows");
+        assert!(rows.len() == 2 && rows.iter().all(|row| row["bytes"] == 2 << 20), "{rows:?}");
+    }
     for key in ["sent", "received"] {
         let rows = run["end"][key].as_array().expect("rows");
         assert_eq!(rows.len(), 6, "{key}: a row for each connection and direction");

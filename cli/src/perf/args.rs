@@ -80,6 +80,9 @@ pub(crate) struct Perf {
     /// Both send at once
     #[arg(long)]
     pub(super) bidir: bool,
+    /// Whoever sends hands its octets over to mpuser in place of copying them (no difference for a kernel's sockets)
+    #[arg(short = 'Z', long)]
+    pub(super) zerocopy: bool,
     /// As --json
     #[arg(short = 'J')]
     #[arg(id = "j")]
@@ -124,11 +127,13 @@ mod tests {
 
     #[test]
     fn the_letters_are_those_of_iperf3() {
-        let words = "-c host -p 99 -t 3 -i 0.5 -P 2 -R -l 8K -J --at 2s del=1 --at 3 add=a:b";
+        let words = "-c host -p 99 -t 3 -i 0.5 -P 2 -R -l 8K -Z -J --at 2s del=1 --at 3 add=a:b";
         let perf = perf(&words.split(' ').collect::<Vec<_>>()).unwrap();
         assert_eq!((perf.port, perf.parallel, perf.length), (99, 2, 8_192));
         assert_eq!(perf.interval, Duration::from_millis(500));
-        assert!(perf.reverse && perf.json && perf.transport.idle_timeout.is_none());
+        assert!(
+            perf.reverse && perf.json && perf.zerocopy && perf.transport.idle_timeout.is_none()
+        );
         assert_eq!(perf.at, ["2s", "del=1", "3", "add=a:b"]);
     }
 

@@ -66,7 +66,7 @@ pub(super) fn run(args: &Perf, host: &str, printer: Printer) -> Result<ExitCode,
 
 /// What is asked of the server.
 fn order(args: &Perf) -> Order {
-    let Perf { reverse, bidir, length, parallel, bytes, time, .. } = *args;
+    let Perf { reverse, bidir, length, parallel, bytes, time, zerocopy, .. } = *args;
     let time = time.unwrap_or(TIME);
     let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
     Order {
@@ -77,6 +77,7 @@ fn order(args: &Perf) -> Order {
         bytes,
         length,
         streams: parallel,
+        zerocopy,
     }
 }
 

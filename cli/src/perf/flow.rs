@@ -2,6 +2,7 @@
 
 use super::link::Link;
 use super::wire::{END, Order, Reader, Tally, say};
+use bytes::Bytes;
 use mpuser_engine::{ConnectionInfo, SubflowInfo};
 use std::io;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) struct Flow {
 pub(super) struct Job {
     /// It sends so much, in blocks of this length.
     pub(super) send: Option<(Amount, u32)>,
+    /// It hands them over.
+    pub(super) zerocopy: bool,
     /// It is sent something.
     pub(super) receive: bool,
 }
@@ -46,7 +49,8 @@ impl Job {
             (None, time) => Amount::Time(Duration::from_millis(time.unwrap_or_default())),
         };
         let (sends, receive) = if client { (order.up, order.down) } else { (order.down, order.up) };
-        Self { send: sends.then_some((amount, order.length)), receive }
+        let send = sends.then_some((amount, order.length));
+        Self { send, zerocopy: order.zerocopy, receive }
     }
 }
 
@@ -89,7 +93,7 @@ impl Flow {
         let start = Instant::now();
         let sending = async {
             if let Some((amount, length)) = job.send {
-                self.send(amount, length, start).await?;
+                self.send(amount, length, job.zerocopy, start).await?;
             }
             let time = start.elapsed();
             self.link.write_all(&END).await.map(|()| time)
@@ -114,9 +118,14 @@ impl Flow {
         Ok((own, theirs))
     }
 
-    async fn send(&self, amount: Amount, length: u32, start: Instant) -> io::Result<()> {
-        let mut block = length.to_be_bytes().to_vec();
-        block.extend((0..length).map(|number| number.to_le_bytes()[0]));
+    async fn send(
+        &self,
+        amount: Amount,
+        length: u32,
+        zerocopy: bool,
+        start: Instant,
+    ) -> io::Result<()> {
+        let mut block = block(length);
         let left = |amount| match amount {
             Amount::Time(time) => {
                 if start.elapsed() < time {
@@ -133,14 +142,23 @@ impl Flow {
                 return Ok(());
             }
             if now < length {
-                // the last block
-                block.splice(..END.len(), now.to_be_bytes());
+                // the last one
+                block = self::block(now);
             }
-            let size = usize::try_from(now).unwrap_or(0) + END.len();
-            self.link.write_all(block.get(..size).unwrap_or_default()).await?;
+            if zerocopy {
+                self.link.hand_over(block.clone()).await?;
+            } else {
+                self.link.write_all(&block).await?;
+            }
             self.sent.fetch_add(u64::from(now), Relaxed);
         }
     }
+}
+
+/// A block with `length` octets of data.
+fn block(length: u32) -> Bytes {
+    let data = (0..length).map(|number| number.to_le_bytes()[0]);
+    length.to_be_bytes().into_iter().chain(data).collect()
 }
 
 /// Segments sent again, on all subflows.

@@ -1,5 +1,6 @@
 //! A connection that is measured: our stack's, or the kernel's.
 
+use bytes::Bytes;
 use mpuser_engine::ConnectionInfo;
 use mpuser_tun::MptcpStream;
 use std::io;
@@ -46,6 +47,21 @@ impl Link {
                     Self::Ours(stream) => stream.writable().await?,
                     Self::Kernel(stream) => stream.writable().await?,
                 },
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The same without a copy, where the connection is our stack's.
+    pub(super) async fn hand_over(&self, mut data: Bytes) -> io::Result<()> {
+        let Self::Ours(stream) = self else { return self.write_all(&data).await };
+        while !data.is_empty() {
+            match stream.try_write_bytes(&mut data) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    stream.writable().await?
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -37,6 +37,9 @@ pub(super) struct Order {
     pub(super) length: u32,
     /// How many connections the client makes for this measurement.
     pub(super) streams: u32,
+    /// Whoever sends hands its octets over. Older ends do not know it.
+    #[serde(default)]
+    pub(super) zerocopy: bool,
 }
 
 impl Order {
@@ -180,7 +183,8 @@ mod tests {
     fn order() -> Order {
         let (milliseconds, bytes) = (Some(1_000), None);
         let (up, down) = (true, false);
-        Order { mpuser_perf: VERSION, up, down, milliseconds, bytes, length: 1, streams: 1 }
+        let (mpuser_perf, length, streams, zerocopy) = (VERSION, 1, 1, false);
+        Order { mpuser_perf, up, down, milliseconds, bytes, length, streams, zerocopy }
     }
 
     /// What a reader makes of octets that come in pieces of `piece`.
