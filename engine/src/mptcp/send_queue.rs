@@ -14,10 +14,6 @@ use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use core::ops::Range;
 
-/// So many octets at the end of a block are sent as they are: they cost less in a packet of their own than a copy of them
-/// with what follows.
-const WORTH_A_PACKET: usize = 8 << 10;
-
 /// The longest piece there is: the payload of an IP packet.
 const LONGEST: usize = 65_535;
 
@@ -150,16 +146,16 @@ impl SendQueue {
         if unit > 1 && (self.longest.0..=LONGEST).contains(&max) {
             self.longest = (max, unit);
         }
-        let (unit, mut len) = (unit.max(1), max.min(front.len()));
-        let ends_here = len < max && len < self.unsent_len;
-        let whole = len.max(1).next_multiple_of(unit);
-        let piece = if ends_here && whole > len && len < unit.max(WORTH_A_PACKET) {
-            self.gather(whole.min(max).min(self.unsent_len))
-        } else {
-            len -= if ends_here { len % unit } else { 0 };
+        let mut len = max.min(front.len());
+        if len < max && len < self.unsent_len {
+            len -= len % unit.max(1);
+        }
+        let piece = if len > 0 {
             let piece = front.split_to(len);
             self.drop_used_up();
             piece
+        } else {
+            self.gather(max.min(unit).min(self.unsent_len))
         };
         if piece.is_empty() {
             return None;
