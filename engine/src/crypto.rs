@@ -78,6 +78,7 @@ impl JoinHmac {
 ///
 /// "Own" is always the prover: swap all four arguments to get what the peer has to show.
 #[must_use]
+#[inline]
 pub fn join_hmac(own: Key, peer: Key, own_nonce: Nonce, peer_nonce: Nonce) -> JoinHmac {
     let mut mac = keyed(own, peer);
     mac.update(&(u64::from(own_nonce.0) << 32 | u64::from(peer_nonce.0)).to_be_bytes());
@@ -125,6 +126,7 @@ pub fn verify(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// An HMAC whose key is `own` followed by `peer`.
+#[inline]
 fn keyed(own: Key, peer: Key) -> Hmac<Sha256> {
     // HMAC pads its key with zeros to one hash block; handing it in padded leaves no length that could be wrong.
     let mut block = [0; 64];

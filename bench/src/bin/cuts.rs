@@ -5,6 +5,8 @@
 use clap::{Parser, ValueEnum};
 use mpuser_bench::wire::failover::{self, Death, Survived, Who};
 use mpuser_bench::wire::kernel::Way;
+use mpuser_bench::wire::paths::{self, Options};
+use mpuser_engine::config::CongestionAlgorithm;
 use mpuser_engine::time::{Duration, Instant};
 use mpuser_tun::clock;
 use std::io;
@@ -35,6 +37,9 @@ struct Arguments {
     /// The client is the kernel
     #[arg(long)]
     kernel: bool,
+    /// mpuser's congestion control: cubic, bbr, ...
+    #[arg(long, value_parser = paths::algorithm, default_value = "cubic")]
+    congestion: CongestionAlgorithm,
     /// Packets go to DIR/0.pcapng and on, what happens to subflows to stderr
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
@@ -54,7 +59,8 @@ fn main() -> io::Result<()> {
     let lab = failover::lab("cuts")?;
     for number in 0..arguments.count {
         let file = arguments.capture.as_ref().map(|dir| dir.join(format!("{number}.pcapng")));
-        println!("{number}: {}", told(&failover::run(&lab, who, way, death, file.as_deref())?));
+        let options = Options { congestion: arguments.congestion, capture: file.as_deref() };
+        println!("{number}: {}", told(&failover::run(&lab, who, way, death, options)?));
     }
     Ok(())
 }

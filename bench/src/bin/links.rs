@@ -2,7 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a program that reports")]
 
 use clap::Parser;
-use mpuser_bench::wire::paths::Options;
+use mpuser_bench::wire::paths::{self, Options};
 use mpuser_bench::wire::shaped::Shaped;
 use mpuser_engine::config::CongestionAlgorithm;
 use std::io;
@@ -21,16 +21,11 @@ struct Arguments {
     #[arg(long)]
     kernel: bool,
     /// mpuser's congestion control: cubic, bbr, ...
-    #[arg(long, value_parser = algorithm, default_value = "cubic")]
+    #[arg(long, value_parser = paths::algorithm, default_value = "cubic")]
     congestion: CongestionAlgorithm,
     /// mpuser's packets go to DIR/0.pcapng and on, what happens to subflows to stderr
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
-}
-
-fn algorithm(name: &str) -> Result<CongestionAlgorithm, String> {
-    let names = || format!("none of {}", CongestionAlgorithm::NAMES.join(", "));
-    CongestionAlgorithm::from_name(name).ok_or_else(names)
 }
 
 fn main() -> io::Result<()> {

@@ -400,7 +400,7 @@ fn silences(way: Way, death: Death, value: fn(&Gaps) -> f64) -> Measured {
     let over = |name, who| {
         let lab: Rc<OwnLab> = Rc::clone(&lab);
         contender(name, move |_| {
-            failover::run(&lab, who, way, death, None).map(|lived| value(&lived.gaps))
+            failover::run(&lab, who, way, death, Options::default()).map(|lived| value(&lived.gaps))
         })
     };
     Ok(vec![over("mpuser", Who::Ours), over("kernel", Who::Kernel)])

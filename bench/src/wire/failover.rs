@@ -1,13 +1,13 @@
 //! A link that dies in the middle of a transfer: how long nothing is received.
 
 use super::kernel::{Gaps, Meter, Way};
+use super::paths::Options;
 use super::veth::OwnLab;
 use super::{paths, veth};
 use mpuser_engine::time::Instant;
 use mpuser_tun::clock;
 use mpuser_tun::lab::LabOptions;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -62,8 +62,7 @@ pub struct Survived {
     pub dead: Instant,
 }
 
-/// A transfer whose busiest link dies when half of it is there. mpuser's packets go to `capture`, what happens to its
-/// subflows to stderr, if there is one.
+/// A transfer whose busiest link dies when half of it is there; `options` are for mpuser.
 ///
 /// # Errors
 /// The connection failed, or the octets are wrong.
@@ -72,7 +71,7 @@ pub fn run(
     who: Who,
     way: Way,
     death: Death,
-    capture: Option<&Path>,
+    options: Options<'_>,
 ) -> io::Result<Survived> {
     lab.lab().restore().map_err(io::Error::other)?;
     let progress = Arc::new(AtomicU64::new(0));
@@ -91,10 +90,7 @@ pub fn run(
             Err(io::Error::other("half of the transfer never came"))
         });
         let transfer = match who {
-            Who::Ours => {
-                let options = paths::Options { capture, ..Default::default() };
-                paths::watched(lab, way, BYTES, meter, options)
-            }
+            Who::Ours => paths::watched(lab, way, BYTES, meter, options),
             Who::Kernel => veth::transfer(lab, way, BYTES, meter),
         };
         let death = cutting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

@@ -29,6 +29,15 @@ pub struct Options<'a> {
     pub capture: Option<&'a Path>,
 }
 
+/// The algorithm of this name.
+///
+/// # Errors
+/// There is none; the text says which there are.
+pub fn algorithm(name: &str) -> Result<CongestionAlgorithm, String> {
+    let names = || format!("none of {}", CongestionAlgorithm::NAMES.join(", "));
+    CongestionAlgorithm::from_name(name).ok_or_else(names)
+}
+
 /// Moves `bytes` octets between mpuser in the client and the kernel in the server. `meter` is for the end that receives.
 ///
 /// # Errors
