@@ -266,6 +266,13 @@ pub(super) const CASES: &[Case] = &[
         Ask::RatioAtMost(0.1),
         |_| silences(Way::Up, Death::LinkDown, longest),
     ),
+    live(
+        "P17",
+        "the same, upload, link down, mpuser with bbr",
+        "ms",
+        Ask::RatioAtMost(0.1),
+        |_| silences_with(CongestionAlgorithm::Bbr, Way::Up, Death::LinkDown, longest),
+    ),
 ];
 
 /// Measures, again after a failure.
@@ -396,11 +403,22 @@ fn noticed(gaps: &Gaps) -> f64 {
 }
 
 fn silences(way: Way, death: Death, value: fn(&Gaps) -> f64) -> Measured {
+    silences_with(CongestionAlgorithm::Cubic, way, death, value)
+}
+
+/// With this congestion control of mpuser's; the kernel's is always cubic.
+fn silences_with(
+    congestion: CongestionAlgorithm,
+    way: Way,
+    death: Death,
+    value: fn(&Gaps) -> f64,
+) -> Measured {
+    let options = Options { congestion, capture: None };
     let lab = Rc::new(failover::lab("cut").map_err(|error| error.to_string())?);
     let over = |name, who| {
         let lab: Rc<OwnLab> = Rc::clone(&lab);
         contender(name, move |_| {
-            failover::run(&lab, who, way, death, Options::default()).map(|lived| value(&lived.gaps))
+            failover::run(&lab, who, way, death, options).map(|lived| value(&lived.gaps))
         })
     };
     Ok(vec![over("mpuser", Who::Ours), over("kernel", Who::Kernel)])
