@@ -5,11 +5,12 @@ mod skip;
 
 use bytes::BytesMut;
 use mpuser_engine::time::Instant;
-use mpuser_tun::device::{Device, PlainTun};
+use mpuser_tun::device::{Device, OffloadTun, PlainTun, Received};
 use mpuser_tun::{PathConfig, Stack};
 use skip::skipped;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,12 +33,12 @@ fn ip(arguments: &str) -> bool {
 }
 
 /// The next packet that is IPv4 and UDP: the kernel sends others by itself.
-fn next_udp(device: &PlainTun) -> Option<bytes::Bytes> {
+fn next_udp(device: &impl Device) -> Option<Received> {
     let mut arena = BytesMut::new();
     for _ in 0..1000 {
         match device.recv(Instant::ZERO, &mut arena) {
             Ok(received) if received.packet[0] == 0x45 && received.packet[9] == 17 => {
-                return Some(received.packet);
+                return Some(received);
             }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait_readable(device),
@@ -50,8 +51,7 @@ fn next_udp(device: &PlainTun) -> Option<bytes::Bytes> {
     None
 }
 
-fn wait_readable(device: &PlainTun) {
-    use std::os::fd::AsRawFd;
+fn wait_readable(device: &impl Device) {
     let mut poll = libc::pollfd { fd: device.fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one pollfd, which outlives the call.
     unsafe { libc::poll(&raw mut poll, 1, 10) };
@@ -83,7 +83,7 @@ fn packets_go_to_the_kernel_and_back() {
     for size in [1, 400, 1372] {
         let message = vec![size as u8; size];
         socket.send_to(&message, "10.9.0.2:6000").unwrap();
-        let packet = next_udp(&device).expect("the kernel's packet");
+        let packet = next_udp(&device).expect("the kernel's packet").packet;
         assert_eq!(&packet[28..], message);
 
         // Back with addresses and ports swapped, which leaves both checksums right; header and payload apart.
@@ -100,6 +100,69 @@ fn packets_go_to_the_kernel_and_back() {
             (&message[..], "10.9.0.2:6000")
         );
     }
+}
+
+/// Has the kernel cut what is sent on this socket into datagrams of `size` octets, as late as it can.
+fn cut_into(socket: &UdpSocket, size: libc::c_int) {
+    let (value, length) = ((&raw const size).cast(), size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the option is an int, which outlives the call.
+    let outcome = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, value, length)
+    };
+    assert_eq!(outcome, 0, "UDP_SEGMENT: {}", std::io::Error::last_os_error());
+}
+
+/// (major, minor) of the kernel.
+fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// Ten datagrams sent at once are one read, and what a stack does with it is nothing: it drops them and lives on.
+#[test]
+fn datagrams_come_merged_with_offload() {
+    let _alone = alone();
+    if !new_namespace() {
+        skipped("no permission to make a network namespace");
+        return;
+    }
+    if kernel() < (6, 2) {
+        skipped("the kernel merges no UDP for a TUN device before 6.2");
+        return;
+    }
+    let device = match OffloadTun::open("mptest%d") {
+        Ok(device) => device,
+        Err(error) => {
+            skipped(&error.to_string());
+            return;
+        }
+    };
+    if !ip("addr add 10.9.0.1/24 dev mptest0") || !ip("link set mptest0 up") {
+        skipped("no `ip` command");
+        return;
+    }
+    let socket = UdpSocket::bind("10.9.0.1:5000").unwrap();
+    cut_into(&socket, 1000);
+    let message: Vec<u8> = (0..9500u16).map(|n| (n / 7) as u8).collect();
+    socket.send_to(&message, "10.9.0.2:6000").unwrap();
+    let received = next_udp(&device).expect("the kernel's packet");
+    assert_eq!((&received.packet[28..], received.segment_size), (&message[..], Some(1000)));
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let path = PathConfig::new(device, "10.9.0.2".parse().unwrap());
+        let stack = Stack::builder().path(path).build().unwrap();
+        socket.send_to(&message, "10.9.0.2:6000").unwrap();
+        let arrived = async {
+            while stack.path_stats()[0].bytes_received < 9528 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), arrived).await.expect("datagrams read");
+        // Nothing but the driver's own end could take the path away.
+        assert_eq!((stack.addresses().len(), stack.path_stats()[0].receive_errors), (1, 0));
+    });
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl VnetHeader {
         self.flags & (NEEDS_CSUM | DATA_VALID) != 0
     }
 
-    /// Payload of the segments the packet was merged from.
+    /// Payload of the segments, or of the UDP datagrams, the packet was merged from.
     pub(super) const fn segment_size(&self) -> Option<u16> {
         let merged = self.gso_type & !GSO_ECN != GSO_NONE && self.gso_size > 0;
         if merged { Some(self.gso_size) } else { None }

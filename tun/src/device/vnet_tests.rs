@@ -65,6 +65,8 @@ fn what_arrived_is_told_by_its_header() {
         ([1, 0x81, 76, 0, 0x80, 5, 20, 0, 16, 0], true, Some(1408)),
         ([0, 0x80, 76, 0, 0x80, 5, 20, 0, 16, 0], false, None),
         ([4, 1, 0, 0, 0, 0, 0, 0, 0, 0], false, None),
+        // datagrams of 1000 octets
+        ([1, 5, 28, 0, 0xe8, 3, 20, 0, 6, 0], true, Some(1000)),
     ];
     for (octets, verified, size) in table {
         let header = VnetHeader::parse(octets);
