@@ -227,6 +227,12 @@ impl Pair {
         self.data_packets
     }
 
+    /// Packets that went the short way so far, by header prediction.
+    #[must_use]
+    pub fn predicted(&self) -> u64 {
+        self.server.endpoint.counters().tcp_hp_hits
+    }
+
     /// Both ends once: writing, sending, receiving, reading. Returns the octets read.
     fn turn(&mut self) -> Result<u64, String> {
         loop {

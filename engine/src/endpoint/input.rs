@@ -95,7 +95,9 @@ impl Endpoint {
         // by reference: what is moved right after it was written waits for the memory
         let header = &TcpHeader::of(header);
         let predicted = connection.predicted(index, header, options, payload.len());
-        let Some(predicted) = &predicted else { return false };
+        let Some(predicted) = &predicted else {
+            return self.take_renewed(now, (id, index), &beginning, packet, verified);
+        };
         if !beginning.is_sound(packet, payload.end, verified) {
             return false;
         }
@@ -109,6 +111,41 @@ impl Endpoint {
             self.with_events.push_back(id);
         }
         self.schedule.activate(id);
+        true
+    }
+
+    /// The same for one that would have been predicted, had it not something new to say: each super-segment begins with it.
+    #[inline(never)]
+    fn take_renewed(
+        &mut self,
+        now: Instant,
+        (id, index): (ConnectionId, usize),
+        beginning: &Beginning,
+        packet: &mut Bytes,
+        verified: bool,
+    ) -> bool {
+        let Some(entry) = self.connections.get_mut(&id) else { return false };
+        let connection = &mut entry.connection;
+        let Some(Behind { header, options, payload }) = beginning.behind(packet) else {
+            return false;
+        };
+        let (header, len) = (&TcpHeader::of(header), payload.len());
+        let Some(renewal) = connection.renewal(now, index, header, options, len) else {
+            return false;
+        };
+        if !beginning.is_sound(packet, payload.end, verified) {
+            return false;
+        }
+        connection.renew(now, index, &renewal, &mut self.counters);
+        let Some(predicted) = &connection.predicted(index, header, options, len) else {
+            return false;
+        };
+        let (start, end) = (payload.start, payload.end);
+        packet.truncate(end);
+        packet.advance(start);
+        self.counters.tcp_in_segs += 1;
+        let payload = core::mem::take(packet);
+        self.take_predicted(now, (id, index), predicted, header, payload);
         true
     }
 

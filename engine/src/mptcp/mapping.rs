@@ -351,6 +351,11 @@ impl MappingQueue {
         (covers && open).then(|| mapping.data.wrapping_add(offset - mapping.start))
     }
 
+    /// Nothing is known of what comes next in the subflow's stream: there is room for a mapping that begins there.
+    pub(crate) fn is_between_mappings(&self) -> bool {
+        self.entries.is_empty() && self.broken.is_none() && !self.is_ready()
+    }
+
     /// The octets [`Self::maps_next`] has spoken of, up to the stream offset `end`, were handed on.
     pub(crate) fn take_next(&mut self, end: u64) {
         self.consumed = end;

@@ -61,7 +61,7 @@ impl Socket {
             self.challenge(now);
             return Acceptance::Drop;
         }
-        if self.timestamps.is_old(now, seg) {
+        if self.timestamps.is_old(now, seg.options.timestamps) {
             self.on_unacceptable(now, seg);
             return Acceptance::Drop;
         }

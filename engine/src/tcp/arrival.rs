@@ -72,7 +72,7 @@ impl Socket {
         if self.recv.offset(seg.seq) <= self.last_ack_sent as i64 {
             self.timestamps.on_segment(now, seg);
         }
-        let echoed = self.timestamps.echoed_at(now, seg);
+        let echoed = self.timestamps.echoed_at(now, seg.options.timestamps);
         if let Some(echoed) = echoed.filter(|_| !seg.payload.is_empty()) {
             self.receiver_rtt.on_data(now, echoed);
         }

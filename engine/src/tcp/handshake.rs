@@ -178,10 +178,9 @@ impl Socket {
         self.state = if self.send.fin_queued() { State::FinWait1 } else { State::Established };
         self.handshake.pending = false;
         self.handshake.deadline = None;
-        let rtt = self
-            .handshake
-            .rtt(now)
-            .or_else(|| Some(now.saturating_since(self.timestamps.echoed_at(now, seg)?)));
+        let rtt = self.handshake.rtt(now).or_else(|| {
+            Some(now.saturating_since(self.timestamps.echoed_at(now, seg.options.timestamps)?))
+        });
         self.send.on_established(now, rtt, self.handshake.transmissions);
         self.send.rearm(now);
     }

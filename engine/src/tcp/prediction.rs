@@ -19,6 +19,18 @@ impl Socket {
         (quiet && next).then(|| self.recv.nxt())
     }
 
+    /// A segment that [`Self::predicts`] has spoken of may have this option, too: it is not old (RFC 7323 5.3 R1).
+    pub(crate) fn takes_option(&self, now: Instant, option: Option<Timestamps>) -> bool {
+        !self.timestamps.is_old(now, option)
+    }
+
+    /// That option says when it was sent, and what it echoes.
+    pub(crate) fn on_option(&mut self, now: Instant, option: Option<Timestamps>) {
+        if let Some(echoed) = self.timestamps.echoed_at(now, option) {
+            self.receiver_rtt.on_data(now, echoed);
+        }
+    }
+
     /// Takes the octets [`Self::predicts`] has just spoken of. They are the caller's from here, and not [`Self::read`].
     /// Their segment's option is that of one that was accepted, so it is not old.
     pub(crate) fn on_predicted(

@@ -38,8 +38,8 @@ impl TimestampClock {
     ///
     /// A segment without the option passes, as with Linux: RFC 7323 3.2 would drop it, but peers leave the option
     /// out where another one needs its room.
-    pub(super) fn is_old(&self, now: Instant, seg: &Segment) -> bool {
-        let (Some((recent, at)), Some(option)) = (self.recent, seg.options.timestamps) else {
+    pub(super) fn is_old(&self, now: Instant, option: Option<Timestamps>) -> bool {
+        let (Some((recent, at)), Some(option)) = (self.recent, option) else {
             return false;
         };
         let older = (option.value.wrapping_sub(recent) as i32) < 0;
@@ -54,7 +54,7 @@ impl TimestampClock {
 
     /// Takes the peer's clock from a segment that spans the last acknowledgement (RFC 7323 4.3).
     pub(super) fn on_segment(&mut self, now: Instant, seg: &Segment) {
-        if !self.is_old(now, seg) {
+        if !self.is_old(now, seg.options.timestamps) {
             self.on_option(now, seg.options.timestamps);
         }
     }
@@ -67,8 +67,8 @@ impl TimestampClock {
     }
 
     /// The latest moment at which the segment the peer echoes can have been sent: the end of its tick.
-    pub(super) fn echoed_at(&self, now: Instant, seg: &Segment) -> Option<Instant> {
-        let echo = seg.options.timestamps.filter(|_| self.enabled)?.echo;
+    pub(super) fn echoed_at(&self, now: Instant, option: Option<Timestamps>) -> Option<Instant> {
+        let echo = option.filter(|_| self.enabled)?.echo;
         let age = self.ticks(now).wrapping_sub(echo);
         if echo == 0 || age > i32::MAX as u32 {
             return None;

@@ -141,8 +141,10 @@ impl<'a> Segments<'a> {
         let (part, flags) = self.next_part()?;
         let mut sum = Checksum::new();
         sum.add_bytes(part);
-        self.complete(part, flags, sum)?;
-        Some((self.headers.get(..self.len)?, part))
+        let fields = self.fields(part, flags, sum)?;
+        let headers = self.headers.get_mut(..self.len)?;
+        fields.put(headers, self.layout)?;
+        Some((headers, part))
     }
 
     /// Appends the next packet to `buffer` and returns the length of its payload; otherwise as [`Self::next_packet`]. The
@@ -154,8 +156,8 @@ impl<'a> Segments<'a> {
         buffer.reserve(self.len + part.len());
         buffer.extend_from_slice(self.headers.get(..self.len)?);
         sum.copy_bytes(buffer, part);
-        self.complete(part, flags, sum)?;
-        buffer.get_mut(headers)?.copy_from_slice(self.headers.get(..self.len)?);
+        // Where they go, and not in a copy: what is copied right after a part of it was written waits for the memory.
+        self.fields(part, flags, sum)?.put(buffer.get_mut(headers)?, self.layout)?;
         Some(part.len())
     }
 
@@ -172,33 +174,55 @@ impl<'a> Segments<'a> {
         Some((part, if self.done { self.flags } else { self.flags & !(FIN | PSH) }))
     }
 
-    /// Makes the headers those of the packet with this payload, which has this sum.
+    /// What the packet with this payload, which has this sum, says of itself.
     #[inline(always)]
-    fn complete(&mut self, part: &[u8], flags: u8, payload: Checksum) -> Option<()> {
+    fn fields(&mut self, part: &[u8], flags: u8, payload: Checksum) -> Option<Fields> {
         let tcp_len = u16::try_from(self.len - self.layout.tcp + part.len()).ok()?;
         let total = u16::try_from(self.len + part.len()).ok()?;
-        let (ip, tcp) = self.headers.get_mut(..self.len)?.split_at_mut_checked(self.layout.tcp)?;
-        if self.layout.ipv4 {
-            let mut sum = self.ip_sum;
-            sum.add_u32(u32::from(total) << 16 | u32::from(self.identification));
-            put(ip, 2, total.to_be_bytes())?;
-            put(ip, 4, self.identification.to_be_bytes())?;
-            put(ip, 10, sum.finish().to_be_bytes())?;
-        } else {
-            put(ip, 4, tcp_len.to_be_bytes())?;
-        }
-        let mut sum = self.tcp_sum;
-        sum.add_u64(u64::from(tcp_len) + u64::from(self.seq) + u64::from(flags));
-        sum.append(payload);
-        put(tcp, TCP_SEQ, self.seq.to_be_bytes())?;
-        put(tcp, TCP_FLAGS, [flags])?;
-        put(tcp, TCP_CHECKSUM, sum.finish().to_be_bytes())?;
-        self.seq = self.seq.wrapping_add(part.len() as u32);
+        let (seq, identification) = (self.seq, self.identification);
+        let mut ip_sum = self.ip_sum;
+        ip_sum.add_u32(u32::from(total) << 16 | u32::from(identification));
+        let mut tcp_sum = self.tcp_sum;
+        tcp_sum.add_u64(u64::from(tcp_len) + u64::from(seq) + u64::from(flags));
+        tcp_sum.append(payload);
+        self.seq = seq.wrapping_add(part.len() as u32);
         // RFC 6864: atomic datagrams need no distinct identification, but offload hardware counts up as well.
-        self.identification = self.identification.wrapping_add(1);
+        self.identification = identification.wrapping_add(1);
         // RFC 3168 6.1.2: CWR goes on the first new data packet.
         self.flags &= !CWR;
-        Some(())
+        let (ip_checksum, tcp_checksum) = (ip_sum.finish(), tcp_sum.finish());
+        Some(Fields { total, tcp_len, identification, ip_checksum, seq, flags, tcp_checksum })
+    }
+}
+
+/// What differs between the packets of a super-segment.
+#[derive(Clone, Copy)]
+struct Fields {
+    total: u16,
+    tcp_len: u16,
+    identification: u16,
+    ip_checksum: u16,
+    seq: u32,
+    flags: u8,
+    tcp_checksum: u16,
+}
+
+impl Fields {
+    /// Writes them into headers of this layout.
+    #[inline(always)]
+    fn put(&self, headers: &mut [u8], layout: Layout) -> Option<()> {
+        let (ip, tcp) = headers.split_at_mut_checked(layout.tcp)?;
+        if layout.ipv4 {
+            let [t0, t1] = self.total.to_be_bytes();
+            let [i0, i1] = self.identification.to_be_bytes();
+            put(ip, 2, [t0, t1, i0, i1])?;
+            put(ip, 10, self.ip_checksum.to_be_bytes())?;
+        } else {
+            put(ip, 4, self.tcp_len.to_be_bytes())?;
+        }
+        put(tcp, TCP_SEQ, self.seq.to_be_bytes())?;
+        put(tcp, TCP_FLAGS, [self.flags])?;
+        put(tcp, TCP_CHECKSUM, self.tcp_checksum.to_be_bytes())
     }
 }
 

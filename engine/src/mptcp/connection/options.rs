@@ -182,7 +182,7 @@ impl Connection {
 
     /// Offsets may be negative in 64 bits: a mapping from before the first octet is an old one, see
     /// `RecvQueue::insert`.
-    fn on_mapping(
+    pub(super) fn on_mapping(
         &mut self,
         now: Instant,
         index: usize,

@@ -7,6 +7,7 @@ use super::{Connection, Mode};
 use crate::addr::SubflowId;
 use crate::counters::Counters;
 use crate::error::FallbackReason;
+use crate::mptcp::subflow::Renewal;
 use crate::tcp::Segment;
 use crate::time::Instant;
 use crate::wire::mptcp::DssMapping;
@@ -44,6 +45,42 @@ impl Connection {
             None => None,
         };
         Some(Predicted { start, data: data?, mapping })
+    }
+
+    /// What a segment of the subflow at `index` says that is new, if it is predicted once that is noted: one with these options
+    /// and `len` octets of data.
+    pub(crate) fn renewal(
+        &self,
+        now: Instant,
+        index: usize,
+        header: &TcpHeader,
+        options: &[u8],
+        len: usize,
+    ) -> Option<Renewal> {
+        let subflow = self.subflows.get(index).filter(|_| self.is_predictable())?;
+        let (start, renewal) = subflow.renewal(now, header, options, len)?;
+        let comes_next = renewal.mapping.is_none_or(|mapping| {
+            let begins = mapping.subflow_seq.to_offset(start) == Some(start);
+            begins && len <= mapping.data_len.into() && subflow.received.is_between_mappings()
+        });
+        (comes_next && !self.checksum).then_some(renewal)
+    }
+
+    /// Notes what a segment of the subflow at `index` says that is new. Should it not be predicted now in spite of it, nothing is
+    /// lost: the long way finds the mapping known.
+    pub(crate) fn renew(
+        &mut self,
+        now: Instant,
+        index: usize,
+        renewal: &Renewal,
+        counters: &mut Counters,
+    ) {
+        if let Some(mapping) = &renewal.mapping {
+            self.on_mapping(now, index, mapping, false, counters);
+        }
+        if let Some(subflow) = self.subflows.get_mut(index) {
+            subflow.renew(now, renewal);
+        }
     }
 
     /// Takes in a segment of the subflow at `index` that was found predicted just now.

@@ -4,7 +4,7 @@ use super::{Phase, Subflow};
 use crate::seq::SeqNum;
 use crate::tcp::{Flags, Segment, Timestamps};
 use crate::time::Instant;
-use crate::wire::mptcp::DssMapping;
+use crate::wire::mptcp::{DataAck, Dss, DssMapping};
 use crate::wire::{OptionBytes, TcpHeader, TcpOptions};
 
 /// What a segment with data in order has said. One that says the same again, and has more data, has nothing else to say.
@@ -14,8 +14,19 @@ pub(super) struct Prediction {
     window: u16,
     options: OptionBytes,
     timestamps: Option<Timestamps>,
+    data_ack: Option<DataAck>,
     /// `None` in plain TCP.
     mapping: Option<DssMapping>,
+}
+
+/// What a segment says that the one before it did not say: when it was sent, and where its data go. A sender of bulk data
+/// has so much to say with each super-segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Renewal {
+    /// `None` in plain TCP.
+    pub(crate) mapping: Option<DssMapping>,
+    options: OptionBytes,
+    timestamps: Option<Timestamps>,
 }
 
 impl Prediction {
@@ -34,8 +45,34 @@ impl Prediction {
             window,
             options: *bytes,
             timestamps: options.timestamps,
+            data_ack: options.dss.and_then(|dss| dss.data_ack),
             mapping,
         })
+    }
+
+    /// Everything but the options is as it was.
+    #[inline(always)]
+    fn is_repeated(&self, header: &TcpHeader) -> bool {
+        header.ack == Some(self.ack) && header.window == self.window && is_ordinary(header.flags)
+    }
+
+    /// What is new about these options; `None` if there may be more to it.
+    fn renewal(&self, options: &[u8]) -> Option<Renewal> {
+        let read = TcpOptions::parse(options);
+        let TcpOptions { timestamps, dss, .. } = read;
+        let mapping = match (dss, self.mapping) {
+            (None, None) => None,
+            (Some(Dss { data_ack, mapping: Some(mapping), data_fin: false }), Some(_))
+                if data_ack == self.data_ack
+                    && mapping.checksum.is_none()
+                    && !mapping.is_infinite() =>
+            {
+                Some(mapping)
+            }
+            _ => return None,
+        };
+        let no_more = read == TcpOptions { timestamps, dss, ..TcpOptions::default() };
+        no_more.then(|| Renewal { mapping, options: OptionBytes::of(options), timestamps })
     }
 }
 
@@ -65,19 +102,45 @@ impl Subflow {
         len: usize,
     ) -> Option<(u64, Option<DssMapping>)> {
         let prediction = self.prediction.as_ref()?;
-        let same = header.ack == Some(prediction.ack)
-            && header.window == prediction.window
-            && is_ordinary(header.flags)
-            && options == prediction.options.as_slice();
-        let quiet = self.phase == Phase::Active
-            && !self.aborted
-            && self.doubt.is_none()
-            && self.mapping_due.is_none();
-        if !same || !quiet {
+        if !prediction.is_repeated(header) || !prediction.options.are(options) || !self.is_quiet() {
             return None;
         }
         let start = self.tcp.predicts(header.seq, prediction.ack, len)?;
         Some((start, prediction.mapping))
+    }
+
+    /// The stream offset of a segment's data, and what it says that is new, if it would have been predicted without that.
+    pub(crate) fn renewal(
+        &self,
+        now: Instant,
+        header: &TcpHeader,
+        options: &[u8],
+        len: usize,
+    ) -> Option<(u64, Renewal)> {
+        let prediction = self.prediction.as_ref()?;
+        if !prediction.is_repeated(header) || !self.is_quiet() {
+            return None;
+        }
+        let start = self.tcp.predicts(header.seq, prediction.ack, len)?;
+        let renewal = prediction.renewal(options)?;
+        self.tcp.takes_option(now, renewal.timestamps).then_some((start, renewal))
+    }
+
+    /// What is new has been said: segments that repeat it are predicted from now on.
+    pub(crate) fn renew(&mut self, now: Instant, renewal: &Renewal) {
+        let Some(prediction) = self.prediction.as_mut() else { return };
+        (prediction.mapping, prediction.options) = (renewal.mapping, renewal.options);
+        prediction.timestamps = renewal.timestamps;
+        self.tcp.on_option(now, renewal.timestamps);
+    }
+
+    /// It carries data, and waits for nothing.
+    #[inline(always)]
+    fn is_quiet(&self) -> bool {
+        self.phase == Phase::Active
+            && !self.aborted
+            && self.doubt.is_none()
+            && self.mapping_due.is_none()
     }
 
     /// Takes a predicted segment: the peer is there, and says what it said before.
