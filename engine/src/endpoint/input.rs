@@ -45,10 +45,10 @@ impl Endpoint {
         &mut self,
         now: Instant,
         interface: InterfaceId,
-        mut packet: Bytes,
+        packet: Bytes,
         verified: bool,
     ) {
-        if !self.take_in_lane(now, interface, &mut packet, verified) {
+        if let Err(packet) = self.take_in_lane(now, interface, packet, verified) {
             self.handle_apart(now, interface, packet, verified);
         }
     }
@@ -74,23 +74,25 @@ impl Endpoint {
         }
     }
 
-    /// Takes in a packet of a flow that carries data, if it is the one that was predicted; otherwise nothing has happened.
-    /// Its addresses need no looking up, and only what changes from packet to packet is read.
+    /// Takes in a packet of a flow that carries data, if it is the one that was predicted; otherwise it comes back, and
+    /// nothing has happened. Its addresses need no looking up, and only what changes from packet to packet is read.
     #[inline(always)]
     fn take_in_lane(
         &mut self,
         now: Instant,
         interface: InterfaceId,
-        packet: &mut Bytes,
+        mut packet: Bytes,
         verified: bool,
-    ) -> bool {
-        let Some(beginning) = Beginning::of(packet) else { return false };
-        let Some((id, subflow)) = self.demux.lane(interface, &beginning) else { return false };
-        let Some(entry) = self.connections.get_mut(&id) else { return false };
+    ) -> Result<(), Bytes> {
+        let Some(beginning) = Beginning::of(&packet) else { return Err(packet) };
+        let Some((id, subflow)) = self.demux.lane(interface, &beginning) else {
+            return Err(packet);
+        };
+        let Some(entry) = self.connections.get_mut(&id) else { return Err(packet) };
         let connection = &mut entry.connection;
-        let Some(index) = connection.subflow_index(subflow) else { return false };
-        let Some(Behind { header, options, payload }) = beginning.behind(packet) else {
-            return false;
+        let Some(index) = connection.subflow_index(subflow) else { return Err(packet) };
+        let Some(Behind { header, options, payload }) = beginning.behind(&packet) else {
+            return Err(packet);
         };
         // by reference: what is moved right after it was written waits for the memory
         let header = &TcpHeader::of(header);
@@ -98,20 +100,18 @@ impl Endpoint {
         let Some(predicted) = &predicted else {
             return self.take_renewed(now, (id, index), &beginning, packet, verified);
         };
-        if !beginning.is_sound(packet, payload.end, verified) {
-            return false;
+        if !beginning.is_sound(&packet, payload.end, verified) {
+            return Err(packet);
         }
-        let (start, end) = (payload.start, payload.end);
-        packet.truncate(end);
-        packet.advance(start);
+        packet.truncate(payload.end);
+        packet.advance(payload.start);
         self.counters.tcp_in_segs += 1;
-        let payload = core::mem::take(packet);
-        connection.on_predicted(now, index, predicted, header, payload, &mut self.counters);
+        connection.on_predicted(now, index, predicted, header, &mut packet, &mut self.counters);
         if entry.begins_to_have_events() {
             self.with_events.push_back(id);
         }
         self.schedule.activate(id);
-        true
+        Ok(())
     }
 
     /// The same for one that would have been predicted, had it not something new to say: each super-segment begins with it.
@@ -121,32 +121,30 @@ impl Endpoint {
         now: Instant,
         (id, index): (ConnectionId, usize),
         beginning: &Beginning,
-        packet: &mut Bytes,
+        mut packet: Bytes,
         verified: bool,
-    ) -> bool {
-        let Some(entry) = self.connections.get_mut(&id) else { return false };
+    ) -> Result<(), Bytes> {
+        let Some(entry) = self.connections.get_mut(&id) else { return Err(packet) };
         let connection = &mut entry.connection;
-        let Some(Behind { header, options, payload }) = beginning.behind(packet) else {
-            return false;
+        let Some(Behind { header, options, payload }) = beginning.behind(&packet) else {
+            return Err(packet);
         };
         let (header, len) = (&TcpHeader::of(header), payload.len());
         let Some(renewal) = connection.renewal(now, index, header, options, len) else {
-            return false;
+            return Err(packet);
         };
-        if !beginning.is_sound(packet, payload.end, verified) {
-            return false;
+        if !beginning.is_sound(&packet, payload.end, verified) {
+            return Err(packet);
         }
         connection.renew(now, index, &renewal, &mut self.counters);
         let Some(predicted) = &connection.predicted(index, header, options, len) else {
-            return false;
+            return Err(packet);
         };
-        let (start, end) = (payload.start, payload.end);
-        packet.truncate(end);
-        packet.advance(start);
+        packet.truncate(payload.end);
+        packet.advance(payload.start);
         self.counters.tcp_in_segs += 1;
-        let payload = core::mem::take(packet);
-        self.take_predicted(now, (id, index), predicted, header, payload);
-        true
+        self.take_predicted(now, (id, index), predicted, header, packet);
+        Ok(())
     }
 
     /// Takes in a TCP packet whose payload lies apart from its headers and whose checksum a device has found right, as
@@ -283,11 +281,11 @@ impl Endpoint {
         (id, index): (ConnectionId, usize),
         predicted: &Predicted,
         header: &TcpHeader,
-        payload: Bytes,
+        mut payload: Bytes,
     ) {
         let Some(entry) = self.connections.get_mut(&id) else { return };
         let counters = &mut self.counters;
-        entry.connection.on_predicted(now, index, predicted, header, payload, counters);
+        entry.connection.on_predicted(now, index, predicted, header, &mut payload, counters);
         if entry.begins_to_have_events() {
             self.with_events.push_back(id);
         }

@@ -186,7 +186,7 @@ impl RecvQueue {
         let skip = usize::try_from(self.nxt - offset).unwrap_or(usize::MAX);
         #[cfg(feature = "mutations")]
         let skip = crate::mutations::overlap(skip);
-        let data = data.split_off(skip.min(data.len()));
+        data.advance(skip.min(data.len()));
         if data.is_empty() {
             return Received::Duplicate;
         }

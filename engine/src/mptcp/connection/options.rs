@@ -137,7 +137,7 @@ impl Connection {
             }
             return;
         }
-        self.on_seq_width(&mapping, !segment.payload.is_empty());
+        self.on_seq_width(mapping.data_seq.is_long(), !segment.payload.is_empty());
         // A DATA_FIN alone has length 1; any other length would announce data that nobody knows (K34) [FIN-2].
         if !dss.data_fin || mapping.data_len == 1 || !segment.payload.is_empty() {
             self.on_mapping(now, index, &mapping, dss.data_fin, counters);
@@ -319,13 +319,12 @@ impl Connection {
             data_len,
             checksum,
         };
-        self.on_seq_width(&mapping, true);
+        self.on_seq_width(mapping.data_seq.is_long(), true);
         self.on_mapping(now, index, &mapping, false, counters);
     }
 
     /// How long Data ACKs are from now on [DACK-1].
-    pub(super) fn on_seq_width(&mut self, mapping: &DssMapping, with_data: bool) {
-        let long = matches!(mapping.data_seq, WireDataSeq::Long(_));
+    pub(super) fn on_seq_width(&mut self, long: bool, with_data: bool) {
         if self.config.behaviour.long_data_ack {
             self.long_ack |= long;
         } else if with_data {

@@ -7,10 +7,9 @@ use super::{Connection, Mode};
 use crate::addr::SubflowId;
 use crate::counters::Counters;
 use crate::error::FallbackReason;
-use crate::mptcp::subflow::Renewal;
+use crate::mptcp::subflow::{Renewal, Width};
 use crate::tcp::Segment;
 use crate::time::Instant;
-use crate::wire::mptcp::DssMapping;
 use crate::wire::{OptionBytes, TcpHeader, TcpOptions};
 use bytes::Bytes;
 
@@ -20,8 +19,8 @@ pub(crate) struct Predicted {
     /// Stream offset and data offset of its first octet.
     start: u64,
     data: u64,
-    /// The mapping it repeats; `None` in plain TCP.
-    mapping: Option<DssMapping>,
+    /// That of the mapping it repeats; `None` in plain TCP.
+    width: Option<Width>,
 }
 
 impl Connection {
@@ -34,9 +33,9 @@ impl Connection {
         len: usize,
     ) -> Option<Predicted> {
         let subflow = self.subflows.get(index).filter(|_| self.is_predictable())?;
-        let (start, mapping) = subflow.predicted(header, options, len)?;
+        let (start, width) = subflow.predicted(header, options, len)?;
         let plain = matches!(self.mode, Mode::Tcp(_));
-        let data = match mapping {
+        let data = match width {
             Some(_) if plain => None,
             Some(_) => subflow.received.maps_next(start, len as u64),
             None if plain && subflow.received.raw_len() == 0 => {
@@ -44,7 +43,7 @@ impl Connection {
             }
             None => None,
         };
-        Some(Predicted { start, data: data?, mapping })
+        Some(Predicted { start, data: data?, width })
     }
 
     /// What a segment of the subflow at `index` says that is new, if it is predicted once that is noted: one with these options
@@ -83,30 +82,31 @@ impl Connection {
         }
     }
 
-    /// Takes in a segment of the subflow at `index` that was found predicted just now.
+    /// Takes in a segment of the subflow at `index` that was found predicted just now, and its `payload` with it. That was cut
+    /// out of a packet right before: what moves it, waits for that, unless there is something else to be done first.
     pub(crate) fn on_predicted(
         &mut self,
         now: Instant,
         index: usize,
         predicted: &Predicted,
         header: &TcpHeader,
-        payload: Bytes,
+        payload: &mut Bytes,
         counters: &mut Counters,
     ) {
         let Some(subflow) = self.subflows.get_mut(index) else { return };
-        let Predicted { start, data, ref mapping } = *predicted;
+        let Predicted { start, data, width } = *predicted;
         let len = payload.len();
         counters.tcp_hp_hits += 1;
         subflow.on_predicted(now, header, len);
-        if let Some(mapping) = mapping {
+        if let Some(long) = width {
             subflow.received.take_next(start + len as u64);
             subflow.on_delivered(now, (data, len as u64));
             self.last.ack_recv = Some(now);
-            self.on_seq_width(mapping, true);
+            self.on_seq_width(long, true);
         } else {
             self.recv.admit(data.wrapping_add(len as u64));
         }
-        self.receive(now, data, payload, counters);
+        self.receive(now, data, core::mem::take(payload), counters);
     }
 
     /// A segment went the long way; `regular`: the next one may be like it.

@@ -15,9 +15,13 @@ pub(super) struct Prediction {
     options: OptionBytes,
     timestamps: Option<Timestamps>,
     data_ack: Option<DataAck>,
-    /// `None` in plain TCP.
-    mapping: Option<DssMapping>,
+    width: Option<Width>,
 }
+
+/// That of the data sequence number in a mapping: whether it is all 64 bits. There is none in plain TCP.
+///
+/// Not the mapping: it would be written and at once read in larger pieces, which waits for the memory.
+pub(crate) type Width = bool;
 
 /// What a segment says that the one before it did not say: when it was sent, and where its data go. A sender of bulk data
 /// has so much to say with each super-segment.
@@ -46,7 +50,7 @@ impl Prediction {
             options: *bytes,
             timestamps: options.timestamps,
             data_ack: options.dss.and_then(|dss| dss.data_ack),
-            mapping,
+            width: mapping.map(|mapping| mapping.data_seq.is_long()),
         })
     }
 
@@ -60,7 +64,7 @@ impl Prediction {
     fn renewal(&self, options: &[u8]) -> Option<Renewal> {
         let read = TcpOptions::parse(options);
         let TcpOptions { timestamps, dss, .. } = read;
-        let mapping = match (dss, self.mapping) {
+        let mapping = match (dss, self.width) {
             (None, None) => None,
             (Some(Dss { data_ack, mapping: Some(mapping), data_fin: false }), Some(_))
                 if data_ack == self.data_ack
@@ -93,20 +97,21 @@ impl Subflow {
         self.prediction = None;
     }
 
-    /// The stream offset of a segment's data, and the mapping it repeats, if it was predicted and the subflow has nothing
-    /// to do about it but to take them.
+    /// The stream offset of a segment's data, and the width of the mapping it repeats, if it was predicted and the subflow
+    /// has nothing to do about it but to take them.
+    #[inline(always)]
     pub(crate) fn predicted(
         &self,
         header: &TcpHeader,
         options: &[u8],
         len: usize,
-    ) -> Option<(u64, Option<DssMapping>)> {
+    ) -> Option<(u64, Option<Width>)> {
         let prediction = self.prediction.as_ref()?;
         if !prediction.is_repeated(header) || !prediction.options.are(options) || !self.is_quiet() {
             return None;
         }
         let start = self.tcp.predicts(header.seq, prediction.ack, len)?;
-        Some((start, prediction.mapping))
+        Some((start, prediction.width))
     }
 
     /// The stream offset of a segment's data, and what it says that is new, if it would have been predicted without that.
@@ -129,8 +134,8 @@ impl Subflow {
     /// What is new has been said: segments that repeat it are predicted from now on.
     pub(crate) fn renew(&mut self, now: Instant, renewal: &Renewal) {
         let Some(prediction) = self.prediction.as_mut() else { return };
-        (prediction.mapping, prediction.options) = (renewal.mapping, renewal.options);
-        prediction.timestamps = renewal.timestamps;
+        (prediction.options, prediction.timestamps) = (renewal.options, renewal.timestamps);
+        prediction.width = renewal.mapping.map(|mapping| mapping.data_seq.is_long());
         self.tcp.on_option(now, renewal.timestamps);
     }
 

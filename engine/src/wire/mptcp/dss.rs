@@ -38,6 +38,12 @@ impl WireDataSeq {
         }
     }
 
+    /// All 64 bits are there.
+    #[must_use]
+    pub const fn is_long(self) -> bool {
+        matches!(self, Self::Long(_))
+    }
+
     const fn octets(self) -> usize {
         match self {
             Self::Short(_) => 4,
