@@ -49,6 +49,8 @@ pub(crate) struct SendQueue {
     unsent_len: usize,
     /// Blocks of which nothing is left to be sent, the oldest first.
     used: VecDeque<BytesMut>,
+    /// Blocks of which all octets are acknowledged, the last one that came to it at the end.
+    free: VecDeque<BytesMut>,
     /// The longest piece that was asked for, and its unit.
     longest: (usize, usize),
     /// Memory for segments with octets of two blocks; empty between two of them.
@@ -78,6 +80,7 @@ impl SendQueue {
             unsent: VecDeque::new(),
             unsent_len: 0,
             used: VecDeque::new(),
+            free: VecDeque::new(),
             longest: (1, 1),
             gathered: BytesMut::new(),
             reinject: VecDeque::new(),
@@ -244,6 +247,7 @@ impl SendQueue {
         if self.is_drained() {
             // An idle connection keeps no memory for data.
             self.used.clear();
+            self.free.clear();
             self.unsent.clear();
             self.gathered = BytesMut::new();
         }

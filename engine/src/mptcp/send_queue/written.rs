@@ -6,14 +6,18 @@ use bytes::{Bytes, BytesMut};
 use core::ops::RangeInclusive;
 
 /// Octets the application's writes are gathered into before they get a mapping: so many while much is written, at least
-/// so few for who writes little.
-pub(super) const BLOCKS: RangeInclusive<usize> = 4 << 10..=256 << 10;
+/// so few for who writes little. Two of the longest pieces: what is only half full, or half acknowledged, takes as much of
+/// the caches as what is full.
+pub(super) const BLOCKS: RangeInclusive<usize> = 4 << 10..=128 << 10;
 
 /// Octets handed over that are worth more than a copy of them.
 pub(super) const LEAST_SHARED: usize = 4 << 10;
 
 /// Used blocks whose memory may come back. A full queue has no more of them, if it is not very large.
-const MAX_USED: usize = 32;
+const MAX_USED: usize = 64;
+
+/// Blocks kept of those that are free.
+const MAX_FREE: usize = 16;
 
 /// Most ends of writes remembered; beyond that writes run together.
 const MAX_BOUNDARIES: usize = 256;
@@ -75,13 +79,18 @@ impl SendQueue {
     pub(super) fn new_block(&mut self, len: usize) -> BytesMut {
         let (least, most) = (*BLOCKS.start(), *BLOCKS.end());
         let wanted = len.saturating_add(self.unsent_len).clamp(least, most).next_power_of_two();
-        if let Some(front) = self.used.front_mut() {
-            let fits = front.try_reclaim(wanted);
-            // One that is free and too small would stand before all others for as long as they come and go.
-            if (fits || front.try_reclaim(least))
-                && let Some(block) = self.used.pop_front()
-                && fits
-            {
+        while let Some(front) = self.used.front_mut()
+            && front.try_reclaim(least)
+            && let Some(free) = self.used.pop_front()
+        {
+            if self.free.len() >= MAX_FREE {
+                self.free.pop_front();
+            }
+            self.free.push_back(free);
+        }
+        // The one that became free last: caches still know it.
+        while let Some(mut block) = self.free.pop_back() {
+            if block.try_reclaim(wanted) {
                 return block;
             }
         }
