@@ -244,13 +244,6 @@ impl SendQueue {
             self.last_acked = front.octets.last().map(|octet| (front.end() - 1, *octet));
             self.sent.pop_front();
         }
-        if self.is_drained() {
-            // An idle connection keeps no memory for data.
-            self.used.clear();
-            self.free.clear();
-            self.unsent.clear();
-            self.gathered = BytesMut::new();
-        }
         while let Some(front) = self.reinject.front_mut() {
             front.range.start = front.range.start.max(ack);
             if !front.range.is_empty() {

@@ -6,7 +6,20 @@ use crate::mptcp::receive_tuning::{LongestRtt, ReceiveTuning};
 use crate::mptcp::send_queue::SendQueue;
 use crate::mptcp::send_tuning::{self, Carrier};
 use crate::mptcp::subflow::{Phase, Subflow};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// How long a send queue with nothing in it keeps its memory: one that is empty now and then while much is written would
+/// get fresh pages each time, which cost more than what is written to them.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// The memory of an empty send queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Linger {
+    /// When it became empty last.
+    since: Instant,
+    /// When to look whether it still is.
+    pub(super) due: Option<Instant>,
+}
 
 /// An empty send queue with these settings.
 pub(super) fn send_queue(config: &ConnectionConfig) -> SendQueue {
@@ -38,6 +51,23 @@ impl Connection {
     pub(super) fn tune_send(&mut self) {
         if self.send.wants_room() {
             self.send.grow(send_tuning::wanted(self.subflows.iter().filter_map(carrier)));
+        }
+    }
+
+    /// Data were acknowledged. If there are no others, the memory for them goes soon.
+    pub(super) fn note_drained(&mut self, now: Instant) {
+        if self.send.is_drained() {
+            self.linger.since = now;
+            self.linger.due.get_or_insert(now + LINGER);
+        }
+    }
+
+    /// It is time to look whether it may go.
+    pub(super) fn on_linger(&mut self, now: Instant) {
+        let end = self.linger.since + LINGER;
+        self.linger.due = Some(end).filter(|end| *end > now && self.send.is_drained());
+        if self.linger.due.is_none() {
+            self.send.release();
         }
     }
 

@@ -291,13 +291,14 @@ impl Connection {
     }
 
     /// Plain TCP: what the one subflow's peer acknowledged is acknowledged [FB-18].
-    pub(super) fn on_plain_progress(&mut self) {
+    pub(super) fn on_plain_progress(&mut self, now: Instant) {
         let Some(first) = self.subflows.first_mut() else { return };
         if first.infinite.is_some_and(|infinite| first.tcp.una() > infinite.at) {
             first.infinite = None;
         }
         let acked = first.tcp.una().saturating_sub(self.plain.send).min(self.send.nxt());
         if self.send.on_data_ack(acked, u64::MAX) > 0 {
+            self.note_drained(now);
             self.on_room();
         }
     }

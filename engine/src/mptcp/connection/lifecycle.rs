@@ -18,7 +18,7 @@ impl Connection {
     /// Brings the connection in line with what its subflows have become. Called after every event.
     pub(super) fn settle(&mut self, now: Instant) {
         if matches!(self.mode, Mode::Tcp(_)) {
-            self.on_plain_progress();
+            self.on_plain_progress(now);
         }
         self.report_ended(now);
         self.close_subflows_when_complete();

@@ -113,6 +113,7 @@ pub(crate) struct Connection {
     /// The subflow to ask first for a packet.
     cursor: usize,
     send: SendQueue,
+    linger: buffers::Linger,
     recv: RecvQueue,
     tuning: ReceiveTuning,
     close: Close,
@@ -242,6 +243,7 @@ impl Connection {
             next_subflow: 0,
             cursor: 0,
             send: buffers::send_queue(&config),
+            linger: buffers::Linger::default(),
             recv: RecvQueue::new(config.first_receive_buffer()),
             tuning: buffers::receive_tuning(&config),
             close: Close::default(),

@@ -168,6 +168,7 @@ impl Connection {
             self.scheduling.note(SchedulerEvent::DataAck { una: self.send.una() });
             self.restart_retransmit(now);
             self.repair_next();
+            self.note_drained(now);
             self.on_room();
         }
         let una = self.send.una();

@@ -27,7 +27,7 @@ impl Connection {
         own.into_iter()
             .chain([timers.fail, timers.fast_close, timers.starved])
             .chain([self.paths_timeout(), self.retries.poll_timeout()])
-            .chain([self.scheduling.poll_timeout(), self.watch.poll_timeout()])
+            .chain([self.scheduling.poll_timeout(), self.watch.poll_timeout(), self.linger.due])
             .chain(self.subflows.iter().map(Subflow::poll_timeout))
             .flatten()
             .min()
@@ -47,6 +47,9 @@ impl Connection {
         }
         if due(self.watch.poll_timeout()) {
             self.on_overdue(now, counters);
+        }
+        if due(self.linger.due) {
+            self.on_linger(now);
         }
         if due(self.timers.probe) {
             self.on_probe(now, counters);

@@ -97,6 +97,16 @@ impl SendQueue {
         BytesMut::with_capacity(wanted)
     }
 
+    /// An idle connection keeps no memory for data: gives it back if it holds none.
+    pub(crate) fn release(&mut self) {
+        if self.is_drained() {
+            self.used.clear();
+            self.free.clear();
+            self.unsent.clear();
+            self.gathered = BytesMut::new();
+        }
+    }
+
     /// Nothing more is written to this block.
     pub(super) fn retire(&mut self, block: BytesMut) {
         if self.used.len() >= MAX_USED {
