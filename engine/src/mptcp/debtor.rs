@@ -134,8 +134,7 @@ impl Watch {
             Verdict::Overdue(index) => index,
             Verdict::Unclear(at) => {
                 self.suspect = None;
-                // By then another hole may be the first one, and somebody else's.
-                self.due = Some(at.clamp(now + CONFIRMATION / 2, now + BUSY));
+                self.due = Some(at.max(now + CONFIRMATION / 2));
                 return None;
             }
         };
