@@ -28,6 +28,15 @@ fn new_namespace() -> bool {
     unsafe { libc::unshare(libc::CLONE_NEWNET) == 0 }
 }
 
+/// A device in a new network namespace; `None`, and said so, where that is not allowed.
+fn in_new_namespace<D>(open: impl FnOnce(&str) -> std::io::Result<D>) -> Option<D> {
+    if !new_namespace() {
+        skipped("no permission to make a network namespace");
+        return None;
+    }
+    open("mptest%d").map_err(|error| skipped(&error.to_string())).ok()
+}
+
 fn ip(arguments: &str) -> bool {
     Command::new("ip").args(arguments.split(' ')).status().is_ok_and(|status| status.success())
 }
@@ -60,17 +69,7 @@ fn wait_readable(device: &impl Device) {
 #[test]
 fn packets_go_to_the_kernel_and_back() {
     let _alone = alone();
-    if !new_namespace() {
-        skipped("no permission to make a network namespace");
-        return;
-    }
-    let device = match PlainTun::open("mptest%d") {
-        Ok(device) => device,
-        Err(error) => {
-            skipped(&error.to_string());
-            return;
-        }
-    };
+    let Some(device) = in_new_namespace(PlainTun::open) else { return };
     assert_eq!((device.name(), device.offload()), ("mptest0", false));
     assert_eq!(PlainTun::open("mptest0").unwrap_err().kind(), ErrorKind::ResourceBusy);
     if !ip("addr add 10.9.0.1/24 dev mptest0") || !ip("link set mptest0 mtu 1400 up") {
@@ -123,21 +122,11 @@ fn kernel() -> Option<(u32, u32)> {
 #[test]
 fn datagrams_come_merged_with_offload() {
     let _alone = alone();
-    if !new_namespace() {
-        skipped("no permission to make a network namespace");
-        return;
-    }
     if kernel().unwrap() < (6, 2) {
         skipped("the kernel merges no UDP for a TUN device before 6.2");
         return;
     }
-    let device = match OffloadTun::open("mptest%d") {
-        Ok(device) => device,
-        Err(error) => {
-            skipped(&error.to_string());
-            return;
-        }
-    };
+    let Some(device) = in_new_namespace(OffloadTun::open) else { return };
     if !ip("addr add 10.9.0.1/24 dev mptest0") || !ip("link set mptest0 up") {
         skipped("no `ip` command");
         return;

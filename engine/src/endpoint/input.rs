@@ -5,6 +5,7 @@ use super::{Endpoint, LocalAddress};
 use crate::addr::{ConnectionId, FourTuple, InterfaceId, IpAddr, Ipv4Addr, SocketAddr, SubflowId};
 use crate::error::ResetReason;
 use crate::mptcp::connection::Predicted;
+use crate::mptcp::subflow::Outline;
 use crate::tcp::{Segment, SegmentOptions};
 use crate::time::Instant;
 use crate::wire::MpTcpRst;
@@ -96,10 +97,8 @@ impl Endpoint {
         };
         // by reference: what is moved right after it was written waits for the memory
         let header = &TcpHeader::of(header);
-        let predicted = connection.predicted(index, header, options, payload.len());
-        let Some(predicted) = &predicted else {
-            return self.take_renewed(now, (id, index), &beginning, packet, verified);
-        };
+        let outline = Outline { header, options, len: payload.len() };
+        let Some(predicted) = &connection.predicted(index, &outline) else { return Err(packet) };
         if !beginning.is_sound(&packet, payload.end, verified) {
             return Err(packet);
         }
@@ -107,44 +106,18 @@ impl Endpoint {
         packet.advance(payload.start);
         self.counters.tcp_in_segs += 1;
         connection.on_predicted(now, index, predicted, header, &mut packet, &mut self.counters);
-        if entry.begins_to_have_events() {
-            self.with_events.push_back(id);
-        }
-        self.schedule.activate(id);
+        let begins = entry.begins_to_have_events();
+        self.note_taken(id, begins);
         Ok(())
     }
 
-    /// The same for one that would have been predicted, had it not something new to say: each super-segment begins with it.
-    #[inline(never)]
-    fn take_renewed(
-        &mut self,
-        now: Instant,
-        (id, index): (ConnectionId, usize),
-        beginning: &Beginning,
-        mut packet: Bytes,
-        verified: bool,
-    ) -> Result<(), Bytes> {
-        let Some(entry) = self.connections.get_mut(&id) else { return Err(packet) };
-        let connection = &mut entry.connection;
-        let Some(Behind { header, options, payload }) = beginning.behind(&packet) else {
-            return Err(packet);
-        };
-        let (header, len) = (&TcpHeader::of(header), payload.len());
-        let Some(renewal) = connection.renewal(now, index, header, options, len) else {
-            return Err(packet);
-        };
-        if !beginning.is_sound(&packet, payload.end, verified) {
-            return Err(packet);
+    /// The connection has taken in a segment the short way.
+    #[inline(always)]
+    fn note_taken(&mut self, id: ConnectionId, begins_to_have_events: bool) {
+        if begins_to_have_events {
+            self.with_events.push_back(id);
         }
-        connection.renew(now, index, &renewal, &mut self.counters);
-        let Some(predicted) = &connection.predicted(index, header, options, len) else {
-            return Err(packet);
-        };
-        packet.truncate(payload.end);
-        packet.advance(payload.start);
-        self.counters.tcp_in_segs += 1;
-        self.take_predicted(now, (id, index), predicted, header, packet);
-        Ok(())
+        self.schedule.activate(id);
     }
 
     /// Takes in a TCP packet whose payload lies apart from its headers and whose checksum a device has found right, as
@@ -171,7 +144,7 @@ impl Endpoint {
         };
         let options = bytes.get(HEADER_LEN..header_len).unwrap_or(&[]);
         let tuple = tuple(&ip, &header);
-        let way = self.way(&tuple, &header, options, payload.len());
+        let way = self.way(now, &tuple, &Outline { header: &header, options, len: payload.len() });
         self.handle_segment(now, &local, tuple, &header, &way, payload);
     }
 
@@ -209,7 +182,7 @@ impl Endpoint {
         let (options, payload) = bytes.split_at_checked(header_len).unwrap_or((bytes, &[]));
         let options = options.get(HEADER_LEN..).unwrap_or(&[]);
         let tuple = tuple(ip, &header);
-        let way = self.way(&tuple, &header, options, payload.len());
+        let way = self.way(now, &tuple, &Outline { header: &header, options, len: payload.len() });
         if matches!(way, Way::Short { .. })
             && let Some(beginning) = Beginning::of(&packet)
         {
@@ -221,18 +194,21 @@ impl Endpoint {
         self.handle_segment(now, local, tuple, &header, &way, packet);
     }
 
-    /// Which way a segment with these options and `len` octets of data goes.
-    fn way(&mut self, tuple: &FourTuple, header: &TcpHeader, options: &[u8], len: usize) -> Way {
+    /// Which way a segment with sound checksums goes. One that would be predicted, had it not something new to say, goes the
+    /// short way once that is noted: each super-segment begins with it.
+    fn way(&mut self, now: Instant, tuple: &FourTuple, outline: &Outline<'_>) -> Way {
         let owner = self.demux.find(tuple);
         owner
             .and_then(|(id, subflow)| {
-                let connection = &self.connections.get(&id)?.connection;
+                let connection = &mut self.connections.get_mut(&id)?.connection;
                 let index = connection.subflow_index(subflow)?;
-                let predicted = connection.predicted(index, header, options, len)?;
+                let predicted = connection
+                    .predicted(index, outline)
+                    .or_else(|| connection.renewed(now, index, outline, &mut self.counters))?;
                 Some(Way::Short { id, index, predicted })
             })
             // Copied only here: it would cost a good part of what the short way saves.
-            .unwrap_or_else(|| Way::Long { owner, options: OptionBytes::of(options) })
+            .unwrap_or_else(|| Way::Long { owner, options: OptionBytes::of(outline.options) })
     }
 
     fn handle_segment(
@@ -286,10 +262,8 @@ impl Endpoint {
         let Some(entry) = self.connections.get_mut(&id) else { return };
         let counters = &mut self.counters;
         entry.connection.on_predicted(now, index, predicted, header, &mut payload, counters);
-        if entry.begins_to_have_events() {
-            self.with_events.push_back(id);
-        }
-        self.schedule.activate(id);
+        let begins = entry.begins_to_have_events();
+        self.note_taken(id, begins);
     }
 
     /// No subflow has these addresses: a join, a new connection, or a mistake.

@@ -36,7 +36,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use doubt::Doubt;
 use prediction::Prediction;
-pub(crate) use prediction::{Renewal, Width};
+pub(crate) use prediction::{Outline, Width};
 use repeats::Repeats;
 pub(crate) use signals::ROOM_BESIDE_TIMESTAMPS;
 

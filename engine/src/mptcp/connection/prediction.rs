@@ -7,7 +7,7 @@ use super::{Connection, Mode};
 use crate::addr::SubflowId;
 use crate::counters::Counters;
 use crate::error::FallbackReason;
-use crate::mptcp::subflow::{Renewal, Width};
+use crate::mptcp::subflow::{Outline, Width};
 use crate::tcp::Segment;
 use crate::time::Instant;
 use crate::wire::{OptionBytes, TcpHeader, TcpOptions};
@@ -24,20 +24,14 @@ pub(crate) struct Predicted {
 }
 
 impl Connection {
-    /// Whether a segment of the subflow at `index` was predicted: one with these options and `len` octets of data.
-    pub(crate) fn predicted(
-        &self,
-        index: usize,
-        header: &TcpHeader,
-        options: &[u8],
-        len: usize,
-    ) -> Option<Predicted> {
+    /// Whether this segment of the subflow at `index` was predicted.
+    pub(crate) fn predicted(&self, index: usize, outline: &Outline<'_>) -> Option<Predicted> {
         let subflow = self.subflows.get(index).filter(|_| self.is_predictable())?;
-        let (start, width) = subflow.predicted(header, options, len)?;
+        let (start, width) = subflow.predicted(outline)?;
         let plain = matches!(self.mode, Mode::Tcp(_));
         let data = match width {
             Some(_) if plain => None,
-            Some(_) => subflow.received.maps_next(start, len as u64),
+            Some(_) => subflow.received.maps_next(start, outline.len as u64),
             None if plain && subflow.received.raw_len() == 0 => {
                 Some(start.wrapping_sub(self.plain.recv))
             }
@@ -46,40 +40,30 @@ impl Connection {
         Some(Predicted { start, data: data?, width })
     }
 
-    /// What a segment of the subflow at `index` says that is new, if it is predicted once that is noted: one with these options
-    /// and `len` octets of data.
-    pub(crate) fn renewal(
-        &self,
-        now: Instant,
-        index: usize,
-        header: &TcpHeader,
-        options: &[u8],
-        len: usize,
-    ) -> Option<Renewal> {
-        let subflow = self.subflows.get(index).filter(|_| self.is_predictable())?;
-        let (start, renewal) = subflow.renewal(now, header, options, len)?;
-        let comes_next = renewal.mapping.is_none_or(|mapping| {
-            let begins = mapping.subflow_seq.to_offset(start) == Some(start);
-            begins && len <= mapping.data_len.into() && subflow.received.is_between_mappings()
-        });
-        (comes_next && !self.checksum).then_some(renewal)
-    }
-
-    /// Notes what a segment of the subflow at `index` says that is new. Should it not be predicted now in spite of it, nothing is
+    /// The same once it is noted what the segment says that is new. Should it not be predicted in spite of that, nothing is
     /// lost: the long way finds the mapping known.
-    pub(crate) fn renew(
+    pub(crate) fn renewed(
         &mut self,
         now: Instant,
         index: usize,
-        renewal: &Renewal,
+        outline: &Outline<'_>,
         counters: &mut Counters,
-    ) {
+    ) -> Option<Predicted> {
+        let subflow = self.subflows.get(index).filter(|_| self.is_predictable())?;
+        let (start, renewal) = subflow.renewal(now, outline)?;
+        let comes_next = renewal.mapping.is_none_or(|mapping| {
+            let begins = mapping.subflow_seq.to_offset(start) == Some(start);
+            let whole = outline.len <= mapping.data_len.into();
+            begins && whole && subflow.received.is_between_mappings()
+        });
+        if !comes_next || self.checksum {
+            return None;
+        }
         if let Some(mapping) = &renewal.mapping {
             self.on_mapping(now, index, mapping, false, counters);
         }
-        if let Some(subflow) = self.subflows.get_mut(index) {
-            subflow.renew(now, renewal);
-        }
+        self.subflows.get_mut(index)?.renew(now, &renewal);
+        self.predicted(index, outline)
     }
 
     /// Takes in a segment of the subflow at `index` that was found predicted just now, and its `payload` with it. That was cut

@@ -7,6 +7,15 @@ use crate::time::Instant;
 use crate::wire::mptcp::{DataAck, Dss, DssMapping};
 use crate::wire::{OptionBytes, TcpHeader, TcpOptions};
 
+/// What of a segment tells whether it was predicted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outline<'a> {
+    pub(crate) header: &'a TcpHeader,
+    pub(crate) options: &'a [u8],
+    /// Octets of data.
+    pub(crate) len: usize,
+}
+
 /// What a segment with data in order has said. One that says the same again, and has more data, has nothing else to say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prediction {
@@ -100,35 +109,27 @@ impl Subflow {
     /// The stream offset of a segment's data, and the width of the mapping it repeats, if it was predicted and the subflow
     /// has nothing to do about it but to take them.
     #[inline(always)]
-    pub(crate) fn predicted(
-        &self,
-        header: &TcpHeader,
-        options: &[u8],
-        len: usize,
-    ) -> Option<(u64, Option<Width>)> {
-        let prediction = self.prediction.as_ref()?;
-        if !prediction.is_repeated(header) || !prediction.options.are(options) || !self.is_quiet() {
-            return None;
-        }
-        let start = self.tcp.predicts(header.seq, prediction.ack, len)?;
-        Some((start, prediction.width))
+    pub(crate) fn predicted(&self, outline: &Outline<'_>) -> Option<(u64, Option<Width>)> {
+        let (start, prediction) = self.carried_on(outline)?;
+        prediction.options.are(outline.options).then_some((start, prediction.width))
     }
 
     /// The stream offset of a segment's data, and what it says that is new, if it would have been predicted without that.
-    pub(crate) fn renewal(
-        &self,
-        now: Instant,
-        header: &TcpHeader,
-        options: &[u8],
-        len: usize,
-    ) -> Option<(u64, Renewal)> {
+    pub(crate) fn renewal(&self, now: Instant, outline: &Outline<'_>) -> Option<(u64, Renewal)> {
+        let (start, prediction) = self.carried_on(outline)?;
+        let renewal = prediction.renewal(outline.options)?;
+        self.tcp.takes_option(now, renewal.timestamps).then_some((start, renewal))
+    }
+
+    /// The stream offset of a segment's data, if these carry on with the last ones and all but its options was predicted.
+    #[inline(always)]
+    fn carried_on(&self, outline: &Outline<'_>) -> Option<(u64, &Prediction)> {
+        let Outline { header, len, .. } = *outline;
         let prediction = self.prediction.as_ref()?;
         if !prediction.is_repeated(header) || !self.is_quiet() {
             return None;
         }
-        let start = self.tcp.predicts(header.seq, prediction.ack, len)?;
-        let renewal = prediction.renewal(options)?;
-        self.tcp.takes_option(now, renewal.timestamps).then_some((start, renewal))
+        Some((self.tcp.predicts(header.seq, prediction.ack, len)?, prediction))
     }
 
     /// What is new has been said: segments that repeat it are predicted from now on.
