@@ -8,6 +8,7 @@ use common::proxies::{Proxies, SERVER, proxy};
 use common::{Run, data, finish, lab_allowed, mpuser};
 use mpuser_tun::lab::peer::Mode;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -91,10 +92,11 @@ fn intact(run: &Run, sent: &[u8]) {
     assert!(run.bytes == sent, "{} of {} octets came back right", run.bytes.len(), sent.len());
 }
 
-/// [K19]: the server sees both proxies, and takes the join from the second one. The first one dies in the middle.
+/// [K19]: the server sees both proxies, and takes the join from the second one. The first one dies in the middle. A
+/// path that is silent for a loss may be left, too, and joined again: a busy machine drops packets. Then the client says so.
 #[test]
 fn a_proxy_that_dies_loses_nothing() {
-    let Some(lab) = Proxies::up("via", 2) else { return };
+    let Some(lab) = Proxies::with_rate("via", 2, Some("200mbit")) else { return };
     let _echo = lab.serve(Mode::Echo);
     let capture = Capture::start(&lab, "server");
     let sent = data(SIZE);
@@ -113,14 +115,18 @@ fn a_proxy_that_dies_loses_nothing() {
     });
     intact(&dying, &sent);
     let counters = lab.counters();
-    assert_eq!(counters.get("MPTcpExtMPJoinAckRx"), Some(&1), "{counters:#?}");
+    let said = |words| dying.stderr.lines().filter(|line| line.contains(words)).count();
+    let (joins, left) = (said(" up: "), said(" closed, reset here: unacceptable performance"));
+    assert!((1..=left).contains(&joins), "{}", dying.stderr);
+    assert_eq!(counters.get("MPTcpExtMPJoinAckRx"), Some(&(joins as u64)), "{counters:#?}");
     assert_eq!(counters.get("MPTcpExtMPCapableFallbackACK"), Some(&0), "{counters:#?}");
     // a second opinion of what the server saw
     let filter = "tcp.dstport == 7000 && tcp.len > 0";
-    let mut data = capture.fields(filter, &["mptcp.stream", "ip.src", "tcp.stream"]);
-    data.sort();
-    data.dedup();
-    assert_eq!(data, ["0\t10.91.0.11\t0", "0\t10.91.0.12\t1"], "one connection, two subflows");
+    let lines = capture.fields(filter, &["mptcp.stream", "ip.src", "tcp.stream"]);
+    let pairs = lines.iter().filter_map(|line| line.rsplit_once('\t'));
+    let (ways, streams): (BTreeSet<_>, BTreeSet<_>) = pairs.unzip();
+    assert!(ways.into_iter().eq(["0\t10.91.0.11", "0\t10.91.0.12"]), "one connection, two proxies");
+    assert!((2..=1 + joins).contains(&streams.len()), "{streams:?}, {}", dying.stderr);
 }
 
 /// `mpuser demo --net proxies`: what a user would see first.

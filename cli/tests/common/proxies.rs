@@ -18,11 +18,16 @@ pub(crate) struct Proxies(pub(crate) ProxyLab);
 impl Proxies {
     /// `None` where this machine does not allow it.
     pub(crate) fn up(name: &str, proxies: u8) -> Option<Self> {
+        Self::with_rate(name, proxies, None)
+    }
+
+    /// The same where every way has this rate, as `tc` writes it.
+    pub(crate) fn with_rate(name: &str, proxies: u8, rate: Option<&str>) -> Option<Self> {
         if !lab_allowed(name) {
             return None;
         }
         let name = format!("t{}-{name}", std::process::id());
-        let options = ProxyLabOptions { name, proxies, ..ProxyLabOptions::default() };
+        let options = ProxyLabOptions { name, proxies, rate: rate.map(str::to_owned) };
         Some(Self(proxies::up(&options).expect("doctor said that a lab can be made")))
     }
 

@@ -134,7 +134,8 @@ impl Watch {
             Verdict::Overdue(index) => index,
             Verdict::Unclear(at) => {
                 self.suspect = None;
-                self.due = Some(at.max(now + CONFIRMATION / 2));
+                // By then another hole may be the first one, and somebody else's.
+                self.due = Some(at.clamp(now + CONFIRMATION / 2, now + BUSY));
                 return None;
             }
         };

@@ -97,6 +97,28 @@ fn data_in_order_make_another_hole() {
     assert_eq!(watch.poll_timeout(), Some(at(129)));
 }
 
+/// One that may wait for a window gets a second; the hole after it is another one's, who gets no more than its own time.
+#[test]
+fn patience_with_one_is_none_with_another() {
+    let patient = Deliveries { patience: HELD_UP, ..subflow(MISSING, 99, 1 << 20) };
+    let mut watch = Watch::default();
+    watch.on_hole(at(100));
+    let first =
+        [patient, subflow(MISSING + 9_000, 103, 1 << 20), subflow(MISSING + 1, 103, 1 << 20)];
+    assert_eq!(watch.look(at(104), (MISSING, false), first.into_iter().enumerate()), None);
+    // the data came at 110, and what the third was given since does not
+    watch.on_progress(at(110));
+    let mut left = None;
+    while let Some(now) = watch.poll_timeout().filter(|now| *now < at(150) && left.is_none()) {
+        let heard = now.as_millis();
+        let back = Deliveries { reached: MISSING + 20_000, heard: at(heard), ..patient };
+        let second =
+            [back, subflow(MISSING + 9_000, heard, 1 << 20), subflow(MISSING + 1, 103, 1 << 20)];
+        left = watch.look(now, (MISSING + 1, false), second.into_iter().enumerate());
+    }
+    assert_eq!(left, Some(2));
+}
+
 #[test]
 fn patience_doubles_and_has_an_end() {
     let ms = Duration::from_millis;
