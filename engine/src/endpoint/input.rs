@@ -98,10 +98,11 @@ impl Endpoint {
         // by reference: what is moved right after it was written waits for the memory
         let header = &TcpHeader::of(header);
         let outline = Outline { header, options, len: payload.len() };
-        let Some(predicted) = &connection.predicted(index, &outline) else { return Err(packet) };
         if !beginning.is_sound(&packet, payload.end, verified) {
             return Err(packet);
         }
+        let predicted = connection.predicted(now, index, &outline, &mut self.counters);
+        let Some(predicted) = &predicted else { return Err(packet) };
         packet.truncate(payload.end);
         packet.advance(payload.start);
         self.counters.tcp_in_segs += 1;
@@ -194,17 +195,14 @@ impl Endpoint {
         self.handle_segment(now, local, tuple, &header, &way, packet);
     }
 
-    /// Which way a segment with sound checksums goes. One that would be predicted, had it not something new to say, goes the
-    /// short way once that is noted: each super-segment begins with it.
+    /// Which way a segment with sound checksums goes.
     fn way(&mut self, now: Instant, tuple: &FourTuple, outline: &Outline<'_>) -> Way {
         let owner = self.demux.find(tuple);
         owner
             .and_then(|(id, subflow)| {
                 let connection = &mut self.connections.get_mut(&id)?.connection;
                 let index = connection.subflow_index(subflow)?;
-                let predicted = connection
-                    .predicted(index, outline)
-                    .or_else(|| connection.renewed(now, index, outline, &mut self.counters))?;
+                let predicted = connection.predicted(now, index, outline, &mut self.counters)?;
                 Some(Way::Short { id, index, predicted })
             })
             // Copied only here: it would cost a good part of what the short way saves.

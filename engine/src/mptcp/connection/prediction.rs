@@ -24,8 +24,23 @@ pub(crate) struct Predicted {
 }
 
 impl Connection {
-    /// Whether this segment of the subflow at `index` was predicted.
-    pub(crate) fn predicted(&self, index: usize, outline: &Outline<'_>) -> Option<Predicted> {
+    /// Whether this segment of the subflow at `index`, whose checksums are right, was predicted. One that would have been, had
+    /// it not something new to say, is once that is noted: each super-segment begins with one.
+    #[inline(always)]
+    pub(crate) fn predicted(
+        &mut self,
+        now: Instant,
+        index: usize,
+        outline: &Outline<'_>,
+        counters: &mut Counters,
+    ) -> Option<Predicted> {
+        let predicted = self.repeated(index, outline);
+        if predicted.is_some() { predicted } else { self.renewed(now, index, outline, counters) }
+    }
+
+    /// It says what the one before it said.
+    #[inline(always)]
+    fn repeated(&self, index: usize, outline: &Outline<'_>) -> Option<Predicted> {
         let subflow = self.subflows.get(index).filter(|_| self.is_predictable())?;
         let (start, width) = subflow.predicted(outline)?;
         let plain = matches!(self.mode, Mode::Tcp(_));
@@ -40,9 +55,10 @@ impl Connection {
         Some(Predicted { start, data: data?, width })
     }
 
-    /// The same once it is noted what the segment says that is new. Should it not be predicted in spite of that, nothing is
-    /// lost: the long way finds the mapping known.
-    pub(crate) fn renewed(
+    /// It does so once it is noted what it says that is new. Should it not be predicted in spite of that, nothing is lost: the
+    /// long way finds the mapping known.
+    #[inline(never)]
+    fn renewed(
         &mut self,
         now: Instant,
         index: usize,
@@ -63,7 +79,7 @@ impl Connection {
             self.on_mapping(now, index, mapping, false, counters);
         }
         self.subflows.get_mut(index)?.renew(now, &renewal);
-        self.predicted(index, outline)
+        self.repeated(index, outline)
     }
 
     /// Takes in a segment of the subflow at `index` that was found predicted just now, and its `payload` with it. That was cut
