@@ -455,7 +455,9 @@ impl Connection {
             Received::Duplicate => counters.duplicate_data += 1,
             Received::OutOfWindow => counters.no_dss_in_window += 1,
         }
-        self.on_data_fin_progress();
+        if self.recv.has_fin() {
+            self.on_data_fin_progress();
+        }
     }
 
     /// The peer's DATA_FIN may have become in-order.
